@@ -1,0 +1,97 @@
+"""The fields of every configuration, with the defaults that the methods share.
+
+A file of this folder is named by `--config=configs/NAME.py:fold=0,shots=5`; single fields are set by
+`--config.FIELD=VALUE`. ../README.md explains the fields that people change most.
+"""
+
+from ml_collections import ConfigDict
+
+
+def parse(argument: str | None) -> dict[str, int]:
+    """Reads the part behind the colon, e.g. "fold=0,shots=5": whole numbers for fold, ways, shots, seed."""
+    given = {}
+    for part in filter(None, (argument or "").split(",")):
+        name, _, value = part.partition("=")
+        if name not in ("fold", "ways", "shots", "seed") or not value.isdecimal():
+            raise ValueError(
+                f"{part!r} behind the configuration's colon: write fold=, ways=, shots= or seed= and a number"
+            )
+        given[name] = int(value)
+    return given
+
+
+def apply(config: ConfigDict, argument: str | None) -> ConfigDict:
+    """Sets what the argument gives; ways and shots are set for training and evaluation alike."""
+    for name, value in parse(argument).items():
+        for part in (config,) if name in ("fold", "seed") else (config.train, config.eval):
+            part[name] = value
+    return config
+
+
+def get_config() -> ConfigDict:
+    """Returns the shared defaults; they describe no run by themselves."""
+    config = ConfigDict()
+    config.seed = 0  # of the initial weights and the training episodes
+    config.fold = 0  # whose classes are novel: never trained on
+    config.batch_size = 1  # episodes in a step, on any number of devices
+    config.lr_scaling = "none"  # "linear": another batch size scales the rate, and schedules count episodes
+
+    data = config.data = ConfigDict()
+    data.name = "shapes"  # "shapes" or "pascal5i"
+    data.tfds_dir = "data"  # where built data sets are kept
+    data.dir = ""  # pascal5i: the VOC-style folder
+    data.train_list = ""  # pascal5i: the lists of image ids, by name or path
+    data.test_list = ""
+    data.folds = ()  # pascal5i: the class names that each fold holds out; () is the standard four folds
+    data.drop_novel_images = False  # leave training images that hold a novel class out
+    data.min_area = 1  # an object of fewer pixels makes no image eligible for its class
+    data.threads = 2  # that load episodes
+    data.workers = 0  # processes that load episodes, instead of threads
+
+    model = config.model = ConfigDict()
+    model.name = "prnet"
+    model.backbone = "resnet101"  # or "resnet50", or "small" (from scratch)
+    model.backbone_options = ConfigDict({"stages": 4, "convention": "torchvision"})
+    model.weights = ""  # .npz or .safetensors with torchvision's key names; "" draws them at random
+    model.batch_statistics = False  # True when training from scratch
+    model.scale = 20.0  # of the cosines
+    model.compute_dtype = "float32"  # of the convolutions
+
+    train = config.train = ConfigDict()
+    train.ways, train.shots, train.queries = 1, 1, 1
+    train.size = 417  # images are resized to this square, in pixels
+    train.flip = True  # horizontally, each image by itself
+    train.void = "ignore"  # void pixels of training masks: "ignore" them or call them "background"
+    train.steps = 30_000
+    train.reference_batch_size = 1  # the batch size that steps, milestones and learning_rate are meant for
+    train.optimizer = "sgd"  # or "adamw"
+    train.learning_rate = 7e-3
+    train.momentum = 0.9
+    train.weight_decay = 5e-4
+    train.schedule = "step"  # or "cosine", "constant"
+    train.milestones = (10_000, 20_000)  # "step": the rate is multiplied by decay at each
+    train.decay = 0.1
+    train.warmup = 0  # "cosine": steps of linear warm-up
+    train.log_every = 20  # steps
+    train.checkpoint_every = 1_000  # steps
+
+    evaluation = config.eval = ConfigDict()
+    evaluation.ways, evaluation.shots, evaluation.queries = 1, 1, 1
+    evaluation.runs, evaluation.episodes = 5, 1_000  # episodes in each run
+    evaluation.adapt_episodes = 1_000  # of each run, the first so many are adapted to
+    evaluation.seed = 1234  # of the evaluation's episodes
+    evaluation.rows = ("fusion0", "fusion1", "fusion2")
+    evaluation.size = 417
+    evaluation.input = "square"  # or "longside": keeps the aspect ratio
+    evaluation.label = "input"  # score at the "input" size or at the photo's "original" size
+    evaluation.void = "ignore"  # or "background"
+    evaluation.counting = "strict"  # or "panet_compat": false positives of absent classes vanish
+    evaluation.batch_size = 4  # episodes at a time on each device
+    evaluation.pictures = 6  # episodes on the picture sheet; 0 draws none
+    evaluation.adapt = ConfigDict(
+        {"steps": 5, "learning_rate": 7e-4, "momentum": 0.9, "parameters": "all", "leave_one_out": False}
+    )
+    evaluation.fusion = ConfigDict(
+        {"omega_s": 0.5, "omega_q": 0.5, "omega_f": 0.5, "second_mask": "m3", "joint": False}
+    )
+    return config

@@ -1,0 +1,42 @@
+"""PRNet on the embedded benchmark: data, training and evaluation on two CPU cores in minutes.
+
+    python train.py
+
+Training is many-way: the fifteen base classes compete in every step, a support each. Evaluation is one-way.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    """Returns the configuration; the argument is as `fold=0,shots=5`."""
+    config = common.get_config()
+    config.data.name = "shapes"
+    config.data.drop_novel_images = True
+    config.data.min_area = 200
+
+    config.model.backbone = "small"
+    config.model.backbone_options = ConfigDict({"stage_sizes": (1, 1, 1), "widths": (32, 64, 128)})
+    config.model.batch_statistics = True
+
+    config.train.ways, config.train.shots, config.train.queries = 15, 1, 9
+    config.train.size = 128
+    config.train.steps = 700
+    config.train.optimizer = "adamw"
+    config.train.learning_rate = 2e-3
+    config.train.weight_decay = 1e-2
+    config.train.schedule = "cosine"
+    config.train.warmup = 50
+    config.train.checkpoint_every = 200
+
+    config.eval.runs, config.eval.episodes, config.eval.adapt_episodes = 1, 600, 100
+    config.eval.size = 128
+    config.eval.batch_size = 10
+    config.eval.rows = (
+        "rgb", "color_histogram", "texture", "untrained", "any_object",
+        "wrong_support_absent", "wrong_support_present", "fusion0", "fusion1", "fusion2", "adapted", "oracle",
+    )  # fmt: skip
+    config = common.apply(config, argument)
+    return config

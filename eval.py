@@ -1,0 +1,52 @@
+"""Evaluates a run's latest checkpoint, or pretrained weights without training, on novel classes.
+
+    python eval.py --workdir=runs/prnet_shapes_fold0 --out=runs/again --config.eval.seed=7
+    python eval.py --config=configs/prnet_pascal.py --config.model.weights=resnet50.npz --out=runs/untrained
+
+With --workdir the configuration is the run's own; flags override it.
+"""
+
+import sys
+from pathlib import Path
+
+import datasets
+from fsjax import cli, experiment
+from fsjax.errors import InputError
+from fsjax.evaluation import report
+from fsjax.training.checkpoints import Checkpoints
+
+FLAGS = {
+    "workdir": "The run whose latest checkpoint is evaluated.",
+    "out": "The folder for tables and pictures.",
+    "episodes": "A manifest to take the episodes from instead of drawing them.",
+    "save_episodes": "Where to write the episodes as a manifest.",
+}
+CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
+
+
+def program(argv: list[str]) -> None:
+    """Evaluates, and prints the table."""
+    workdir = cli.peek(argv, "workdir")
+    default = Checkpoints.stored_config(workdir) if workdir else CONFIG
+    flags = cli.parse(argv, __doc__, FLAGS, default)
+    if not flags.out:
+        raise InputError("--out is missing: name a folder for the tables and pictures.")
+    rows = experiment.evaluate(
+        flags.config,
+        datasets.load(flags.config.data),
+        flags.out,
+        workdir=workdir,
+        episodes=flags.episodes,
+        save_episodes=flags.save_episodes,
+    )
+    print(report.table(rows))
+    print(f"Tables and pictures are in {flags.out}.")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program and returns its exit code."""
+    return cli.run(program, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Batches of episodes: who loads which, in parallel, and onto the devices ahead of time."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import grain
+import jax
+import numpy as np
+from absl import flags
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fsjax.data.images import InputSettings, empty_episode, load_episode
+from fsjax.data.sampling import EpisodeSpec
+from fsjax.data.source import Source
+from fsjax.episode import Episode
+from fsjax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The places for episodes in a global batch, and this process's share of them.
+
+    A batch has process_count x devices x per_device slots, numbered process by process and device by
+    device. The first batch_size of them hold episodes, the spare ones fillings of weight 0.
+
+    Raises:
+        InputError: batch_size is not between 1 and the number of slots.
+    """
+
+    devices: int  # local devices of each process
+    per_device: int
+    batch_size: int  # episodes of the global batch
+    process_index: int = 0
+    process_count: int = 1
+
+    def __post_init__(self):
+        if not 1 <= self.batch_size <= self.local * self.process_count:
+            raise InputError(
+                f"batch_size={self.batch_size} does not fit {self.local * self.process_count} slots "
+                f"({self.process_count} x {self.devices} devices x {self.per_device}); give 1 or more, "
+                "and more episodes a device where they are too few."
+            )
+
+    @property
+    def local(self) -> int:
+        """The number of this process's slots in a batch."""
+        return self.devices * self.per_device
+
+    def episode(self, element: int) -> int | None:
+        """Returns the number of the episode in this process's slot `element`, None for a spare slot.
+
+        Args:
+            element: the slot, counted through all batches: batch x local + slot.
+        """
+        batch, slot = divmod(element, self.local)
+        slot += self.process_index * self.local
+        return batch * self.batch_size + slot if slot < self.batch_size else None
+
+
+def batches(
+    source: Source,
+    spec_of: Callable[[int], EpisodeSpec],
+    settings: InputSettings,
+    slots: Slots,
+    *,
+    seed: int,
+    start: int = 0,
+    stop: int,
+    threads: int = 2,
+    workers: int = 0,
+) -> Iterator[Episode]:
+    """Yields this process's share of the batches start..stop - 1, always the same ones.
+
+    Slot s of batch b holds episode b x batch_size + s, whatever the number of threads, workers,
+    processes and devices; training resumes with `start` at its step.
+
+    Args:
+        source: the photos and labels.
+        spec_of: returns the spec of episode i, e.g. an `EpisodeSampler`; picklable when workers > 0.
+        settings: how photos become arrays.
+        slots: the places of a batch.
+        seed: decides the flips.
+        start: the first batch.
+        stop: the batch to stop before.
+        threads: threads that load episodes, in each process that loads.
+        workers: processes that load episodes; with 0 this process does.
+
+    Yields:
+        Episodes of NumPy arrays with [devices, per_device] in front of every field.
+    """
+    load = _Load(source, spec_of, settings, slots, seed, end=stop * slots.batch_size)
+    return _read(load, slots, start, stop, threads, workers)
+
+
+def evaluation_batches(
+    source: Source,
+    specs: Sequence[EpisodeSpec],
+    settings: InputSettings,
+    devices: int,
+    per_device: int,
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+    threads: int = 2,
+    workers: int = 0,
+) -> Iterator[Episode]:
+    """Yields this process's share of all the given episodes, in order and never flipped.
+
+    The last batch is filled up with weight 0. The arguments are those of `batches` and `Slots`.
+
+    Yields:
+        Episodes of NumPy arrays with [devices, per_device] in front of every field.
+    """
+    slots = Slots(devices, per_device, devices * per_device * process_count, process_index, process_count)
+    load = _Load(source, specs.__getitem__, replace(settings, flip=False), slots, seed=0, end=len(specs))
+    return _read(load, slots, 0, -(-len(specs) // slots.batch_size), threads, workers)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Loads the episode of a slot; a class, so that worker processes can be sent one."""
+
+    source: Source
+    spec_of: Callable[[int], EpisodeSpec]
+    settings: InputSettings
+    slots: Slots
+    seed: int
+    end: int  # the number of episodes
+
+    def __call__(self, element: int) -> Episode:
+        number = self.slots.episode(element)
+        if number is None or number >= self.end:
+            return empty_episode(self.spec_of(0), self.settings)  # any spec: only its shape counts
+        return load_episode(self.source, self.spec_of(number), self.settings, self.seed)
+
+
+def _read(load: _Load, slots: Slots, start: int, stop: int, threads: int, workers: int) -> Iterator[Episode]:
+    elements = grain.MapDataset.range(start * slots.local, stop * slots.local).map(load)
+    ahead = 2 * max(threads, slots.local)
+    episodes = elements.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead))
+    if workers:  # before batching: after it, batches would differ with the number of workers
+        if not flags.FLAGS.is_parsed():  # Grain reads its own flags, also in a notebook
+            flags.FLAGS.mark_as_parsed()
+        episodes = episodes.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    iterator = iter(episodes.batch(slots.local, drop_remainder=True))
+    try:
+        for batch in iterator:
+            yield jax.tree.map(lambda x: x.reshape(slots.devices, slots.per_device, *x.shape[1:]), batch)
+    finally:
+        iterator.close()
+
+
+def prefetch(batches: Iterable[Episode], depth: int = 2) -> Iterator[Episode]:
+    """Yields the batches on the local devices, `depth` of them on their way while one is used.
+
+    The leading axis is split over the first local devices, as pmap wants it: nothing is copied again.
+    Closing this iterator closes `batches`.
+    """
+    waiting: deque[Episode] = deque()
+    try:
+        for batch in batches:
+            waiting.append(_on_devices(batch))
+            if len(waiting) > depth:
+                yield waiting.popleft()
+        yield from waiting
+    finally:
+        if hasattr(batches, "close"):
+            batches.close()
+
+
+def _on_devices(batch: Episode) -> Episode:
+    mesh = Mesh(np.array(jax.local_devices()[: len(batch.weight)]), ("devices",))
+    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("devices")))

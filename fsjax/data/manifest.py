@@ -1,0 +1,179 @@
+"""Episodes as a file of JSON lines, readable by any tool.
+
+The first line is the header: data_set, version, split, fold, classes (name to id), eligibility rule,
+label policy, ways, shots, queries, seed, and sha256, the digest of all bytes that follow the header's
+newline. Then comes one line an episode:
+
+    {"index": 0, "class_ids": [8], "support": [["2007_000528"]], "query": ["2007_000876"]}
+
+with the supports' image ids for each way, in the order of class_ids.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
+from fsjax.data.source import Source
+from fsjax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the episodes of a manifest were drawn from, and how."""
+
+    data_set: str
+    version: str
+    split: str
+    fold: int | None
+    classes: Mapping[str, int]  # the classes drawn from: name to class id
+    eligibility: str  # which images count for a class, in words
+    label_policy: str  # which labels the episodes are scored on, in words
+    ways: int
+    shots: int
+    queries: int
+    seed: int
+
+
+def describe(source: Source, sampler: EpisodeSampler, *, fold: int | None, label_policy: str) -> Header:
+    """Returns the header for the episodes that a sampler draws from a source."""
+    names = source.class_names
+    eligibility = f"at least {sampler.min_area} pixels of the class in the original mask"
+    if sampler.without:
+        eligibility += f", no pixel of {', '.join(names[c - 1] for c in sampler.without)}"
+    return Header(
+        data_set=source.name,
+        version=source.version,
+        split=source.split,
+        fold=fold,
+        classes={names[c - 1]: c for c in sampler.classes},
+        eligibility=eligibility,
+        label_policy=label_policy,
+        ways=sampler.ways,
+        shots=sampler.shots,
+        queries=sampler.queries,
+        seed=sampler.seed,
+    )
+
+
+def digest(specs: Iterable[EpisodeSpec], ids: Sequence[str]) -> str:
+    """Returns the sha256 of the episodes' lines, as a manifest's header gives it.
+
+    Args:
+        specs: the episodes.
+        ids: the image id at each position.
+    """
+    return hashlib.sha256(_lines(specs, ids)).hexdigest()
+
+
+def write(path: str | Path, header: Header, specs: Iterable[EpisodeSpec], ids: Sequence[str]) -> str:
+    """Writes a manifest atomically and returns its sha256.
+
+    Args:
+        path: the file; its folder is made.
+        header: what the episodes were drawn from.
+        specs: the episodes.
+        ids: the image id at each position.
+    """
+    path, lines = Path(path), _lines(specs, ids)
+    sha256 = hashlib.sha256(lines).hexdigest()
+    first = json.dumps({**asdict(header), "sha256": sha256}, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        file.write(first.encode() + lines)
+    os.replace(file.name, path)
+    return sha256
+
+
+def _lines(specs: Iterable[EpisodeSpec], ids: Sequence[str]) -> bytes:
+    return b"".join(_line(spec, ids) for spec in specs)
+
+
+def _line(spec: EpisodeSpec, ids: Sequence[str]) -> bytes:
+    episode = {
+        "index": spec.index,
+        "class_ids": list(spec.class_ids),
+        "support": [[ids[position] for position in way] for way in spec.support],
+        "query": [ids[position] for position in spec.query],
+    }
+    return json.dumps(episode, ensure_ascii=False).encode() + b"\n"
+
+
+def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
+    """Reads a manifest for a source.
+
+    Args:
+        path: the file.
+        source: the data set that its image ids name.
+
+    Returns:
+        The header and the episodes.
+
+    Raises:
+        InputError: the file is missing, of another data set, version or split, has a malformed line or
+            an unknown image id (the line is named), or its lines do not match its sha256.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"manifest '{path}' cannot be read ({error.strerror}); check the path.") from None
+    first, _, lines = content.partition(b"\n")
+    header, sha256 = _parse_header(first, path)
+    for field, mine in {"data_set": source.name, "version": source.version, "split": source.split}.items():
+        if getattr(header, field) != mine:
+            raise InputError(
+                f"manifest '{path}' line 1: its {field} is '{getattr(header, field)}' and the data's is "
+                f"'{mine}'; open the data set that the manifest was drawn from."
+            )
+    positions = {image_id: position for position, image_id in enumerate(source.ids)}
+    specs = [
+        _parse_episode(line, header, positions, f"manifest '{path}' line {number}")
+        for number, line in enumerate(lines.splitlines(), start=2)
+    ]
+    found = hashlib.sha256(lines).hexdigest()
+    if found != sha256:
+        raise InputError(
+            f"manifest '{path}': the lines after line 1 have the sha256 {found} and line 1 says {sha256}; "
+            "the file was changed or cut short, so write it anew."
+        )
+    return header, specs
+
+
+def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        sha256 = fields.pop("sha256")
+        return Header(**fields), sha256
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"manifest '{path}' line 1: not a header of episodes; write the file anew."
+        ) from None
+
+
+def _parse_episode(line: bytes, header: Header, positions: Mapping[str, int], where: str) -> EpisodeSpec:
+    try:
+        episode = json.loads(line)
+        index, class_ids = int(episode["index"]), tuple(int(c) for c in episode["class_ids"])
+        support, query = [list(way) for way in episode["support"]], list(episode["query"])
+        unknown = {*query, *(image_id for way in support for image_id in way)} - positions.keys()
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"{where}: not an episode; write the file anew.") from None
+    if unknown:
+        raise InputError(
+            f"{where}: image '{min(map(str, unknown))}' is not in the data set; open the one it is of."
+        )
+    shape = len(class_ids), [len(way) for way in support], len(query)
+    if shape != (header.ways, [header.shots] * header.ways, header.queries):
+        raise InputError(
+            f"{where}: not a {header.ways}-way {header.shots}-shot episode with queries={header.queries}, "
+            "as line 1 says; write the file anew."
+        )
+    if not set(class_ids) <= set(header.classes.values()):
+        raise InputError(f"{where}: class_ids {list(class_ids)} are not among line 1's classes; mend either.")
+    ways = tuple(tuple(positions[image_id] for image_id in way) for way in support)
+    return EpisodeSpec(index, class_ids, ways, tuple(positions[image_id] for image_id in query), class_ids)

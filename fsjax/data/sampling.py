@@ -1,0 +1,232 @@
+"""Which images make up episode i: a pure function of (seed, i)."""
+
+import contextlib
+import hashlib
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fsjax.data.source import Source
+from fsjax.errors import InputError
+
+# Third words of a seed sequence: each kind of draw has its own stream. Never 0, which NumPy pads with.
+_ABSENT, _PRESENT = 2, 3
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """Which images make up one N-way K-shot episode with T queries; positions are the source's."""
+
+    index: int  # the global episode index
+    class_ids: tuple[int, ...]  # the ways, which are scored
+    support: tuple[tuple[int, ...], ...]  # K positions for each way
+    query: tuple[int, ...]  # T positions
+    shown: tuple[int, ...]  # the classes that the supports' masks show: class_ids, save in the controls
+
+
+@dataclass(frozen=True)
+class ClassIndex:
+    """What the sampler knows of every image of a split, without decoding any."""
+
+    ids: Sequence[str]
+    areas: np.ndarray  # int32 [n, C], pixels of class ids 1..C in the original labels
+    sizes: np.ndarray  # int32 [n, 2], height and width in pixels
+
+
+def build_index(source: Source) -> ClassIndex:
+    """Returns the class index of a source, kept as an .npz file in its `cache_dir` from then on."""
+    path = Path(source.cache_dir) / f"class_index_{source.split}.npz"
+    digest = hashlib.sha256("\n".join([source.name, source.version, *source.ids]).encode()).hexdigest()
+    kept = _read_index(path, digest)
+    if kept is None:
+        positions = range(len(source.ids))
+        areas = np.array([source.areas(p) for p in positions], np.int32).reshape(
+            len(positions), len(source.class_names)
+        )
+        kept = areas, np.array([source.size(p) for p in positions], np.int32).reshape(len(positions), 2)
+        with contextlib.suppress(OSError):  # a read-only data set is scanned anew each time
+            _write_index(path, digest, *kept)
+    return ClassIndex(source.ids, *kept)
+
+
+def _read_index(path: Path, digest: str) -> tuple[np.ndarray, np.ndarray] | None:
+    try:
+        with np.load(path) as file:
+            return (file["areas"], file["sizes"]) if file["digest"].item() == digest else None
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+
+
+def _write_index(path: Path, digest: str, areas: np.ndarray, sizes: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        np.savez_compressed(file, digest=digest, areas=areas, sizes=sizes)
+    os.replace(file.name, path)
+
+
+def eligible(index: ClassIndex, class_id: int, min_area: int = 1) -> np.ndarray:
+    """Returns the positions [m] of the images that show at least `min_area` pixels of a class."""
+    return np.flatnonzero(index.areas[:, class_id - 1] >= max(min_area, 1))
+
+
+def fold_classes(folds: Sequence[Sequence[int]], fold: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Returns the class ids of a fold's training (base) and testing (novel) episodes.
+
+    Args:
+        folds: the class ids that each fold holds out.
+        fold: which one, counted from 0.
+
+    Raises:
+        InputError: there is no such fold.
+    """
+    if not 0 <= fold < len(folds):
+        raise InputError(f"fold={fold} does not exist; choose one of 0 to {len(folds) - 1}.")
+    base = sorted(c for number, held_out in enumerate(folds) if number != fold for c in held_out)
+    return tuple(base), tuple(folds[fold])
+
+
+class EpisodeSampler:
+    """Draws episodes of a set of classes: `sampler(i)` is a pure function of (seed, i).
+
+    N different classes are drawn uniformly; a way's supports are K different images of its class;
+    query t shows the class of way order[t mod N], the order being drawn for each episode. Queries
+    differ from one another and from every support. Two ways may share a support image (as in PANet).
+    """
+
+    def __init__(
+        self,
+        index: ClassIndex,
+        class_names: Sequence[str],
+        classes: Sequence[int],
+        *,
+        ways: int,
+        shots: int,
+        queries: int,
+        seed: int,
+        min_area: int = 1,
+        without: Collection[int] = (),
+    ):
+        """Sets up the draw.
+
+        Args:
+            index: the class index of the images.
+            class_names: the name of each class id, for messages.
+            classes: the class ids to draw from.
+            ways: N, classes an episode.
+            shots: K, support images a way.
+            queries: T, query images an episode.
+            seed: 0 or more.
+            min_area: an image counts for a class from this many pixels of its original mask on.
+            without: class ids whose images are left out altogether (`drop_novel_images`).
+
+        Raises:
+            InputError: a class has fewer than K + ceil(T / N) eligible images, there are fewer classes
+                than ways, or a number is out of range.
+        """
+        for name, value in {"ways": ways, "shots": shots, "queries": queries}.items():
+            if value < 1:
+                raise InputError(f"{name}={value} is too small; give 1 or more.")
+        if seed < 0:
+            raise InputError(f"seed={seed} is negative; give 0 or more.")
+        if len(classes) < ways:
+            raise InputError(
+                f"ways={ways} needs as many classes, and there are {len(classes)}; "
+                "lower the ways or add classes."
+            )
+        self.index, self.class_names, self.classes = index, class_names, tuple(classes)
+        self.ways, self.shots, self.queries, self.seed = ways, shots, queries, seed
+        self.min_area, self.without = max(min_area, 1), tuple(sorted(without))
+        self._dropped = (index.areas[:, [c - 1 for c in self.without]] > 0).any(axis=1)
+        self._eligible = {c: self.eligible(c) for c in self.classes}
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        need = self.shots + math.ceil(self.queries / self.ways)
+        for class_id, positions in self._eligible.items():
+            if len(positions) < need:
+                raise InputError(
+                    f"class '{self.class_names[class_id - 1]}' has {len(positions)} eligible images and an "
+                    f"episode needs {need} of one class; add images, leave the class out, or lower the shots."
+                )
+
+    def eligible(self, class_id: int) -> np.ndarray:
+        """Returns the positions [m] from which any class of the data set may be drawn."""
+        positions = eligible(self.index, class_id, self.min_area)
+        return positions[~self._dropped[positions]]
+
+    def __call__(self, i: int) -> EpisodeSpec:
+        """Returns episode i.
+
+        Raises:
+            InputError: the classes share so few images that no episode was found.
+        """
+        rng = np.random.default_rng([self.seed, i])
+        for _ in range(_ATTEMPTS):
+            spec = self._draw(rng, i)
+            if spec is not None:
+                return spec
+        raise InputError(
+            f"no {self.ways}-way {self.shots}-shot episode with {self.queries} queries was found: "
+            "the classes share too few images; add images or ask for fewer ways, shots or queries."
+        )
+
+    def _draw(self, rng: np.random.Generator, i: int) -> EpisodeSpec | None:
+        classes = [int(c) for c in rng.choice(self.classes, self.ways, replace=False)]
+        support = tuple(_choose(rng, self._eligible[c], self.shots) for c in classes)
+        taken = [position for way in support for position in way]
+        order = rng.permutation(self.ways)
+        query: list[int] = []
+        for t in range(self.queries):
+            left = _other_than(self._eligible[classes[order[t % self.ways]]], taken + query)
+            if not len(left):  # other ways took this class's last images
+                return None
+            query += _choose(rng, left, 1)
+        return EpisodeSpec(i, tuple(classes), support, tuple(query), tuple(classes))
+
+
+def other_support(spec: EpisodeSpec, sampler: EpisodeSampler, present: bool) -> EpisodeSpec | None:
+    """Returns the wrong-support control of a one-way episode: the same queries, supports of another class.
+
+    Args:
+        spec: the episode; its class is still the one that is scored.
+        sampler: where it was drawn.
+        present: False takes a class of the sampler's that no query shows a pixel of, and supports
+            without the right class where enough of them exist; True takes any class of the data set
+            that every query shows.
+
+    Returns:
+        The control, a pure function of the sampler's seed and the episode's index, or None where
+        there is no such class.
+    """
+    (right,), (shots,), query = spec.class_ids, {len(way) for way in spec.support}, list(spec.query)
+    areas = sampler.index.areas
+    if present:
+        candidates = np.flatnonzero((areas[query] >= sampler.min_area).all(axis=0)) + 1
+    else:
+        candidates = [c for c in sampler.classes if not areas[query, c - 1].any()]
+    pools = {int(c): _other_than(sampler.eligible(c), query) for c in candidates if c != right}
+    pools = {c: pool for c, pool in pools.items() if len(pool) >= shots}
+    if not pools:
+        return None
+    rng = np.random.default_rng([sampler.seed, spec.index, _PRESENT if present else _ABSENT])
+    shown = int(rng.choice(list(pools)))
+    pool = pools[shown]
+    clean = pool[areas[pool, right - 1] == 0]
+    if not present and len(clean) >= shots:
+        pool = clean
+    return replace(spec, support=(_choose(rng, pool, shots),), shown=(shown,))
+
+
+def _choose(rng: np.random.Generator, positions: np.ndarray, count: int) -> tuple[int, ...]:
+    return tuple(int(p) for p in rng.choice(positions, count, replace=False))
+
+
+def _other_than(positions: np.ndarray, taken: Sequence[int]) -> np.ndarray:
+    return positions[~np.isin(positions, taken)]

@@ -1,0 +1,61 @@
+"""Rows that are no network's: methods over hand-made features, and the union of all objects."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from fsjax.data.images import load_episode
+from fsjax.evaluation.baselines import FilterBank, RawRGB, any_object, color_histogram_logits
+from fsjax.evaluation.evaluate import Episodes
+from fsjax.evaluation.metrics import confusion
+from fsjax.models.loss import upsample
+from fsjax.models.prnet import PRNet
+from fsjax.models.resnet import Features
+
+
+class ColorHistogram:
+    """A classifier of pixels by their colour, as a method: its features are the photos themselves."""
+
+    outputs: ClassVar[tuple[str, ...]] = ("histogram",)
+    plain: ClassVar[str] = "histogram"
+    final: ClassVar[str] = "histogram"
+
+    def embed(self, variables, images, sizes, **unused):
+        """Returns the photos as they are."""
+        return Features(images, sizes), {}
+
+    def fit(self, variables, supports, masks, sizes):
+        """Returns the supports as they are; the histograms are counted when a query is segmented."""
+        return supports, masks
+
+    def segment(self, variables, fitted, queries, shape, sizes, settings):
+        """Returns the log posteriors of `color_histogram_logits` on the labels' pixels."""
+        supports, masks = fitted
+        logits = color_histogram_logits(supports.map, masks, supports.sizes, queries.map, queries.sizes)
+        return {"histogram": upsample(logits, shape, queries.sizes, sizes)}
+
+
+BASELINES = {
+    "rgb": PRNet(RawRGB(), "map"),
+    "texture": PRNet(FilterBank(), "map"),
+    "color_histogram": ColorHistogram(),
+}
+"""Methods without variables; prototypes of raw colours and textures are fused as the network's are."""
+
+
+def count_any_object(episodes: Episodes) -> Iterator[np.ndarray]:
+    """Yields each one-way episode's confusion matrices [T, 3, 2] when every object is taken for its class.
+
+    The truth of all classes is read for it: this is what perfect objectness, and nothing else, would score.
+    """
+    everything = tuple(range(1, len(episodes.source.class_names) + 1))
+    count = jax.jit(jax.vmap(partial(confusion, ways=1)))
+    for spec in episodes.specs:
+        shown = load_episode(episodes.source, spec, episodes.settings)
+        united = replace(spec, class_ids=everything)
+        labels = load_episode(episodes.source, united, episodes.settings).query_masks
+        yield np.asarray(count(any_object(labels), shown.query_masks, shown.query_mask_sizes))

@@ -1,0 +1,204 @@
+"""Runs a method over episodes, on all devices, and counts its predictions against the truth."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import jax_utils
+from jaxtyping import Array, Float, Int
+
+from fsjax.data.images import InputSettings, load_episode
+from fsjax.data.loader import evaluation_batches, prefetch
+from fsjax.data.sampling import EpisodeSpec
+from fsjax.data.source import Source
+from fsjax.episode import Episode
+from fsjax.evaluation.metrics import confusion
+from fsjax.models.adaptation import AdaptSettings
+from fsjax.models.fusion import FusionSettings
+from fsjax.models.method import Method, Variables
+from fsjax.progress import Progress
+
+Predictor = Callable[[Variables, Episode], dict[str, jax.Array]]
+
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """The episodes that a row is scored on, and how they are read.
+
+    Attributes:
+      source: the data set.
+      specs: which images, an entry an episode.
+      settings: their sizes and labels.
+      batch_size: episodes at a time on each device.
+      threads: that load them.
+      workers: processes that load them, instead of threads.
+    """
+
+    source: Source
+    specs: Sequence[EpisodeSpec]
+    settings: InputSettings
+    batch_size: int
+    threads: int = 2
+    workers: int = 0
+
+
+def make_predictor(
+    method: Method,
+    fusion: FusionSettings,
+    adapt: AdaptSettings | None = None,
+    *,
+    oracle: bool = False,
+) -> Predictor:
+    """Returns a pmapped function that segments a batch of episodes and counts its predictions.
+
+    Without adaptation the episodes of a device run together; with it they run one after another, because
+    weights that differ from episode to episode would turn every convolution into a grouped one.
+
+    Args:
+      method: whose variables the predictor is called with, stacked over devices.
+      fusion: settings of the method's segmentation.
+      adapt: how to tune the variables to each episode's supports first; None leaves them alone.
+      oracle: whether to segment also by what the queries' own truth would have taught.
+
+    Returns:
+      `predict(variables, batch)` -> for each output of the method (and the oracle) its confusion matrices,
+      int32 [devices, B, T, N + 2, N + 1]. The batch's leading axes are [devices, B].
+    """
+
+    def together(variables: Variables, batch: Episode):
+        supports, queries = embed_images(method, variables, batch)
+        return jax.vmap(segment, (None, 0, 0, 0))(variables, supports, queries, batch)
+
+    def alone(variables: Variables, episode: Episode):
+        tuned, _ = method.adapt(variables, episode, adapt)
+        supports, queries = embed_images(method, tuned, jax.tree.map(lambda x: x[None], episode))
+        return segment(tuned, *jax.tree.map(lambda x: x[0], (supports, queries)), episode)
+
+    def segment(variables: Variables, supports, queries, episode: Episode):
+        outputs = predict_logits(method, variables, supports, queries, episode, fusion)
+        if oracle:
+            outputs[ORACLE] = oracle_logits(method, variables, queries, episode, fusion)
+        count = jax.vmap(lambda logits, truth, size: _count(logits, truth, size, len(episode.class_ids)))
+        return {
+            name: count(logits, episode.query_masks, episode.query_mask_sizes)
+            for name, logits in outputs.items()
+        }
+
+    def predict(variables: Variables, batch: Episode):
+        if adapt is None:
+            return together(variables, batch)
+        return jax.lax.map(lambda episode: alone(variables, episode), batch)
+
+    return jax.pmap(predict)
+
+
+def embed_images(method: Method, variables: Variables, batch: Episode) -> tuple[Any, Any]:
+    """Returns the features of the supports [B, N, K, ...] and of the queries [B, T, ...]."""
+
+    def embed(images: Array, sizes: Int[Array, "*images 2"]):
+        lead = sizes.shape[:-1]
+        features, _ = method.embed(variables, images.reshape(-1, *images.shape[-3:]), sizes.reshape(-1, 2))
+        return jax.tree.map(lambda x: x.reshape(*lead, *x.shape[1:]), features)
+
+    return embed(batch.support_images, batch.support_sizes), embed(batch.query_images, batch.query_sizes)
+
+
+def predict_logits(
+    method: Method, variables: Variables, supports, queries, episode: Episode, fusion: FusionSettings
+) -> dict[str, Float[Array, "T H W classes"]]:
+    """Returns a method's named logits for one episode's queries, on their labels' pixels."""
+    fitted = method.fit(variables, supports, episode.support_masks, episode.support_sizes)
+    shape = episode.query_masks.shape[1:]
+    return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, fusion)
+
+
+def oracle_logits(
+    method: Method, variables: Variables, queries, episode: Episode, fusion: FusionSettings
+) -> Float[Array, "T H W classes"]:
+    """Returns the method's plain logits when each query is shown with its own truth as the support.
+
+    What the features could do at best with one prototype a class. Every way is shown all T queries.
+    """
+    ways = len(episode.class_ids)
+    shown = jax.tree.map(
+        lambda x: jnp.broadcast_to(x[None], (ways, *x.shape)),
+        (queries, episode.query_masks, episode.query_mask_sizes),
+    )
+    fitted = method.fit(variables, *shown)
+    shape = episode.query_masks.shape[1:]
+    return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, fusion)[method.plain]
+
+
+def _count(logits, truth, size, ways: int):
+    return confusion(jnp.argmax(logits, -1), truth, size, ways=ways)
+
+
+def run_predictor(
+    predict: Predictor, variables: Variables, episodes: Episodes, label: str
+) -> dict[str, list[np.ndarray]]:
+    """Runs a predictor over episodes.
+
+    Args:
+      predict: of `make_predictor`.
+      variables: of its method, not replicated.
+      episodes: what to segment.
+      label: of the progress bar.
+
+    Returns:
+      For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each, in order.
+    """
+    stacked = jax_utils.replicate(variables)
+    counted: dict[str, list[np.ndarray]] = {}
+    with Progress(label, len(episodes.specs), "episode") as progress:
+        for batch in prefetch(_batches(episodes)):
+            weights = np.asarray(batch.weight).reshape(-1)
+            for name, matrices in predict(stacked, batch).items():
+                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])
+                counted.setdefault(name, []).extend(flat[weights > 0])
+            progress.update(int(np.sum(weights > 0)))
+    return counted
+
+
+def _batches(episodes: Episodes) -> Iterator[Episode]:
+    return evaluation_batches(
+        episodes.source,
+        episodes.specs,
+        episodes.settings,
+        jax.local_device_count(),
+        episodes.batch_size,
+        threads=episodes.threads,
+        workers=episodes.workers,
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One episode with what a method made of it, in NumPy."""
+
+    episode: Episode
+    logits: dict[str, np.ndarray]  # [T, H, W, N + 1]
+
+
+def show(
+    method: Method,
+    variables: Variables,
+    episodes: Episodes,
+    fusion: FusionSettings,
+    count: int,
+) -> Iterator[Shown]:
+    """Yields the first few episodes with the method's logits, for pictures."""
+
+    @jax.jit
+    def predict(variables: Variables, batch: Episode):
+        features = jax.tree.map(lambda x: x[0], embed_images(method, variables, batch))
+        return predict_logits(method, variables, *features, jax.tree.map(lambda x: x[0], batch), fusion)
+
+    for spec in episodes.specs[:count]:
+        episode = load_episode(episodes.source, spec, episodes.settings, seed=0)
+        logits = predict(variables, jax.tree.map(lambda x: np.asarray(x)[None], episode))
+        yield Shown(episode, jax.tree.map(np.asarray, logits))

@@ -1,0 +1,227 @@
+"""Pictures: a sheet of episodes and the learning curve.
+
+Matplotlib is slow to import and is imported only when one is drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fsjax.episode import IGNORED
+from fsjax.evaluation.report import replacing
+
+WAY_COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+"""Colours of way 1, 2, ... that colour-blind eyes tell apart (Okabe and Ito); they repeat after six."""
+
+SIMILARITY_COLORS = "magma"
+INK, FAINT, ACCENT = "#222222", "#9a9a9a", "#0072B2"
+CELL = 1.55  # inches
+DPI = 160
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One episode to be shown: the first support of each way and one query.
+
+    All arrays have their valid sizes; a mask may be of another size than its photo.
+
+    Attributes:
+      title: what the row is called, e.g. the names of its classes, a line each.
+      supports: for each way the photo, uint8 RGB [H, W, 3], and its mask, [H, W]: 0, 1..N, 255.
+      query: photo, uint8 RGB [H, W, 3].
+      truth: mask of the query, 0, 1..N, 255.
+      similarity: foreground probability (or a cosine) over the query, [h, w].
+      predictions: name of the result (e.g. "fusion 1") to its mask, 0..N.
+    """
+
+    title: str
+    supports: Sequence[tuple[np.ndarray, np.ndarray]]
+    query: np.ndarray
+    truth: np.ndarray
+    similarity: np.ndarray
+    predictions: Mapping[str, np.ndarray]
+
+
+def episode_sheet(
+    path: Path,
+    pictures: Sequence[Picture],
+    *,
+    similarity_label: str = "foreground probability",
+    similarity_range: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """Writes a PNG with a row for each episode, all of as many ways and predictions.
+
+    Columns: support of each way with its mask, query, truth, similarity map, predictions, each with the
+    IoU that it reaches on this one query (in percent, averaged over the ways that occur).
+
+    Args:
+      path: of the PNG.
+      pictures: at least one.
+      similarity_label: what the similarity maps show.
+      similarity_range: values at the two ends of the colour bar.
+    """
+    ways = len(pictures[0].supports)
+    supports = ["support"] if ways == 1 else [f"support of way {way + 1}" for way in range(ways)]
+    columns = [*supports, "query", "truth", similarity_label, *pictures[0].predictions]
+    figure, axes = _grid([picture.title for picture in pictures], columns)
+    _color_bar(figure, axes[-1][ways + 2], similarity_range)
+    for picture, row in zip(pictures, axes, strict=True):
+        for axis, (photo, mask) in zip(row[:ways], picture.supports, strict=True):
+            _show_masked(axis, photo, mask)
+        query, truth, similarity, *predictions = row[ways:]
+        query.imshow(picture.query)
+        _show_masked(truth, picture.query, picture.truth)
+        _show_similarity(similarity, picture, similarity_range)
+        for axis, mask in zip(predictions, picture.predictions.values(), strict=True):
+            _show_masked(axis, picture.query, mask)
+            axis.set_xlabel(f"IoU {_iou(mask, picture.truth):.0f}", fontsize=7, color=INK, labelpad=2)
+    _save(figure, path)
+
+
+def learning_curve(
+    path: Path, records: Sequence[dict], validation: Sequence[dict] = (), *, title: str = "Training"
+) -> None:
+    """Writes a PNG of the loss, of validation scores where there are any, and of the learning rate.
+
+    Args:
+      path: of the PNG.
+      records: lines of metrics.jsonl, each with "step", "loss" and "learning_rate"; at least one.
+      validation: scores along the way, each with "step" and "mean_iou" in percent.
+      title: above the curves.
+    """
+    from matplotlib.figure import Figure
+
+    heights = [3, 1.6, 1] if validation else [3, 1]
+    figure = Figure(figsize=(7, 1.1 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+    steps = [record["step"] for record in records]
+    losses = np.asarray([record["loss"] for record in records])
+    axes[0].plot(steps, losses, color=ACCENT, alpha=0.3, linewidth=0.8, label="each record")
+    axes[0].plot(steps, _smoothed(losses), color=ACCENT, linewidth=1.8, label="running mean")
+    axes[0].set_ylabel("loss")
+    axes[0].set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    axes[0].legend(frameon=False, fontsize=8)
+    if validation:
+        scores = [(record["step"], record["mean_iou"]) for record in validation]
+        axes[1].plot(*zip(*scores, strict=True), "o-", color=WAY_COLORS[2], markersize=3.5, linewidth=1.5)
+        axes[1].set_ylabel("mean-IoU, %")
+    axes[-1].plot(steps, [record["learning_rate"] for record in records], color=INK, linewidth=1.3)
+    axes[-1].set_ylabel("learning rate")
+    axes[-1].set_ylim(bottom=0)
+    axes[-1].set_xlabel("step")
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        axis.set_axisbelow(True)
+        axis.tick_params(labelsize=8, color=FAINT)
+    figure.align_ylabels(axes)
+    _save(figure, path)
+
+
+def _grid(rows: Sequence[str], columns: Sequence[str]) -> tuple:
+    """Returns a figure and its square cells [rows, columns], named at the left and at the top."""
+    from matplotlib.figure import Figure
+
+    left = 0.16 + 0.13 * max(name.count("\n") + 1 for name in rows)
+    top, bottom, right, gap = 0.28, 0.5, 0.06, 0.2  # inches
+    width = left + CELL * len(columns) + right
+    height = top + (CELL + gap) * len(rows) - gap + bottom
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    sides = (left / width, bottom / height, 1 - right / width, 1 - top / height)
+    figure.subplots_adjust(*sides, wspace=0.05, hspace=gap / CELL)
+    font = {"color": INK, "ha": "center", "va": "center"}
+    for axis, name in zip(axes[0], columns, strict=True):
+        cell = axis.get_position()
+        figure.text((cell.x0 + cell.x1) / 2, 1 - 0.5 * top / height, name, fontsize=8, **font)
+    for axis, name in zip(axes[:, 0], rows, strict=True):
+        cell = axis.get_position()
+        middle = (0.5 * left / width, (cell.y0 + cell.y1) / 2)
+        figure.text(*middle, name, fontsize=8, fontweight="bold", rotation=90, **font)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    return figure, axes
+
+
+def _show_similarity(axis, picture: Picture, similarity_range: tuple[float, float]) -> None:
+    height, width = picture.query.shape[:2]
+    low, high = similarity_range
+    axis.imshow(picture.similarity, extent=(0, width, height, 0), cmap=SIMILARITY_COLORS, vmin=low, vmax=high)
+
+
+def _show_masked(axis, photo: np.ndarray, mask: np.ndarray) -> None:
+    """Shows a photo, pale where no way is, with each way tinted and outlined and void hatched."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patheffects import Normal, withStroke
+
+    height, width = photo.shape[:2]
+    extent = (0, width, height, 0)
+    grey = photo.mean(axis=-1, keepdims=True)
+    axis.imshow((0.55 * (0.7 * grey + 0.3 * photo) + 0.45 * 255).astype(np.uint8))
+    axis.imshow(np.dstack([photo, 255 * _at_size(_is_way(mask), height, width)]))
+    rows, columns = np.indices(mask.shape)
+    stripes = np.where((rows + columns) // 3 % 2, 0.25, 0.75)[..., None].repeat(3, axis=-1)
+    axis.imshow(np.dstack([stripes, 0.9 * (mask == IGNORED)]), extent=extent, interpolation="nearest")
+    for way in np.unique(mask[_is_way(mask)]):
+        color = WAY_COLORS[(int(way) - 1) % len(WAY_COLORS)]
+        tint = np.broadcast_to(to_rgb(color), (*mask.shape, 3))
+        axis.imshow(np.dstack([tint, 0.3 * (mask == way)]), extent=extent, interpolation="nearest")
+        y, x = (
+            (np.arange(length + 2) - 0.5) * side / length
+            for length, side in zip(mask.shape, (height, width), strict=True)
+        )
+        outline = axis.contour(
+            x, y, np.pad(mask == way, 1).astype(float), [0.5], colors=color, linewidths=1.3
+        )
+        outline.set_path_effects([withStroke(linewidth=2.6, foreground="white"), Normal()])
+    axis.set(xlim=(0, width), ylim=(height, 0))
+
+
+def _is_way(mask: np.ndarray) -> np.ndarray:
+    return (mask > 0) & (mask < IGNORED)
+
+
+def _at_size(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns the mask's nearest pixels at another size, uint8."""
+    rows = (np.arange(height) + 0.5) * mask.shape[0] / height
+    columns = (np.arange(width) + 0.5) * mask.shape[1] / width
+    return mask[rows.astype(int)[:, None], columns.astype(int)[None]].astype(np.uint8)
+
+
+def _iou(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the mean IoU in percent over the ways of the truth or the prediction; void is left out."""
+    prediction = np.where(truth == IGNORED, 0, prediction)
+    ious = []
+    for way in np.unique(np.concatenate([truth[_is_way(truth)], prediction[_is_way(prediction)]])):
+        hit, either = (truth == way) & (prediction == way), (truth == way) | (prediction == way)
+        ious.append(hit.sum() / either.sum())
+    return 100 * float(np.mean(ious)) if ious else 100.0
+
+
+def _color_bar(figure, axis, similarity_range: tuple[float, float]) -> None:
+    """Puts a slim colour bar under a cell."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    cell = axis.get_position()
+    inch = 1 / figure.get_size_inches()[1]
+    inset = 0.06 * cell.width
+    place = [cell.x0 + inset, cell.y0 - 0.22 * inch, cell.width - 2 * inset, 0.07 * inch]
+    colors = ScalarMappable(Normalize(*similarity_range), SIMILARITY_COLORS)
+    bar = figure.colorbar(colors, cax=figure.add_axes(place), orientation="horizontal")
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5, color=FAINT)
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """Returns the running mean over a twenty-fifth of the values, fewer at the ends."""
+    window = np.ones(2 * (len(values) // 50) + 1)
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+
+
+def _save(figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)

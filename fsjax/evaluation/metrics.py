@@ -1,0 +1,235 @@
+"""Every score is a pure function of the episodes' confusion matrices (PRNet 4.1).
+
+A record is one line of episodes.jsonl:
+
+    {"row": name, "run": int, "index": int, "class_ids": [N ids], "support": [[image id, ...] a way],
+     "query": [image id, ...], "confusion": [one matrix a query]}
+
+A confusion matrix counts pixels, [N + 2, N + 1]: rows are the truth 0..N and then 255 (void), columns
+the prediction 0..N. Way n is `class_ids[n - 1]`. Intersections and unions are summed over a run's
+episodes before they are divided: a mean of per-episode IoUs would give a tiny object the say of a large one.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Int32, UInt8
+
+from fsjax.episode import IGNORED
+from fsjax.errors import InputError
+
+Record = dict[str, Any]
+
+VOID = ("ignore", "background")
+COUNTING = ("strict", "panet_compat")
+REPLICATES = 1000
+
+
+def confusion(
+    prediction: Int[Array, "h w"], truth: UInt8[Array, "h w"], size: Int[Array, "2"], *, ways: int
+) -> Int32[Array, "rows columns"]:
+    """Counts the pixels of one query by truth and prediction, exactly, on the device.
+
+    Args:
+      prediction: values 0..N.
+      truth: values 0..N and 255.
+      size: the height and width that the query occupies; pixels beyond it are not counted.
+      ways: N.
+
+    Returns:
+      [N + 2, N + 1]: rows for truth 0..N and 255, columns for prediction 0..N.
+    """
+    height, width = truth.shape
+    valid = (jnp.arange(height) < size[0])[:, None] & (jnp.arange(width) < size[1])[None, :]
+    predicted = jnp.arange(ways + 1)
+    labels = jnp.append(predicted, IGNORED).astype(truth.dtype)
+    is_label = (truth[None] == labels[:, None, None]) & valid[None]
+    is_predicted = prediction[None] == predicted.astype(prediction.dtype)[:, None, None]
+    return jnp.sum(is_label[:, None] & is_predicted[None], axis=(2, 3), dtype=jnp.int32)
+
+
+class Counts(NamedTuple):
+    """The pixel counts of E episodes from which every score is made."""
+
+    intersections: np.ndarray  # int64 [E, 1 + C]: background, then the fold's classes in their order
+    unions: np.ndarray  # int64 [E, 1 + C]
+    runs: np.ndarray  # int64 [E], the run of each episode
+
+
+def count(records: Sequence[Record], classes: Mapping[int, str], *, void: str, counting: str) -> Counts:
+    """Returns the intersections and unions of every episode, summed over its queries.
+
+    Args:
+      records: lines of episodes.jsonl, of one row.
+      classes: id and name of each class of the fold.
+      void: "ignore" leaves the pixels of truth 255 out, "background" counts them as truth 0.
+      counting: "strict", or "panet_compat", where a class absent from a query's truth is not counted
+        for that query, so that its false positives vanish (as in PANet's released code).
+
+    Raises:
+      InputError: there is no record, a policy is unknown, or a class is not of the fold.
+    """
+    _check_choice("void", void, VOID)
+    _check_choice("counting", counting, COUNTING)
+    if not records:
+        raise InputError("There are no episodes to score; evaluate at least one episode a row.")
+    column = {class_id: position for position, class_id in enumerate(classes, start=1)}
+    intersections = np.zeros((len(records), 1 + len(classes)), np.int64)
+    unions = np.zeros_like(intersections)
+    for episode, record in enumerate(records):
+        unknown = set(record["class_ids"]) - set(column)
+        if unknown:
+            raise InputError(
+                f"Episode {record['index']} of row {record['row']!r} is of class {min(unknown)}, not of the "
+                f"scored classes {sorted(column)}; score it with the fold it was drawn from."
+            )
+        columns = [0] + [column[class_id] for class_id in record["class_ids"]]
+        for matrix in record["confusion"]:
+            intersection, union = _query_counts(np.asarray(matrix, np.int64), void, counting)
+            intersections[episode, columns] += intersection
+            unions[episode, columns] += union
+    return Counts(intersections, unions, np.asarray([record["run"] for record in records], np.int64))
+
+
+def _query_counts(matrix: np.ndarray, void: str, counting: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns intersection and union, int64 [N + 1] each, of background and the ways."""
+    labelled = matrix[:-1].copy()
+    if void == "background":
+        labelled[0] += matrix[-1]
+    intersection = np.diagonal(labelled)
+    in_truth = labelled.sum(axis=1)
+    union = in_truth + labelled.sum(axis=0) - intersection
+    if counting == "panet_compat":
+        union = np.where(in_truth > 0, union, 0)
+    return intersection, union
+
+
+def summarize(records: Sequence[Record], classes: Mapping[int, str], *, void: str, counting: str) -> dict:
+    """Returns the scores of one row of results.json, in percent.
+
+    mean_iou is the mean over the fold's classes, then over the runs; binary_iou pools all classes into
+    one foreground and averages it with the background (as PANet). std is the population deviation of
+    mean_iou over the runs (as PANet), None for one run. A class that never occurs is left out of the
+    means and named in missing_classes. A score that nothing defines is None.
+
+    The arguments are those of `count`.
+
+    Returns:
+      {"mean_iou", "binary_iou", "ci95": [low, high], "std", "per_class": {class name: IoU},
+      "missing_classes": [class name, ...], "episodes", "runs"}.
+
+    Raises:
+      InputError: as `count`.
+    """
+    counts = count(records, classes, void=void, counting=counting)
+    intersections, unions = _sums_by_run(counts)
+    mean_ious = _mean_iou(intersections, unions)
+    class_ious = _mean(_ratio(intersections[:, 1:], unions[:, 1:]), axis=0)
+    per_class = {name: _percent(iou) for name, iou in zip(classes.values(), class_ious, strict=True)}
+    return {
+        "mean_iou": _percent(_mean(mean_ious)),
+        "binary_iou": _percent(_mean(_binary_iou(intersections, unions))),
+        "ci95": _interval(_resampled([counts])[0]),
+        "std": _percent(np.std(mean_ious)) if len(mean_ious) > 1 else None,
+        "per_class": per_class,
+        "missing_classes": [name for name, iou in per_class.items() if iou is None],
+        "episodes": len(records),
+        "runs": len(mean_ious),
+    }
+
+
+def paired_difference(
+    records: Sequence[Record],
+    others: Sequence[Record],
+    classes: Mapping[int, str],
+    *,
+    void: str,
+    counting: str,
+) -> dict:
+    """Compares the mean-IoU of two rows on the episodes (run and index) that both have.
+
+    Both rows are resampled together, so that what makes an episode easy or hard cancels.
+
+    The scores of `others` are subtracted; the other arguments are those of `count`.
+
+    Returns:
+      {"difference": points, "ci95": [low, high], "episodes"}.
+
+    Raises:
+      InputError: no episode is common to both, or as `count`.
+    """
+    first, second = ({(r["run"], r["index"]): r for r in row} for row in (records, others))
+    common = [key for key in first if key in second]
+    if not common:
+        raise InputError("The two rows share no episode; compare rows of the same seed or manifest.")
+    pair = [
+        count([row[key] for key in common], classes, void=void, counting=counting) for row in (first, second)
+    ]
+    mean, other = (_mean(_mean_iou(*_sums_by_run(counts))) for counts in pair)
+    resampled, resampled_other = _resampled(pair)
+    return {
+        "difference": _percent(mean - other),
+        "ci95": _interval(resampled - resampled_other),
+        "episodes": len(common),
+    }
+
+
+def _resampled(rows: Sequence[Counts]) -> np.ndarray:
+    """Bootstraps the mean-IoU: [len(rows), replicates]; each run's episodes are redrawn with replacement.
+
+    The rows hold the same episodes and are redrawn alike. How often each episode is drawn is
+    multinomial, so a replicate is one weighted sum of counts.
+    """
+    rng = np.random.default_rng(0)
+    ious = []
+    for run in np.unique(rows[0].runs):
+        chosen = rows[0].runs == run
+        episodes = int(chosen.sum())
+        times = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=REPLICATES).astype(float)
+        ious.append([_mean_iou(times @ c.intersections[chosen], times @ c.unions[chosen]) for c in rows])
+    return _mean(np.asarray(ious), axis=0)
+
+
+def _sums_by_run(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """Returns intersections and unions summed over each run's episodes, int64 [runs, 1 + C] each."""
+    of_run = np.unique(counts.runs)[:, None] == counts.runs[None, :]
+    return of_run @ counts.intersections, of_run @ counts.unions
+
+
+def _mean_iou(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
+    """Returns the mean over the classes that occur: [..., 1 + C] to [...]."""
+    return _mean(_ratio(intersections[..., 1:], unions[..., 1:]))
+
+
+def _binary_iou(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
+    """Returns the mean of the background's IoU and that of all classes pooled: [..., 1 + C] to [...]."""
+    pooled = [np.stack([x[..., 0], x[..., 1:].sum(axis=-1)], axis=-1) for x in (intersections, unions)]
+    return _mean(_ratio(*pooled))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divides; NaN where the whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Averages what is not NaN; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0.0).sum(axis), known.sum(axis))
+
+
+def _interval(values: np.ndarray) -> list[float] | None:
+    """Returns the 2.5th and the 97.5th percentile, in percent."""
+    known = values[~np.isnan(values)]
+    return [_percent(value) for value in np.percentile(known, [2.5, 97.5])] if known.size else None
+
+
+def _percent(fraction: float) -> float | None:
+    return None if np.isnan(fraction) else 100.0 * float(fraction)
+
+
+def _check_choice(field: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{field} is {value!r}; choose one of {', '.join(map(repr, choices))}.")

@@ -1,0 +1,168 @@
+"""The rows of an evaluation: which method runs on which episodes, and what its outputs are called."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from fsjax.data import manifest
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
+from fsjax.errors import InputError
+from fsjax.evaluation.controls import BASELINES, count_any_object
+from fsjax.evaluation.evaluate import ORACLE, Episodes, Predictor, make_predictor, run_predictor
+from fsjax.evaluation.metrics import Record
+from fsjax.models.adaptation import AdaptSettings
+from fsjax.models.fusion import FusionSettings
+from fsjax.models.method import Method, Variables
+
+LOG = logging.getLogger(__name__)
+
+ADAPTED = "adapted"
+ANY_OBJECT = "any_object"
+UNTRAINED = "untrained"
+WRONG_SUPPORTS = {"wrong_support_absent": False, "wrong_support_present": True}
+"""Name of the row, and whether the class that the support shows is in the query."""
+
+ONE_WAY = (ANY_OBJECT, *WRONG_SUPPORTS)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One row before it is summarised."""
+
+    name: str
+    records: list[Record]
+    manifest: str  # sha256 of the row's episodes
+    seconds: float  # of the pass in which it was computed, compilation included
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that rows are made of.
+
+    Attributes:
+      method: the one that is evaluated.
+      variables: its own.
+      untrained: returns its variables from before training; called only for the row of that name.
+      sampler: of the episodes, from which wrong supports are drawn.
+      episodes: what to score on, run after run.
+      run_length: episodes of each run.
+      adapt_length: of each run, the first so many episodes are adapted to.
+      fusion: settings of the segmentation.
+      adapt: settings of the adaptation.
+    """
+
+    method: Method
+    variables: Variables
+    untrained: Callable[[], Variables]
+    sampler: EpisodeSampler
+    episodes: Episodes
+    run_length: int
+    adapt_length: int
+    fusion: FusionSettings
+    adapt: AdaptSettings
+
+    def score(self, names: Sequence[str]) -> Iterator[Scored]:
+        """Yields the rows of the given names.
+
+        Args:
+          names: outputs of the method (for PRNet "fusion0", "fusion1", "fusion2"), "oracle", "untrained",
+            "adapted", "wrong_support_absent", "wrong_support_present", "any_object", and the baselines
+            "rgb", "texture" and "color_histogram".
+
+        Raises:
+          InputError: for a name that is none of these.
+        """
+        for name in self._known(names):
+            if name in BASELINES:
+                baseline = BASELINES[name]
+                predict = make_predictor(baseline, self.fusion)
+                yield from self._run(
+                    predict, {"backbone": {}, "head": {}}, self.episodes, {baseline.final: name}
+                )
+            elif name == ANY_OBJECT:
+                yield self._any_object()
+            elif name == UNTRAINED:
+                yield from self._run(
+                    self._predict, self.untrained(), self.episodes, {self.method.final: name}
+                )
+            elif name in WRONG_SUPPORTS:
+                wrong = [
+                    other_support(spec, self.sampler, WRONG_SUPPORTS[name]) for spec in self.episodes.specs
+                ]
+                found = self._with(spec for spec in wrong if spec is not None)
+                yield from self._run(self._predict, self.variables, found, {self.method.final: name})
+            elif name == ADAPTED:
+                predict = make_predictor(self.method, self.fusion, self.adapt)
+                first = self._with(
+                    s for s in self.episodes.specs if self._places[s.index][1] < self.adapt_length
+                )
+                yield from self._run(predict, self.variables, first, {self.method.final: self._adapted_name})
+        outputs = {name: name for name in names if name in (*self.method.outputs, ORACLE)}
+        if outputs:
+            yield from self._run(self._predict, self.variables, self.episodes, outputs)
+
+    def position(self, name: str) -> int:
+        """Returns where a row stands in a table: baselines first, then controls, then the method's own."""
+        order = [*BASELINES, UNTRAINED, *ONE_WAY, *self.method.outputs, self._adapted_name, ORACLE]
+        return order.index(name)
+
+    @property
+    def _adapted_name(self) -> str:
+        return f"{self.method.final}_adapt{self.adapt.steps}"
+
+    def _known(self, names: Sequence[str]) -> Iterator[str]:
+        choices = (*self.method.outputs, ORACLE, UNTRAINED, ADAPTED, *ONE_WAY, *BASELINES)
+        for name in names:
+            if name not in choices:
+                raise InputError(f"eval.rows holds {name!r}: choose from {', '.join(choices)}.")
+            if name in ONE_WAY and self.sampler.ways > 1:
+                LOG.info("The row %s is left out: it is for one-way episodes.", name)
+            else:
+                yield name
+
+    @cached_property
+    def _predict(self) -> Predictor:
+        """Compiled once for all rows that run the method as it is."""
+        return make_predictor(self.method, self.fusion, oracle=True)
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[int, int]]:
+        """For each episode's index its run, and its place in that run."""
+        return {spec.index: divmod(i, self.run_length) for i, spec in enumerate(self.episodes.specs)}
+
+    def _with(self, specs: Iterable[EpisodeSpec]) -> Episodes:
+        return replace(self.episodes, specs=list(specs))
+
+    def _run(
+        self, predict: Predictor, variables: Variables, episodes: Episodes, outputs: dict[str, str]
+    ) -> Iterator[Scored]:
+        began = time.monotonic()
+        counted = run_predictor(predict, variables, episodes, ", ".join(outputs.values()))
+        seconds = time.monotonic() - began
+        for output, name in outputs.items():
+            yield self._scored(name, episodes, counted[output], seconds)
+
+    def _any_object(self) -> Scored:
+        began = time.monotonic()
+        counted = list(count_any_object(self.episodes))
+        return self._scored(ANY_OBJECT, self.episodes, counted, time.monotonic() - began)
+
+    def _scored(self, name: str, episodes: Episodes, counted: list[np.ndarray], seconds: float) -> Scored:
+        ids = episodes.source.ids
+        records = [
+            {
+                "row": name,
+                "run": self._places[spec.index][0],
+                "index": spec.index,
+                "class_ids": list(spec.class_ids),
+                "support": [[ids[position] for position in way] for way in spec.support],
+                "query": [ids[position] for position in spec.query],
+                "confusion": matrices.tolist(),
+            }
+            for spec, matrices in zip(episodes.specs, counted, strict=True)
+        ]
+        return Scored(name, records, manifest.digest(episodes.specs, ids), seconds)

@@ -1,0 +1,270 @@
+"""The last room: train a method on base classes, evaluate it on novel ones, write down what came out."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+from flax import jax_utils
+from ml_collections import ConfigDict
+
+from fsjax.data import manifest
+from fsjax.data.images import InputSettings
+from fsjax.data.loader import Slots, batches, prefetch
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, build_index, fold_classes
+from fsjax.data.source import Source
+from fsjax.errors import InputError
+from fsjax.evaluation import figures, metrics, report, sheet
+from fsjax.evaluation.evaluate import Episodes
+from fsjax.evaluation.rows import Evaluation
+from fsjax.models import pretrained
+from fsjax.models.adaptation import AdaptSettings
+from fsjax.models.fusion import FusionSettings
+from fsjax.models.method import Method, Variables, build
+from fsjax.progress import Progress
+from fsjax.training.checkpoints import Checkpoints
+from fsjax.training.curves import Curves, read_metrics
+from fsjax.training.optimizer import learning_rate, make_optimizer
+from fsjax.training.step import make_state, make_train_step
+
+LOG = logging.getLogger(__name__)
+
+Sources = Mapping[str, Source]  # "train" and "test"
+
+
+def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
+    """Trains a method on the base classes of a fold, going on from the latest checkpoint if there is one.
+
+    Writes `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `learning_curve.png`. A run that was killed
+    and is started again continues as if it had not been.
+
+    Args:
+      config: its fields are described in configs/common.py.
+      sources: whose "train" is trained on.
+      workdir: the run's folder.
+
+    Raises:
+      InputError: for a configuration that does not fit itself, the data, or the folder's earlier run.
+      FloatingPointError: when the loss is no longer finite.
+    """
+    workdir = Path(workdir)
+
+    # Data
+    source = sources["train"]
+    base, novel = fold_classes(source.folds, config.fold)
+    sampler = make_sampler(config, source, base, config.train, config.seed, novel)
+    settings = InputSettings(size=config.train.size, void=config.train.void, flip=config.train.flip)
+    slots = training_slots(config.batch_size)
+
+    # Method and optimiser
+    method = build(config.model)
+    schedule, steps = learning_rate(config.train, config.batch_size, config.lr_scaling)
+    optimizer = make_optimizer(config.train, schedule)
+    train_step = make_train_step(method, optimizer, config.seed)
+    state = make_state(initial_variables(config, method), optimizer)
+
+    with Checkpoints(workdir) as checkpoints:
+        # Where an earlier run of the same command stopped
+        if checkpoints.latest_step is not None:
+            check_same_run(checkpoints.config(), config)
+            state = checkpoints.restore(state)
+            LOG.info("Going on from step %d of %d.", int(state.step), steps)
+        start = int(state.step)
+        stacked = jax_utils.replicate(state)
+
+        # The loop
+        episodes = batches(
+            source, sampler, settings, slots, seed=config.seed, start=start, stop=steps,
+            threads=config.data.threads, workers=config.data.workers,
+        )  # fmt: skip
+        with Curves(workdir, start) as curves, Progress("training", steps, "step", start) as progress:
+            for step, batch in enumerate(prefetch(episodes), start + 1):
+                stacked, values = train_step(stacked, batch)
+                curves.add(step, values, learning_rate=schedule(step - 1))
+                saving = step % config.train.checkpoint_every == 0 or step == steps
+                if saving or step % config.train.log_every == 0:
+                    progress.reach(step, loss=curves.flush())
+                if saving:
+                    checkpoints.save(jax_utils.unreplicate(stacked), config)
+    figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir))
+
+
+def evaluate(
+    config: ConfigDict,
+    sources: Sources,
+    out: str | Path,
+    *,
+    workdir: str | Path = "",
+    episodes: str | Path = "",
+    save_episodes: str | Path = "",
+) -> list[dict]:
+    """Evaluates a method on the novel classes of a fold.
+
+    Writes `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0, `episodes.png`.
+
+    Args:
+      config: its fields are described in configs/common.py.
+      sources: whose "test" is evaluated on.
+      out: the folder for what is written.
+      workdir: a run, whose latest checkpoint is evaluated; without one, the initial weights are.
+      episodes: a manifest to take the episodes from; by default they are drawn from `eval.seed`.
+      save_episodes: where to write the episodes as a manifest.
+
+    Returns:
+      The rows of results.json.
+
+    Raises:
+      InputError: for a configuration, checkpoint or manifest that does not fit.
+    """
+    # Episodes
+    source = sources["test"]
+    _, novel = fold_classes(source.folds, config.fold)
+    sampler = make_sampler(config, source, novel, config.eval, config.eval.seed)
+    label_policy = f"{config.eval.label} size, void {config.eval.void}"
+    header = manifest.describe(source, sampler, fold=config.fold, label_policy=label_policy)
+    specs = [sampler(i) for i in range(config.eval.runs * config.eval.episodes)]
+    if episodes:
+        header, specs = manifest.read(episodes, source)
+    if save_episodes:
+        manifest.write(save_episodes, header, specs, source.ids)
+
+    # Method
+    method = build(config.model)
+    variables, step = initial_variables(config, method), None
+    if workdir:
+        with Checkpoints(workdir) as checkpoints:
+            variables, step = checkpoints.variables(variables), checkpoints.latest_step
+
+    # Rows
+    evaluation = Evaluation(
+        method=method,
+        variables=variables,
+        untrained=lambda: initial_variables(config, method),
+        sampler=sampler,
+        episodes=evaluation_episodes(config, source, sampler, specs),
+        run_length=math.ceil(len(specs) / config.eval.runs),
+        adapt_length=config.eval.adapt_episodes,
+        fusion=FusionSettings(**config.eval.fusion),
+        adapt=AdaptSettings(**config.eval.adapt),
+    )
+    scored = list(evaluation.score(config.eval.rows))
+
+    # Report
+    classes = {class_id: source.class_names[class_id - 1] for class_id in novel}
+    counting = {"void": config.eval.void, "counting": config.eval.counting}
+    rows = [
+        {
+            "name": row.name,
+            **metrics.summarize(row.records, classes, **counting),
+            "seed": header.seed,
+            "manifest": row.manifest,
+            "seconds": row.seconds,
+        }
+        for row in sorted(scored, key=lambda row: evaluation.position(row.name))
+    ]
+    about = {
+        "data_set": source.name, "version": source.version, "split": source.split, "fold": config.fold,
+        "classes": list(classes.values()),
+        "protocol": {
+            "ways": header.ways, "shots": header.shots, "queries": header.queries,
+            "input": config.eval.input, "size": config.eval.size, "label": config.eval.label, **counting,
+        },
+        "step": step,
+        "config": json.loads(config.to_json_best_effort()),
+    }  # fmt: skip
+    if config.eval.pictures:
+        sheet.draw(Path(out) / "episodes.png", evaluation, config.eval.pictures)
+    report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))
+    return rows
+
+
+def make_sampler(
+    config: ConfigDict,
+    source: Source,
+    classes: tuple[int, ...],
+    part: ConfigDict,
+    seed: int,
+    novel: tuple[int, ...] = (),
+) -> EpisodeSampler:
+    """Returns the sampler of a part's episodes.
+
+    Args:
+      config: of the run.
+      source: what to draw from.
+      classes: ids of the classes to draw.
+      part: config.train or config.eval, for its ways, shots and queries.
+      seed: of the draw.
+      novel: classes whose images are left out if `data.drop_novel_images` says so.
+    """
+    return EpisodeSampler(
+        build_index(source), source.class_names, classes,
+        ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
+        min_area=config.data.min_area, without=novel if config.data.drop_novel_images else (),
+    )  # fmt: skip
+
+
+def evaluation_episodes(
+    config: ConfigDict, source: Source, sampler: EpisodeSampler, specs: list[EpisodeSpec]
+) -> Episodes:
+    """Returns the episodes with the sizes of the evaluation's protocol; void keeps its value for scoring."""
+    settings = InputSettings(
+        size=config.eval.size,
+        input=config.eval.input,
+        label=config.eval.label,
+        label_side=int(sampler.index.sizes.max()),
+    )
+    return Episodes(source, specs, settings, config.eval.batch_size, config.data.threads, config.data.workers)
+
+
+def training_slots(batch_size: int) -> Slots:
+    """Spreads a batch over all devices of all hosts, and says how many stand idle."""
+    devices, hosts = jax.local_device_count(), jax.process_count()
+    per_device = math.ceil(batch_size / (devices * hosts))
+    idle = devices * hosts * per_device - batch_size
+    if idle:
+        LOG.info(
+            "batch_size=%d leaves %d of %d device slots idle: --config.batch_size=%d "
+            "--config.lr_scaling=linear would use them.",
+            batch_size, idle, batch_size + idle, batch_size + idle,
+        )  # fmt: skip
+    return Slots(devices, per_device, batch_size, jax.process_index(), hosts)
+
+
+def initial_variables(config: ConfigDict, method: Method) -> Variables:
+    """Returns a method's variables before any training: pretrained, or else drawn from the seed."""
+    rng = jax.random.key(config.seed)
+    if not config.model.weights:
+        return method.init(rng)
+    shapes = jax.eval_shape(method.init, rng)
+    convention = config.model.backbone_options.convention
+    backbone = pretrained.load(config.model.weights, shapes["backbone"], convention=convention)
+    return {"backbone": backbone, "head": {}}
+
+
+NOT_OF_THE_RUN = ("eval.", "data.tfds_dir", "data.dir", "data.threads", "data.workers",
+                  "train.log_every", "train.checkpoint_every")  # fmt: skip
+"""Fields that change no training step, and may differ when a run goes on."""
+
+
+def check_same_run(stored: ConfigDict, config: ConfigDict) -> None:
+    """Makes sure that a run goes on with the configuration that it began with.
+
+    Raises:
+      InputError: naming the first field that differs and matters.
+    """
+    before, now = (_flat(json.loads(c.to_json_best_effort())) for c in (stored, config))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name) and not name.startswith(NOT_OF_THE_RUN):
+            raise InputError(
+                f"The run in this --workdir began with {name}={before.get(name)}, not {now.get(name)}: "
+                "keep its configuration, or name another --workdir."
+            )
+
+
+def _flat(config: Mapping, prefix: str = "") -> dict[str, object]:
+    flat = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

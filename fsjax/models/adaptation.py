@@ -1,0 +1,97 @@
+"""Fine-tuning on the support set before a query is segmented (PRNet 3.3, Eq. 6)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import optax
+from flax import traverse_util
+
+from fsjax.errors import InputError
+
+Variables = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """How the feature extractor is tuned to an episode.
+
+    Attributes:
+      steps: gradient steps; 0 leaves the weights as they are, bit for bit. The paper takes 5.
+      learning_rate: of SGD. The paper gives none; choose it on base classes, never on novel ones.
+      momentum: of SGD, without weight decay.
+      parameters: what is tuned: "all" of the extractor, its "last_stage", or the scales and biases of its
+        normalisation, "norm_affine".
+      leave_one_out: segments each of K > 1 shots by the prototypes of the others instead of by all.
+    """
+
+    steps: int = 5
+    learning_rate: float = 7e-4
+    momentum: float = 0.9
+    parameters: Literal["all", "last_stage", "norm_affine"] = "all"
+    leave_one_out: bool = False
+
+
+def is_adapted(path: tuple[str, ...], last_stage: str, parameters: str) -> bool:
+    """Says whether the parameter at a path of the extractor's tree is tuned.
+
+    Args:
+      path: the keys that lead to the parameter, e.g. ("layer4_0", "bn1", "scale").
+      last_stage: how the last stage's modules are named, e.g. "layer4".
+      parameters: as `AdaptSettings.parameters`.
+
+    Raises:
+      InputError: for an unknown `parameters`.
+    """
+    match parameters:
+        case "all":
+            return True
+        case "last_stage":
+            return path[0].startswith(last_stage)
+        case "norm_affine":
+            return path[-1] in ("scale", "bias")
+        case _:
+            raise InputError(
+                f"eval.adapt.parameters is {parameters!r}: choose 'all', 'last_stage' or 'norm_affine'."
+            )
+
+
+def adapt(
+    params: Variables,
+    loss: Callable[[Variables], jax.Array],
+    settings: AdaptSettings,
+    selected: Callable[[tuple[str, ...]], bool],
+    probe: Callable[[Variables], Any] | None = None,
+) -> tuple[Variables, Any]:
+    """Minimises a loss of the parameters by a few steps of SGD, as one `lax.scan` over an optax update.
+
+    The optimiser's state is fresh, and the given parameters stay as they are. Only the selected parameters
+    are differentiated, so that tuning a last stage runs no backward pass through the earlier ones.
+
+    Args:
+      params: the extractor's parameters.
+      loss: of all parameters; for PRNet L_adapt of Eq. 6, whose prototypes move with the features.
+      settings: steps, learning rate and momentum.
+      selected: says of a parameter's path whether it is tuned.
+      probe: what to report after each step, a function of the parameters; None reports nothing.
+
+    Returns:
+      The tuned parameters and, stacked along a new first axis, the probe's value after every step.
+    """
+    flat = traverse_util.flatten_dict(params)
+    tuned = {path: value for path, value in flat.items() if selected(path)}
+    fixed = {path: value for path, value in flat.items() if not selected(path)}
+    optimizer = optax.sgd(settings.learning_rate, settings.momentum)
+
+    def whole(part):
+        return traverse_util.unflatten_dict(fixed | part)
+
+    def step(carry, _):
+        part, state = carry
+        updates, state = optimizer.update(jax.grad(lambda part: loss(whole(part)))(part), state)
+        part = optax.apply_updates(part, updates)
+        return (part, state), None if probe is None else probe(whole(part))
+
+    (tuned, _), values = jax.lax.scan(step, (tuned, optimizer.init(tuned)), length=settings.steps)
+    return whole(tuned), values

@@ -1,0 +1,142 @@
+"""Orbax checkpoints of a run: its latest state and the configuration that it was made with."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from fsjax.errors import InputError
+from fsjax.models.method import Variables
+from fsjax.training.step import TrainState
+
+
+class Checkpoints:
+    """The checkpoints in `workdir/checkpoints`; a context manager, because saving goes on in the background.
+
+    Each is written under a temporary name first, so that a killed run leaves the previous one whole.
+    """
+
+    def __init__(self, workdir: str | Path):
+        self._dir = Path(workdir).absolute() / "checkpoints"
+        self._manager = ocp.CheckpointManager(
+            self._dir,
+            options=ocp.CheckpointManagerOptions(max_to_keep=2),
+            item_handlers={"state": ocp.PyTreeCheckpointHandler(), "config": ocp.JsonCheckpointHandler()},
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._manager.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        """The step of the latest whole checkpoint, None where there is none."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, config: ConfigDict) -> None:
+        """Saves a state that is not replicated, and its configuration, under the state's step."""
+        step = int(state.step)
+        if step != self.latest_step:
+            items = ocp.args.Composite(
+                state=ocp.args.PyTreeSave(jax.tree.map(_as_array, state._asdict())),
+                config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
+            )
+            self._manager.save(step, args=items)
+
+    @classmethod
+    def stored_config(cls, workdir: str | Path) -> ConfigDict:
+        """Returns the configuration of a run's latest checkpoint.
+
+        Raises:
+          InputError: where there is no such run.
+        """
+        if not (Path(workdir) / "checkpoints").is_dir():
+            raise InputError(f"There is no run in {workdir}: train first, or name another --workdir.")
+        with cls(workdir) as checkpoints:
+            return checkpoints.config()
+
+    def config(self) -> ConfigDict:
+        """Returns the configuration of the latest checkpoint.
+
+        Raises:
+          InputError: where there is no checkpoint.
+        """
+        items = ocp.args.Composite(config=ocp.args.JsonRestore())
+        return ConfigDict(_tuples(self._manager.restore(self._latest(), args=items).config))
+
+    def restore(self, like: TrainState) -> TrainState:
+        """Returns the latest state.
+
+        Args:
+          like: a state, or its shapes, of the method that the configuration describes.
+
+        Raises:
+          InputError: where there is no checkpoint, or one of another architecture.
+        """
+        return TrainState(**self._restore(like._asdict()))
+
+    def variables(self, like: Variables) -> Variables:
+        """Returns the latest state's variables alone, without the optimiser's state.
+
+        Args:
+          like: variables, or their shapes, of the method that is to use them.
+
+        Raises:
+          InputError: as `restore`.
+        """
+        return self._restore({"variables": like})["variables"]
+
+    def _restore(self, like: dict[str, Any]) -> dict[str, Any]:
+        step = self._latest()
+        wanted = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
+        stored = self._manager.item_metadata(step).state.tree
+        self._check_architecture(wanted, {name: stored[name] for name in wanted}, step)
+        arguments = ocp.args.PyTreeRestore(
+            wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
+        )
+        return self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
+
+    def _latest(self) -> int:
+        if self.latest_step is None:
+            raise InputError(
+                f"There is no checkpoint in {self._dir}: train first, or name another --workdir."
+            )
+        return self.latest_step
+
+    def _check_architecture(self, wanted: Any, stored: Any, step: int) -> None:
+        here, there = _shapes(wanted), _shapes(stored)
+        for name in sorted(here.keys() | there.keys()):
+            if here.get(name) != there.get(name):
+                raise InputError(
+                    f"Checkpoint {step} in {self._dir} is of another architecture: {name} is "
+                    f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} in the configuration; "
+                    "use the configuration it was trained with, or another --workdir."
+                )
+
+
+def _as_array(leaf: Any) -> jax.Array:
+    return jax.numpy.asarray(leaf)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: hasattr(leaf, "shape"))
+    return {".".join(_key(part) for part in path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _key(part: Any) -> str:
+    return str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part))))
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has no tuples; configurations have no lists."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,110 @@
+"""The training step: episodes over devices, gradients and statistics averaged over all of them."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from fsjax.episode import Episode
+from fsjax.models.method import DEVICES, Method, Variables
+
+LOG = logging.getLogger(__name__)
+
+
+class TrainState(NamedTuple):
+    """All that a run needs to go on."""
+
+    step: jax.Array  # int32 [], steps taken
+    variables: Variables
+    optimizer_state: Any
+
+
+def trainable(variables: Variables) -> dict[str, Any]:
+    """Returns the part of a method's variables that has gradients."""
+    return {"backbone": variables["backbone"]["params"], "head": variables["head"]}
+
+
+def with_trained(variables: Variables, params: dict[str, Any]) -> Variables:
+    """Returns the variables with their trainable part replaced."""
+    return {"backbone": {**variables["backbone"], "params": params["backbone"]}, "head": params["head"]}
+
+
+def make_state(variables: Variables, optimizer: optax.GradientTransformation) -> TrainState:
+    """Returns the state of step 0, not yet replicated."""
+    return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(trainable(variables)))
+
+
+def embed_episodes(method: Method, variables: Variables, batch: Episode) -> tuple[Any, Any, Any]:
+    """Extracts the features of all images of a device's batch in one call, in training mode.
+
+    Args:
+      method: whose extractor.
+      variables: of the method.
+      batch: episodes [B, ...]; supports and queries must have one size, so that batch statistics see both.
+
+    Returns:
+      Features of the supports [B, N, K, ...], of the queries [B, T, ...], and the new statistics.
+    """
+    B, N, K = batch.support_images.shape[:3]
+    T = batch.query_images.shape[1]
+    supports = (
+        batch.support_images.reshape(-1, *batch.support_images.shape[3:]),
+        batch.support_sizes.reshape(-1, 2),
+    )
+    queries = (
+        batch.query_images.reshape(-1, *batch.query_images.shape[2:]),
+        batch.query_sizes.reshape(-1, 2),
+    )
+    images, sizes = (jnp.concatenate(pair) for pair in zip(supports, queries, strict=True))
+    weights = jnp.concatenate([jnp.repeat(batch.weight, N * K), jnp.repeat(batch.weight, T)])
+    features, statistics = method.embed(variables, images, sizes, train=True, weights=weights)
+    of_supports = jax.tree.map(lambda x: x[: B * N * K].reshape(B, N, K, *x.shape[1:]), features)
+    of_queries = jax.tree.map(lambda x: x[B * N * K :].reshape(B, T, *x.shape[1:]), features)
+    return of_supports, of_queries, statistics
+
+
+def make_train_step(
+    method: Method, optimizer: optax.GradientTransformation, seed: int
+) -> Callable[[TrainState, Episode], tuple[TrainState, dict[str, jax.Array]]]:
+    """Returns the pmapped step of a method.
+
+    The loss is averaged within an episode, then over all episodes of all devices by their weights, so that
+    neither filled-up slots nor the number of devices change it. Randomness depends on the seed and an
+    episode's index alone.
+
+    Args:
+      method: what to train.
+      optimizer: of its trainable variables.
+      seed: of all that the loss draws.
+
+    Returns:
+      `step(state, batch)` -> the new state, and the metrics of this step. The state is stacked over
+      devices and donated; the batch has leading axes [devices, B]; metrics are stacked as well.
+    """
+
+    def weighted_loss(params, variables, batch):
+        variables = with_trained(variables, params)
+        supports, queries, statistics = embed_episodes(method, variables, batch)
+        rngs = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch.index)
+        losses, terms = jax.vmap(method.loss, (None, 0, 0, 0, 0))(variables, supports, queries, batch, rngs)
+        share = batch.weight / jnp.maximum(jax.lax.psum(jnp.sum(batch.weight), DEVICES), 1.0)
+        metrics = jax.tree.map(lambda x: jnp.sum(share * x), {"loss": losses, **terms})
+        return metrics["loss"], (statistics, metrics)
+
+    def step(state: TrainState, batch: Episode):
+        LOG.info("compiling the training step for supports %s", batch.support_images.shape)
+        params = trainable(state.variables)
+        gradients, (statistics, metrics) = jax.grad(weighted_loss, has_aux=True)(
+            params, state.variables, batch
+        )
+        gradients, metrics = jax.lax.psum((gradients, metrics), DEVICES)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
+        variables = with_trained(state.variables, optax.apply_updates(params, updates))
+        variables["backbone"]["batch_stats"] = statistics
+        metrics["gradient_norm"] = optax.global_norm(gradients)
+        return TrainState(state.step + 1, variables, optimizer_state), metrics
+
+    return jax.pmap(step, axis_name=DEVICES, donate_argnums=(0,))

@@ -1,0 +1,40 @@
+"""Trains a few-shot segmenter on base classes and evaluates it on classes it never saw.
+
+    python train.py                                              the embedded benchmark, in minutes on a CPU
+    python train.py --config=configs/prnet_pascal.py:fold=1 --workdir=runs/pascal1 --config.data.dir=VOC2012
+
+The same command started again goes on where it stopped.
+"""
+
+import sys
+from pathlib import Path
+
+import datasets
+from fsjax import cli, experiment
+from fsjax.evaluation import report
+
+FLAGS = {"workdir": "The run's folder; by default runs/ and the configuration's name and fold."}
+CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
+
+
+def program(argv: list[str]) -> None:
+    """Trains, evaluates, and prints the table."""
+    flags = cli.parse(argv, __doc__, FLAGS, CONFIG)
+    config = flags.config
+    workdir = Path(flags.workdir or f"runs/{config.model.name}_{config.data.name}_fold{config.fold}")
+    sources = datasets.load(config.data)
+    experiment.train(config, sources, workdir)
+    rows = experiment.evaluate(
+        config, sources, workdir, workdir=workdir, save_episodes=workdir / "manifest.jsonl"
+    )
+    print(report.table(rows))
+    print(f"Tables, pictures and curves are in {workdir}.")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program and returns its exit code."""
+    return cli.run(program, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
