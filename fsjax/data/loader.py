@@ -1,7 +1,8 @@
 """Batches of episodes: who loads which, in parallel, and onto the devices ahead of time."""
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import grain
@@ -38,8 +39,8 @@ class Slots:
         if not 1 <= self.batch_size <= self.local * self.process_count:
             raise InputError(
                 f"batch_size={self.batch_size} does not fit {self.local * self.process_count} slots "
-                f"({self.process_count} x {self.devices} devices x {self.per_device}); give 1 or more, "
-                "and more episodes a device where they are too few."
+                f"({self.process_count} processes x {self.devices} devices x per_device={self.per_device}); "
+                "give 1 or more, or raise per_device."
             )
 
     @property
@@ -114,7 +115,7 @@ def evaluation_batches(
     """
     slots = Slots(devices, per_device, devices * per_device * process_count, process_index, process_count)
     load = _Load(source, specs.__getitem__, replace(settings, flip=False), slots, seed=0, end=len(specs))
-    return _read(load, slots, 0, -(-len(specs) // slots.batch_size), threads, workers)
+    return _read(load, slots, 0, math.ceil(len(specs) / slots.batch_size), threads, workers)
 
 
 @dataclass(frozen=True)
@@ -151,22 +152,22 @@ def _read(load: _Load, slots: Slots, start: int, stop: int, threads: int, worker
         iterator.close()
 
 
-def prefetch(batches: Iterable[Episode], depth: int = 2) -> Iterator[Episode]:
+def prefetch(iterator: Iterator[Episode], depth: int = 2) -> Iterator[Episode]:
     """Yields the batches on the local devices, `depth` of them on their way while one is used.
 
     The leading axis is split over the first local devices, as pmap wants it: nothing is copied again.
-    Closing this iterator closes `batches`.
+    Closing this iterator closes the one given.
     """
     waiting: deque[Episode] = deque()
     try:
-        for batch in batches:
+        for batch in iterator:
             waiting.append(_on_devices(batch))
             if len(waiting) > depth:
                 yield waiting.popleft()
         yield from waiting
     finally:
-        if hasattr(batches, "close"):
-            batches.close()
+        if hasattr(iterator, "close"):
+            iterator.close()
 
 
 def _on_devices(batch: Episode) -> Episode:

@@ -84,9 +84,10 @@ def write(path: str | Path, header: Header, specs: Iterable[EpisodeSpec], ids: S
     sha256 = hashlib.sha256(lines).hexdigest()
     first = json.dumps({**asdict(header), "sha256": sha256}, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write(first.encode() + lines)
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        written.write_bytes(first.encode() + lines)
+        os.replace(written, path)
     return sha256
 
 

@@ -43,14 +43,14 @@ class ClassIndex:
 def build_index(source: Source) -> ClassIndex:
     """Returns the class index of a source, kept as an .npz file in its `cache_dir` from then on."""
     path = Path(source.cache_dir) / f"class_index_{source.split}.npz"
-    digest = hashlib.sha256("\n".join([source.name, source.version, *source.ids]).encode()).hexdigest()
+    described = [source.name, source.version, *source.class_names, *source.ids]
+    digest = hashlib.sha256("\n".join(described).encode()).hexdigest()
     kept = _read_index(path, digest)
     if kept is None:
-        positions = range(len(source.ids))
-        areas = np.array([source.areas(p) for p in positions], np.int32).reshape(
-            len(positions), len(source.class_names)
-        )
-        kept = areas, np.array([source.size(p) for p in positions], np.int32).reshape(len(positions), 2)
+        n, C = len(source.ids), len(source.class_names)
+        areas = np.array([source.areas(p) for p in range(n)], np.int32).reshape(n, C)
+        sizes = np.array([source.size(p) for p in range(n)], np.int32).reshape(n, 2)
+        kept = areas, sizes
         with contextlib.suppress(OSError):  # a read-only data set is scanned anew each time
             _write_index(path, digest, *kept)
     return ClassIndex(source.ids, *kept)
@@ -58,17 +58,18 @@ def build_index(source: Source) -> ClassIndex:
 
 def _read_index(path: Path, digest: str) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        with np.load(path) as file:
-            return (file["areas"], file["sizes"]) if file["digest"].item() == digest else None
+        with path.open("rb") as file, np.load(file) as kept:
+            return (kept["areas"], kept["sizes"]) if kept["digest"].item() == digest else None
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None
 
 
 def _write_index(path: Path, digest: str, areas: np.ndarray, sizes: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        np.savez_compressed(file, digest=digest, areas=areas, sizes=sizes)
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        np.savez_compressed(written, digest=digest, areas=areas, sizes=sizes)
+        os.replace(written, path)
 
 
 def eligible(index: ClassIndex, class_id: int, min_area: int = 1) -> np.ndarray:
@@ -208,10 +209,11 @@ def other_support(spec: EpisodeSpec, sampler: EpisodeSampler, present: bool) -> 
     (right,), (shots,), query = spec.class_ids, {len(way) for way in spec.support}, list(spec.query)
     areas = sampler.index.areas
     if present:
-        candidates = np.flatnonzero((areas[query] >= sampler.min_area).all(axis=0)) + 1
+        everywhere = (areas[query] >= sampler.min_area).all(axis=0)
+        candidates = [column + 1 for column in np.flatnonzero(everywhere).tolist()]
     else:
         candidates = [c for c in sampler.classes if not areas[query, c - 1].any()]
-    pools = {int(c): _other_than(sampler.eligible(c), query) for c in candidates if c != right}
+    pools = {c: _other_than(sampler.eligible(c), query) for c in candidates if c != right}
     pools = {c: pool for c, pool in pools.items() if len(pool) >= shots}
     if not pools:
         return None

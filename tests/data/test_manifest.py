@@ -1,0 +1,133 @@
+"""Manifests: readable without this package, exact on the way back, and strict about what they accept."""
+
+import hashlib
+import json
+
+import pytest
+
+from fsjax.data import manifest
+from fsjax.data.sampling import EpisodeSampler, build_index
+from fsjax.errors import InputError
+from tests.toy import ToySource
+
+
+class Accented(ToySource):
+    """Its image ids are hard to write down."""
+
+    def __init__(self, cache_dir, n):
+        super().__init__(cache_dir, n)
+        self.ids = [f'été {position}\u2028"\r' for position in range(len(self.ids))]
+
+
+@pytest.fixture(params=[ToySource, Accented])
+def drawn(request, tmp_path):
+    """A source, its sampler and a written manifest."""
+    source = request.param(tmp_path / "cache", n=80)
+    sampler = EpisodeSampler(
+        build_index(source), source.class_names, (1, 2, 5), ways=2, shots=2, queries=3, seed=8, without=(6,)
+    )
+    path = tmp_path / "new" / "episodes.jsonl"
+    header = manifest.describe(source, sampler, fold=1, label_policy="void ignored")
+    specs = [sampler(i) for i in range(10)]
+    return source, header, specs, path, manifest.write(path, header, specs, source.ids)
+
+
+def test_any_tool_can_read_it(drawn):
+    source, _, specs, path, sha256 = drawn
+    first, *lines = path.read_bytes().split(b"\n")[:-1]
+    assert json.loads(first) == {
+        "data_set": "toy",
+        "version": "1.0.0",
+        "split": "test",
+        "fold": 1,
+        "classes": {"ant": 1, "bee": 2, "emu": 5},
+        "eligibility": "at least 1 pixels of the class in the original mask, no pixel of fox",
+        "label_policy": "void ignored",
+        "ways": 2,
+        "shots": 2,
+        "queries": 3,
+        "seed": 8,
+        "sha256": hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest(),
+    }
+    assert json.loads(first)["sha256"] == sha256
+    for line, spec in zip(lines, specs, strict=True):
+        assert json.loads(line) == {
+            "index": spec.index,
+            "class_ids": list(spec.class_ids),
+            "support": [[source.ids[p] for p in way] for way in spec.support],
+            "query": [source.ids[p] for p in spec.query],
+        }
+
+
+def test_round_trip(drawn):
+    source, header, specs, path, sha256 = drawn
+    assert manifest.read(path, source) == (header, specs)
+    assert manifest.digest(specs, source.ids) == sha256
+    assert manifest.digest(specs[:-1], source.ids) != sha256
+    assert [file.name for file in path.parent.iterdir()] == ["episodes.jsonl"]
+
+
+def test_positions_may_move(drawn):
+    source, _, specs, path, sha256 = drawn
+    source.ids = source.ids[::-1]
+    moved = manifest.read(path, source)[1]
+    assert moved != specs
+    assert manifest.digest(moved, source.ids) == sha256
+
+
+def rewrite(path, number, change, sign=True):
+    """Changes one line, and by default the sha256 with it."""
+    lines = path.read_bytes().split(b"\n")
+    lines[number - 1] = change(lines[number - 1])
+    body = b"\n".join(lines[1:])
+    if sign and number > 1:
+        header = json.loads(lines[0]) | {"sha256": hashlib.sha256(body).hexdigest()}
+        lines[0] = json.dumps(header).encode()
+    path.write_bytes(b"\n".join(lines))
+
+
+def with_fields(**fields):
+    return lambda line: json.dumps(json.loads(line) | fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "message"),
+    [
+        (1, lambda line: b"", "line 1: not a header"),
+        (1, lambda line: b"[]", "line 1: not a header"),
+        (1, with_fields(surprise=1), "line 1: not a header"),
+        (1, with_fields(data_set="coco"), "line 1: its data_set is 'coco' and the data's is 'toy'"),
+        (1, with_fields(version="2.0.0"), "line 1: its version is '2.0.0'"),
+        (1, with_fields(split="train"), "line 1: its split is 'train'"),
+        (3, lambda line: line[:-4], "line 3: not an episode"),
+        (3, lambda line: b"7", "line 3: not an episode"),
+        (3, lambda line: b"", "line 3: not an episode"),
+        (4, lambda line: b'{"index": 2}', "line 4: not an episode"),
+        (4, with_fields(query=[["a"]] * 3), "line 4: not an episode"),
+        (5, with_fields(query=["cow", "cow", "cow"]), "line 5: image 'cow' is not in the data set"),
+        (6, with_fields(query=[]), "line 6: not a 2-way 2-shot episode with queries=3"),
+        (7, with_fields(class_ids=[1, 3]), "line 7: class_ids"),
+    ],
+)
+def test_bad_lines_are_named(drawn, number, change, message):
+    source, path = drawn[0], drawn[3]
+    rewrite(path, number, change)
+    with pytest.raises(InputError, match=message) as raised:
+        manifest.read(path, source)
+    assert str(path) in str(raised.value)
+
+
+def test_changed_episodes_are_noticed(drawn):
+    source, path = drawn[0], drawn[3]
+    whole = path.read_bytes()
+    rewrite(path, 4, with_fields(index=77), sign=False)
+    with pytest.raises(InputError, match="changed or cut short"):
+        manifest.read(path, source)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(InputError, match="changed or cut short"):
+        manifest.read(path, source)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.jsonl.*check the path"):
+        manifest.read(tmp_path / "nowhere.jsonl", ToySource())

@@ -1,0 +1,247 @@
+"""Episode specs: what they may hold, how often, and that they depend on (seed, i) alone."""
+
+import itertools
+import pickle
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fsjax.data.sampling import ClassIndex, EpisodeSampler, build_index, eligible, fold_classes, other_support
+from fsjax.errors import InputError
+from tests.toy import ToySource
+
+NAMES = ToySource.class_names
+
+
+def index_of(areas):
+    areas = np.array(areas, np.int32)
+    return ClassIndex([f"i{p}" for p in range(len(areas))], areas, np.full((len(areas), 2), 9, np.int32))
+
+
+def make(index, classes=(1, 2, 3, 4, 5, 6), *, ways=1, shots=1, queries=1, seed=0, **rest):
+    return EpisodeSampler(index, NAMES, classes, ways=ways, shots=shots, queries=queries, seed=seed, **rest)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    return build_index(ToySource(tmp_path_factory.mktemp("cache")))
+
+
+# ---- the class index ----
+
+
+def test_index_counts_every_pixel(index):
+    source = ToySource()
+    for position in (0, 1, 17, 39):
+        labels = source.labels(position)
+        counts = [sum(int(label == c) for label in labels.ravel()) for c in range(1, 7)]
+        assert index.areas[position].tolist() == counts
+        assert index.sizes[position].tolist() == list(labels.shape)
+    assert index.areas.dtype == index.sizes.dtype == np.int32
+
+
+class Unscannable(ToySource):
+    """Fails when it is scanned."""
+
+    def areas(self, position):
+        raise AssertionError("scanned again")
+
+
+def test_index_is_kept_and_follows_the_data(tmp_path):
+    first = build_index(ToySource(tmp_path))
+    again = build_index(Unscannable(tmp_path))
+    np.testing.assert_array_equal(first.areas, again.areas)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+
+    fewer = build_index(ToySource(tmp_path, n=30))
+    assert len(fewer.areas) == 30
+    newer = ToySource(tmp_path, n=30, seed=1)
+    newer.version = "1.0.1"
+    assert (build_index(newer).areas != fewer.areas).any()
+
+
+def test_index_splits_do_not_meet(tmp_path):
+    build_index(ToySource(tmp_path))
+    other = Unscannable(tmp_path)
+    other.split = "train"
+    with pytest.raises(AssertionError, match="scanned again"):
+        build_index(other)
+
+
+def test_index_survives_a_broken_or_unwritable_cache(tmp_path):
+    expected = build_index(ToySource(tmp_path)).areas
+    (path,) = tmp_path.iterdir()
+    for content in (b"", b"no archive", path.read_bytes()[:100]):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(build_index(ToySource(tmp_path)).areas, expected)
+    np.testing.assert_array_equal(build_index(ToySource(path / "below_a_file")).areas, expected)
+
+
+def test_eligible_starts_at_min_area():
+    index = index_of([[4, 0], [5, 0], [6, 1], [0, 9]])
+    assert eligible(index, 1, min_area=5).tolist() == [1, 2]
+    assert eligible(index, 2, min_area=0).tolist() == [2, 3]  # a class that is absent is never eligible
+
+
+# ---- folds ----
+
+
+def test_folds_split_the_classes():
+    assert fold_classes(ToySource.folds, 1) == ((1, 2, 5, 6), (3, 4))
+
+
+@pytest.mark.parametrize("fold", [-1, 3])
+def test_fold_out_of_range(fold):
+    with pytest.raises(InputError, match=rf"fold={fold} .* 0 to 2"):
+        fold_classes(ToySource.folds, fold)
+
+
+# ---- episodes ----
+
+
+@pytest.mark.parametrize(
+    ("ways", "shots", "queries"), [(1, 1, 1), (1, 5, 2), (2, 1, 1), (3, 2, 4), (6, 1, 6)]
+)
+def test_every_episode_keeps_the_rules(index, ways, shots, queries):
+    sampler = make(index, ways=ways, shots=shots, queries=queries, seed=7)
+    for i in range(80):
+        spec = sampler(i)
+        assert spec.index == i
+        assert spec.shown == spec.class_ids
+        assert len(set(spec.class_ids)) == ways
+        for class_id, way in zip(spec.class_ids, spec.support, strict=True):
+            assert len(set(way)) == shots
+            assert all(index.areas[position, class_id - 1] > 0 for position in way)
+        assert len(set(spec.query)) == queries
+        assert not set(spec.query) & set(itertools.chain(*spec.support))
+        orders = itertools.permutations(spec.class_ids)
+        assert any(  # some order of the ways that the queries walk through
+            all(index.areas[q, order[t % ways] - 1] > 0 for t, q in enumerate(spec.query)) for order in orders
+        )
+
+
+def test_specs_depend_on_seed_and_number_alone(index):
+    sampler = make(index, ways=2, shots=2, queries=2, seed=3)
+    forwards = [sampler(i) for i in range(20)]
+    backwards = [sampler(i) for i in reversed(range(20))]
+    elsewhere = pickle.loads(pickle.dumps(sampler))
+    assert forwards == backwards[::-1] == [elsewhere(i) for i in range(20)]
+    assert len({spec.support for spec in forwards}) > 15
+    other = make(index, ways=2, shots=2, queries=2, seed=4)
+    assert sum(other(i).support == forwards[i].support for i in range(20)) <= 1
+
+
+def test_classes_and_query_ways_are_uniform():
+    index = index_of(np.repeat(np.eye(6), [3, 30, 3, 3, 3, 3], axis=0))  # one class is common
+    sampler = make(index, ways=2)
+    specs = [sampler(i) for i in range(1200)]
+    seen = Counter(c for spec in specs for c in spec.class_ids)
+    assert set(seen) == {1, 2, 3, 4, 5, 6}
+    assert all(abs(count - 400) < 80 for count in seen.values())  # five standard deviations
+    first_way = sum(index.areas[spec.query[0], spec.class_ids[0] - 1] > 0 for spec in specs)
+    assert abs(first_way - 600) < 90
+    assert sum(spec.class_ids[0] < spec.class_ids[1] for spec in specs) in range(510, 690)
+
+
+def test_images_of_left_out_classes_never_appear(index):
+    sampler = make(index, classes=(1, 2, 3, 4), ways=2, queries=2, without=(5, 6))
+    for i in range(60):
+        spec = sampler(i)
+        used = [*itertools.chain(*spec.support), *spec.query]
+        assert not index.areas[used][:, 4:].any()
+
+
+def test_min_area_holds_for_supports_and_queries(index):
+    smallest = int(np.sort(index.areas[:, 0])[-6])
+    sampler = make(index, classes=(1,), min_area=smallest)
+    specs = [sampler(i) for i in range(100)]
+    used = {position for spec in specs for position in (*spec.support[0], *spec.query)}
+    assert used == set(np.flatnonzero(index.areas[:, 0] >= smallest).tolist())
+
+
+def test_a_class_with_too_few_images_is_named():
+    index = index_of([[1, 0], [1, 0], [1, 1], [0, 1]])
+    assert make(index, classes=(1,), shots=2)(0).class_ids == (1,)
+    with pytest.raises(InputError, match=r"'bee' has 2 eligible images and an episode needs 3"):
+        make(index, classes=(1, 2), shots=2)
+    with pytest.raises(InputError, match=r"'ant' has 3 .* needs 4"):  # 2 shots and 3 queries of 2 ways
+        make(index, classes=(1, 2), ways=2, shots=2, queries=3)
+    with pytest.raises(InputError, match=r"'ant' has 1 .* needs 2"):
+        make(index_of([[1, 0], [1, 1]]), classes=(1,), without=(2,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ways": 7}, "ways=7 needs as many classes, and there are 6"),
+        ({"ways": 0}, "ways=0"),
+        ({"shots": 0}, "shots=0"),
+        ({"queries": 0}, "queries=0"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_numbers_out_of_range(index, arguments, message):
+    with pytest.raises(InputError, match=message):
+        make(index, **arguments)
+
+
+def test_classes_that_share_images_are_redrawn_or_refused():
+    tight = index_of([[1, 1], [1, 1], [1, 0], [0, 1]])
+    sampler = make(tight, classes=(1, 2), ways=2, queries=2)
+    for i in range(50):
+        spec = sampler(i)
+        assert not set(spec.query) & set(itertools.chain(*spec.support))
+    impossible = make(index_of([[1, 1], [1, 1]]), classes=(1, 2), ways=2, queries=2)
+    with pytest.raises(InputError, match="share too few images"):
+        impossible(0)
+
+
+# ---- the wrong-support controls ----
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+def test_controls_show_what_they_say(index, shots):
+    sampler = make(index, classes=(1, 2, 3), shots=shots, seed=2)
+    found = Counter()
+    for spec in map(sampler, range(80)):
+        (right,), query = spec.class_ids, spec.query[0]
+        for present in (False, True):
+            control = other_support(spec, sampler, present)
+            assert control == other_support(spec, sampler, present)
+            if control is None:
+                continue
+            found[present] += 1
+            (shown,), (way,) = control.shown, control.support
+            assert replace(control, support=spec.support, shown=spec.shown) == spec
+            assert shown != right
+            assert len({*way, query}) == shots + 1
+            assert (index.areas[list(way), shown - 1] > 0).all()
+            assert (index.areas[query, shown - 1] > 0) == present
+            if not present:
+                assert shown in sampler.classes
+    assert found[False] == 80
+    expected = sum(int((index.areas[sampler(i).query[0]] > 0).sum()) == 2 for i in range(80))
+    assert found[True] == expected > 0
+
+
+def test_absent_control_prefers_supports_without_the_right_class():
+    #        right, other
+    areas = [[1, 0], [1, 0], [0, 1], [1, 1], [1, 1], [0, 1]]
+    sampler = make(index_of(areas), classes=(1, 2))
+    specs = [spec for spec in map(sampler, range(100)) if spec.class_ids == (1,) and spec.query[0] in (0, 1)]
+    assert {other_support(spec, sampler, present=False).support[0] for spec in specs} == {(2,), (5,)}
+    # with two shots the two clean images are needed both; with three the others have to serve too
+    three = [replace(spec, support=((2, 3, 4),)) for spec in specs]
+    assert all(len(other_support(spec, sampler, present=False).support[0]) == 3 for spec in three)
+
+
+def test_there_may_be_no_control():
+    alone = make(index_of([[1, 0], [1, 0], [1, 0]]), classes=(1,))
+    assert other_support(alone(0), alone, present=False) is None
+    assert other_support(alone(0), alone, present=True) is None
+    # the other class is in every query, and in no other image
+    spec = replace(alone(0), query=(0,), support=((1,),))
+    crowded = make(index_of([[1, 1], [1, 0], [1, 0]]), classes=(1,))
+    assert other_support(spec, crowded, present=True) is None
