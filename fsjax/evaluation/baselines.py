@@ -73,7 +73,7 @@ class FilterBank(nn.Module):
     stride: int = 4
     wavelengths: tuple[float, ...] = (4.0, 7.0, 12.0)
     orientations: int = 6
-    smoothing: float = 5.0
+    smoothing: float = 2.0
 
     @nn.compact
     def __call__(
@@ -128,7 +128,9 @@ class FilterBank(nn.Module):
 
 ENERGY_STRIDE = 2  # energies vary slower than the filters' Gaussians: every second pixel is enough
 SPREAD = 0.5  # a Gabor filter's standard deviation in wavelengths
-NOISE = 1e-4  # added to energies of luminance in [0, 1]: a wave of amplitude 0.02 has this much
+NOISE = 1e-3  # added to energies of luminance in [0, 1]: a wave of amplitude 0.06 has this much
+
+UNSEEN = 128.0  # pixels of every colour alike that a histogram is taken to hold beforehand
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -151,7 +153,8 @@ def _sampled(kernel: Kernel, length: int, margin: int) -> np.ndarray:
     """Returns the kernel as a matrix from the extended axis to the grid of ENERGY_STRIDE."""
     out = -(-(length - 2 * margin) // ENERGY_STRIDE)
     centers = np.arange(out) * ENERGY_STRIDE + (ENERGY_STRIDE - 1) / 2
-    return kernel(np.arange(length)[None] - margin - centers[:, None]).astype(np.complex64)
+    distance = np.arange(length)[None] - margin - centers[:, None]
+    return np.where(np.abs(distance) <= margin, kernel(distance), 0).astype(np.complex64)
 
 
 def _mirrored(length: int, margin: int, size: Array) -> Array:
@@ -192,14 +195,14 @@ def color_histogram_logits(
     query_images: UInt8[Array, "t hq wq 3"],
     query_sizes: Int[Array, "t 2"],
     *,
-    bins: int = 8,
-    smoothing: float = 3.0,
+    bins: int = 16,
+    smoothing: float = 4.0,
 ) -> Float[Array, "t hq wq classes"]:
-    """Classifies the queries' pixels by colour: log posteriors of Bayes' rule, averaged locally.
+    """Classifies the queries' pixels by colour: log likelihoods, averaged locally.
 
-    A class has a joint RGB histogram of its pixels in all supports, blurred over neighbouring bins, and its
-    share of the supports' pixels as the prior. A class without pixels is never preferred to one that has
-    the colour.
+    A class has the joint RGB histogram of its pixels in all supports, blurred over neighbouring bins. Classes
+    are equally likely beforehand, as they are for prototypes: with the supports' class frequencies as
+    the prior, nearly every pixel would be background. A class without pixels expects all colours alike.
 
     Args:
       support_images: RGB, 0 to 255.
@@ -208,7 +211,7 @@ def color_histogram_logits(
       query_images: as the supports.
       query_sizes: as the supports'.
       bins: of each channel.
-      smoothing: standard deviation in pixels of the average over a query's log posteriors.
+      smoothing: standard deviation in pixels of the average over a query's log likelihoods.
 
     Returns:
       [T, Hq, Wq, N + 1], background first.
@@ -220,9 +223,10 @@ def color_histogram_logits(
     counts = jax.vmap(lambda weight: jnp.bincount(color, weight, length=bins**3))(
         of_class.reshape(len(classes), -1).astype(jnp.float32)
     )
-    log_posterior = jnp.log(_blur_bins(counts, bins) + 1.0)  # up to a term that all classes share
-    log_posterior = jnp.moveaxis(log_posterior, 0, 1)[_color_bin(query_images, bins)]
-    return jax.vmap(lambda logits, size: _local_mean(logits, size, 1, smoothing))(log_posterior, query_sizes)
+    pixels = counts.sum(axis=-1, keepdims=True)
+    likelihood = (_blur_bins(counts, bins) + UNSEEN / bins**3) / (pixels + UNSEEN)
+    logits = jnp.log(likelihood).T[_color_bin(query_images, bins)]
+    return jax.vmap(lambda x, size: _local_mean(x, size, 1, smoothing))(logits, query_sizes)
 
 
 def _color_bin(images: Array, bins: int) -> Array:
@@ -246,9 +250,10 @@ def any_object(labels: UInt8[Array | np.ndarray, "h w"]) -> Int32[Array | np.nda
 
 def _inside(shape: tuple[int, int], sizes: Int[Array, "*n 2"]) -> Array:
     """Returns bool [*n, H, W]: the cells of the top-left rectangles of the given sizes."""
-    rows = jnp.arange(shape[0]) < sizes[..., 0, None]
-    columns = jnp.arange(shape[1]) < sizes[..., 1, None]
-    return rows[..., :, None] & columns[..., None, :]
+    rows, columns = jnp.indices(shape, sparse=True)
+    height, width = jnp.moveaxis(sizes, -1, 0)[..., None, None]
+    lead = range(sizes.ndim - 1)
+    return (jnp.expand_dims(rows, lead) < height) & (jnp.expand_dims(columns, lead) < width)
 
 
 def _cells(sizes: Array, stride: int) -> Array:

@@ -211,13 +211,14 @@ def _binary_iou(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Divides; NaN where the whole is 0."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
 def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Averages what is not NaN; NaN where nothing is left."""
     known = ~np.isnan(values)
-    return _ratio(np.where(known, values, 0.0).sum(axis), known.sum(axis))
+    count = known.sum(axis)
+    return np.where(count > 0, np.sum(values, axis, where=known) / np.maximum(count, 1), np.nan)
 
 
 def _interval(values: np.ndarray) -> list[float] | None:
@@ -226,7 +227,7 @@ def _interval(values: np.ndarray) -> list[float] | None:
     return [_percent(value) for value in np.percentile(known, [2.5, 97.5])] if known.size else None
 
 
-def _percent(fraction: float) -> float | None:
+def _percent(fraction: float | np.ndarray) -> float | None:
     return None if np.isnan(fraction) else 100.0 * float(fraction)
 
 

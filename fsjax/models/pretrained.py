@@ -81,7 +81,7 @@ def _read(path):
     try:
         if path.suffix == ".safetensors":
             return safetensors.numpy.load_file(path)
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: the weights file is damaged ({error}); download it again") from error

@@ -1,4 +1,4 @@
-"""The feature extractors: dilated ResNets, exact under padding (PRNet 3.2, DPNet 3.2)."""
+"""The feature extractors: dilated ResNets, exact under padding (PRNet 4.1, DPNet 5.1)."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,0 +1,152 @@
+"""PASCAL-5i: a folder of photos in PASCAL VOC's layout, its 20 classes in 4 folds of 5."""
+
+import difflib
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from datasets import opened
+from fsjax.episode import IGNORED
+from fsjax.errors import InputError
+
+FOLDS = (
+    ("aeroplane", "bicycle", "bird", "boat", "bottle"),
+    ("bus", "car", "cat", "chair", "cow"),
+    ("diningtable", "dog", "horse", "motorbike", "person"),
+    ("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""The classes that each fold of PASCAL-5i holds out."""
+
+CLASS_NAMES = tuple(name for fold in FOLDS for name in fold)
+"""VOC's classes, alphabetically: their ids are 1 to 20."""
+
+
+class Pascal5i(tfds.core.GeneratorBasedBuilder):
+    """Copies a VOC folder's photos and class ids into records, after checking every one."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos = None  # nothing is downloaded
+
+    def __init__(self, folder: Path, ids: dict[str, list[str]], *, data_dir: Path):
+        """Takes a VOC folder and the ids of the photos of the splits "train" and "test"."""
+        self._folder = folder
+        self._ids = ids
+        super().__init__(data_dir=data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return opened.info(self, "Photos in PASCAL VOC's layout.", len(CLASS_NAMES))
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        del dl_manager
+        self.info.metadata["ids"] = self._ids
+        return {split: self._generate_examples(ids) for split, ids in self._ids.items()}
+
+    def _generate_examples(self, ids: list[str]) -> Iterator[tuple[int, dict]]:
+        masks = self._folder / "SegmentationClassAug"
+        if not masks.is_dir():
+            masks = self._folder / "SegmentationClass"
+        for i, name in enumerate(ids):
+            jpeg, labels = _read(self._folder / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png")
+            yield i, opened.example(name, jpeg, labels, len(CLASS_NAMES))
+
+
+def load(
+    tfds_dir: Path,
+    folder: Path,
+    *,
+    train_list: str,
+    test_list: str,
+    folds: Sequence[Sequence[str]] | None = None,
+) -> dict[str, opened.OpenedSplit]:
+    """Opens a VOC folder's photos, built in `tfds_dir` at first use.
+
+    Args:
+        tfds_dir: the folder for built data sets.
+        folder: has JPEGImages/ID.jpg and SegmentationClassAug/ID.png (or SegmentationClass/ID.png). A mask's
+            palette indices are its class ids: 0 background, 1 to 20 as in `CLASS_NAMES`, 255 void.
+        train_list: the list of the split "train": a name, for ImageSets/Segmentation/NAME.txt or NAME.txt in
+            the folder, or a path. A line holds an id or a photo's path; what follows a space is ignored.
+        test_list: the list of the split "test".
+        folds: the class names that each fold holds out; None for PASCAL-5i's.
+
+    Returns:
+        The splits "train" and "test".
+
+    Raises:
+        InputError: a file is missing or damaged, a mask does not fit its photo or holds another value, or a
+            class is not one of VOC's.
+    """
+    fold_ids = [[_class_id(name) for name in fold] for fold in folds or FOLDS]
+    folder = folder.resolve()
+    if not (folder / "JPEGImages").is_dir():
+        raise InputError(f"There is no folder {folder / 'JPEGImages'}: set config.data.dir to a VOC folder.")
+    ids = {"train": _read_list(folder, train_list), "test": _read_list(folder, test_list)}
+    photos = hashlib.sha256(repr(ids).encode()).hexdigest()
+    place = hashlib.sha256(f"{folder} {photos}".encode()).hexdigest()
+    # Keyed by the folder and the lists, so that the records of two folders never mix.
+    builder = Pascal5i(folder, ids, data_dir=tfds_dir / f"voc_{place[:16]}")
+    return opened.splits(
+        builder, version=f"{builder.version}-{photos[:8]}", class_names=CLASS_NAMES, folds=fold_ids
+    )
+
+
+def _class_id(name: str) -> int:
+    if name not in CLASS_NAMES:
+        nearest = difflib.get_close_matches(name, CLASS_NAMES, 1, cutoff=0)[0]
+        raise InputError(f"config.data.folds has the class {name!r}, which VOC does not: is it {nearest!r}?")
+    return CLASS_NAMES.index(name) + 1
+
+
+def _read_list(folder: Path, name: str) -> list[str]:
+    """Returns the ids in a list file, each once, in their order."""
+    places = (
+        folder / "ImageSets" / "Segmentation" / f"{name}.txt",
+        folder / f"{name}.txt",
+        Path(name).expanduser(),
+    )
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise InputError(f"There is no list {name!r}: neither {places[0]} nor {places[1]} nor a file {name}.")
+    photos = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    if not photos:
+        raise InputError(f"The list {path} is empty: write the id of a photo on each of its lines.")
+    return list(dict.fromkeys(Path(photo).name.removesuffix(".jpg") for photo in photos))
+
+
+def _read(photo: Path, mask: Path) -> tuple[bytes, np.ndarray]:
+    """Returns a photo's bytes and its class ids, uint8 [H, W]."""
+    jpeg, image = _load(photo)
+    _, indices = _load(mask)
+    if indices.mode not in ("P", "L"):
+        raise InputError(f"{mask} holds colours: save it as a PNG with a palette, or grey, of class ids.")
+    labels = np.asarray(indices)
+    if indices.size != image.size:
+        raise InputError(
+            f"{mask} is {indices.size[0]}x{indices.size[1]} and its photo {image.size[0]}x{image.size[1]} "
+            "pixels: make them equal."
+        )
+    wrong = labels[(labels > len(CLASS_NAMES)) & (labels != IGNORED)]
+    if wrong.size:
+        raise InputError(f"{mask} holds the value {wrong[0]}: allowed are 0 to {len(CLASS_NAMES)} and 255.")
+    return jpeg, labels
+
+
+def _load(path: Path) -> tuple[bytes, Image.Image]:
+    """Returns a picture's bytes and the picture, decoded to its last row."""
+    try:
+        encoded = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"There is no {path}, which a list names: add it, or take it off the list."
+        ) from error
+    try:
+        image = Image.open(io.BytesIO(encoded))
+        image.load()
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path} is damaged: fetch it again, or take it off the list.") from error
+    return encoded, image

@@ -1,0 +1,100 @@
+"""Shapes, the embedded benchmark: 20 classes in 4 folds, drawn by this program.
+
+A class is a family of outlines together with a family of textures; no family belongs to two classes. Colour,
+scale, rotation, lighting and background vary within a class, so that neither colour nor place tells classes
+apart, and nearly all pictures show two or three classes, so that `any object` is a poor answer.
+"""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from datasets import opened, outlines, textures
+from datasets.drawing import Family, draw
+
+SEED = 20200208
+
+FOLDS = (
+    (
+        ("disk_bricks", outlines.disk, textures.bricks, 8.0),
+        ("square_rings", outlines.square, textures.rings, 8.0),
+        ("star_marble", outlines.star, textures.marble, 9.0),
+        ("plus_dots", outlines.plus, textures.dots, 9.0),
+        ("ring_stripes", outlines.ring, textures.stripes, 8.0),
+    ),
+    (
+        ("ellipse_wood", outlines.ellipse, textures.wood, 10.0),
+        ("triangle_grid", outlines.triangle, textures.grid, 8.0),
+        ("gear_spokes", outlines.gear, textures.spokes, 8.0),
+        ("ell_waves", outlines.ell, textures.waves, 8.0),
+        ("crescent_pluses", outlines.crescent, textures.pluses, 10.0),
+    ),
+    (
+        ("flower_spiral", outlines.flower, textures.spiral, 8.0),
+        ("hexagon_leopard", outlines.hexagon, textures.leopard, 11.0),
+        ("bolt_hexagons", outlines.bolt, textures.hexagons, 9.0),
+        ("tee_dashes", outlines.tee, textures.dashes, 8.0),
+        ("half_disk_chevrons", outlines.half_disk, textures.chevrons, 8.0),
+    ),
+    (
+        ("drop_scales", outlines.drop, textures.scales, 12.0),
+        ("diamond_checker", outlines.diamond, textures.checker, 6.5),
+        ("heart_confetti", outlines.heart, textures.confetti, 8.0),
+        ("arrow_triangles", outlines.arrow, textures.triangles, 11.0),
+        ("hourglass_weave", outlines.hourglass, textures.weave, 15.0),
+    ),
+)
+"""Of each fold its classes: name, outline, texture and the texture's period in pixels."""
+
+CLASS_NAMES = tuple(name for fold in FOLDS for name, *_ in fold)
+FOLD_IDS = tuple(tuple(range(5 * fold + 1, 5 * fold + 6)) for fold in range(4))
+FAMILIES = tuple(
+    Family(label, *family) for label, (_, *family) in enumerate((c for fold in FOLDS for c in fold), 1)
+)
+SPLITS = {"train": 2400, "test": 1200}
+"""The number of pictures in each split."""
+
+
+def draw_example(split: str, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws picture `i` of a split, a pure function of both.
+
+    Returns:
+        uint8 RGB [H, W, 3] and its class ids, uint8 [H, W]: 0 background, 255 void.
+    """
+    rng = np.random.default_rng([SEED, list(SPLITS).index(split), i])
+    count = rng.choice([1, 2, 3], p=[0.05, 0.4, 0.55])
+    shown = rng.choice(len(FAMILIES), count, replace=False)
+    return draw([FAMILIES[c] for c in shown], rng)
+
+
+class Shapes(tfds.core.GeneratorBasedBuilder):
+    """Builds the embedded benchmark."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos = None  # nothing is downloaded
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return opened.info(self, "Textured shapes among clutter.", len(CLASS_NAMES))
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        del dl_manager
+        ids = {split: [f"{split}_{i:05d}" for i in range(count)] for split, count in SPLITS.items()}
+        self.info.metadata["ids"] = ids
+        return {split: self._generate_examples(split, names) for split, names in ids.items()}
+
+    def _generate_examples(self, split: str, names: list[str]) -> Iterator[tuple[int, dict]]:
+        for i, name in enumerate(names):
+            image, labels = draw_example(split, i)
+            photo = io.BytesIO()
+            Image.fromarray(image).save(photo, "JPEG", quality=92)
+            yield i, opened.example(name, photo.getvalue(), labels, len(CLASS_NAMES))
+
+
+def load(tfds_dir: Path) -> dict[str, opened.OpenedSplit]:
+    """Opens the benchmark's splits, built in `tfds_dir` at first use."""
+    builder = Shapes(data_dir=tfds_dir)
+    return opened.splits(builder, version=str(builder.version), class_names=CLASS_NAMES, folds=FOLD_IDS)

@@ -1,0 +1,141 @@
+"""Episodes of a few cells, and extractors that compile in a moment."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from fsjax.episode import IGNORED, Episode
+from fsjax.models.norm import BatchNorm
+from fsjax.models.resnet import Features, zero_padding
+
+PATCH = 4  # pixels a cell
+
+
+class Task(NamedTuple):
+    """The same features and masks padded, for the library, and cut out, for the reference."""
+
+    supports: Features
+    queries: Features
+    episode: Episode
+    support_list: list  # [n][k] of [h, w, c]
+    support_masks: list  # [n][k] of [H, W]
+    query_list: list  # [t]
+    query_masks: list
+
+
+def random_task(seed, ways, shots, queries=1, *, padded=True, channels=5, void=0.05):
+    """Random features that lean towards one direction a class, under random masks with void pixels.
+
+    With padding every image has its own size, and the padding of masks and features is rubbish.
+    """
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(ways + 1, channels))
+
+    def photo(rows, columns):
+        cells = rng.integers(0, ways + 1, (rows, columns))
+        features = directions[cells] + 0.7 * rng.normal(size=(rows, columns, channels))
+        height, width = 3 * rows + int(rng.integers(3)), 3 * columns + int(rng.integers(3))
+        mask = cells[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
+        mask = np.where(rng.random(mask.shape) < void, IGNORED, mask).astype(np.uint8)
+        return features.astype(np.float32), mask
+
+    def photos(*lead):
+        sizes = rng.integers(3, 6, (*lead, 2)) if padded else np.full((*lead, 2), 4)
+        drawn = [photo(*size) for size in sizes.reshape(-1, 2)]
+        features = rng.normal(size=(len(drawn), 5, 6, channels)).astype(np.float32)
+        masks = rng.integers(0, ways + 1, (len(drawn), 17, 20)).astype(np.uint8)
+        for image, mask, (small, labels) in zip(features, masks, drawn, strict=True):
+            image[: small.shape[0], : small.shape[1]] = small
+            mask[: labels.shape[0], : labels.shape[1]] = labels
+        pixels = np.int32([labels.shape for _, labels in drawn]).reshape(*lead, 2)
+        maps = Features(features.reshape(*lead, 5, 6, channels), np.int32(sizes))
+        return maps, masks.reshape(*lead, 17, 20), pixels, drawn
+
+    supports, support_masks, support_pixels, drawn_supports = photos(ways, shots)
+    query_maps, query_masks, query_pixels, drawn_queries = photos(queries)
+    by_way = [drawn_supports[n * shots : (n + 1) * shots] for n in range(ways)]
+    return Task(
+        supports,
+        query_maps,
+        Episode(
+            support_images=np.zeros((ways, shots, 17, 20, 3), np.uint8),
+            support_masks=support_masks,
+            support_sizes=support_pixels,
+            query_images=np.zeros((queries, 17, 20, 3), np.uint8),
+            query_sizes=query_pixels,
+            query_masks=query_masks,
+            query_mask_sizes=query_pixels,
+            class_ids=np.arange(1, ways + 1, dtype=np.int32),
+            weight=np.float32(1),
+            index=np.int32(seed),
+        ),
+        [[features for features, _ in way] for way in by_way],
+        [[mask for _, mask in way] for way in by_way],
+        [features for features, _ in drawn_queries],
+        [mask for _, mask in drawn_queries],
+    )
+
+
+def random_episode(seed, ways=2, shots=1, queries=1, side=16, weight=1.0):
+    """A NumPy episode of unpadded photos whose colours lean towards one colour a class."""
+    rng = np.random.default_rng(seed)
+    colours = np.random.default_rng(0).uniform(20, 235, (ways + 1, 3))
+
+    def photos(*lead):
+        cells = rng.integers(0, ways + 1, (*lead, side // 4, side // 4))
+        masks = cells.repeat(4, -1).repeat(4, -2).astype(np.uint8)
+        images = np.clip(colours[masks] + rng.normal(0, 30, (*masks.shape, 3)), 0, 255).astype(np.uint8)
+        masks = np.where(rng.random(masks.shape) < 0.05, IGNORED, masks).astype(np.uint8)
+        return images, masks, np.full((*lead, 2), side, np.int32)
+
+    support_images, support_masks, support_sizes = photos(ways, shots)
+    query_images, query_masks, query_sizes = photos(queries)
+    return Episode(
+        support_images, support_masks, support_sizes, query_images, query_sizes, query_masks, query_sizes,
+        np.arange(1, ways + 1, dtype=np.int32), np.float32(weight), np.int32(seed),
+    )  # fmt: skip
+
+
+def patch_colours(images):
+    """The mean colour of every 4x4 patch, -0.5 to 0.5, of images [B, H, W, 3]."""
+    rows, columns = images.shape[1] // PATCH, images.shape[2] // PATCH
+    whole = images[:, : rows * PATCH, : columns * PATCH]
+    return whole.reshape(-1, rows, PATCH, columns, PATCH, 3).mean((2, 4)) / 255 - 0.5
+
+
+class Linear(nn.Module):
+    """A linear map of each patch's mean colour, without statistics."""
+
+    @nn.compact
+    def __call__(self, images, sizes):
+        kernel = self.param("kernel", nn.initializers.normal(1.0), (3, 4))
+        cells = sizes // PATCH
+        maps = jnp.einsum("bhwi,io->bhwo", patch_colours(images.astype(jnp.float32)), kernel)
+        return {"map": Features(zero_padding(maps, cells), cells)}
+
+
+class Layer(nn.Module):
+    """A linear map of the channels and a BatchNorm."""
+
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x, **statistics):
+        x = nn.Dense(6, use_bias=False, name="conv")(x)
+        return BatchNorm(axis_name=self.axis_name, name="bn")(x, **statistics)
+
+
+class TwoLayers(nn.Module):
+    """Two layers over each patch's mean colour, named as a ResNet's stages."""
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images, sizes, **statistics):
+        cells = sizes // PATCH
+        x = patch_colours(images.astype(jnp.float32))
+        x = nn.relu(Layer(self.axis_name, name="layer1_0")(x, **statistics))
+        x = Layer(self.axis_name, name="layer2_0")(x, **statistics)
+        return {"map": Features(zero_padding(x, cells), cells)}
