@@ -77,7 +77,7 @@ def _arrange(families: Sequence[Family], frame: tuple[int, int], rng: np.random.
     """Draws a place for every object and for two to six pieces of clutter, the rearmost first."""
     objects: list[Thing] = []
     for family in families:
-        radius = min(frame) * rng.uniform(0.34, 0.58) / 2
+        radius = min(frame) * rng.uniform(0.44, 0.66) / 2
         objects.append(_object(family, radius, _free_place(radius, objects, frame, rng), rng))
     clutter = [_clutter(frame, rng) for _ in range(rng.integers(2, 7))]
     front = len(clutter) // 3

@@ -20,32 +20,32 @@ SEED = 20200208
 
 FOLDS = (
     (
-        ("disk_bricks", outlines.disk, textures.bricks, 8.0),
-        ("square_rings", outlines.square, textures.rings, 8.0),
-        ("star_marble", outlines.star, textures.marble, 9.0),
-        ("plus_dots", outlines.plus, textures.dots, 9.0),
-        ("ring_stripes", outlines.ring, textures.stripes, 8.0),
+        ("disk_bricks", outlines.disk, textures.bricks, 11.0),
+        ("square_rings", outlines.square, textures.rings, 11.0),
+        ("star_marble", outlines.star, textures.marble, 12.5),
+        ("plus_dots", outlines.plus, textures.dots, 12.5),
+        ("ring_stripes", outlines.ring, textures.stripes, 11.0),
     ),
     (
-        ("ellipse_wood", outlines.ellipse, textures.wood, 10.0),
-        ("triangle_grid", outlines.triangle, textures.grid, 8.0),
-        ("gear_spokes", outlines.gear, textures.spokes, 8.0),
-        ("ell_waves", outlines.ell, textures.waves, 8.0),
-        ("crescent_pluses", outlines.crescent, textures.pluses, 10.0),
+        ("ellipse_wood", outlines.ellipse, textures.wood, 14.0),
+        ("triangle_grid", outlines.triangle, textures.grid, 11.0),
+        ("gear_spokes", outlines.gear, textures.spokes, 11.0),
+        ("ell_waves", outlines.ell, textures.waves, 11.0),
+        ("crescent_pluses", outlines.crescent, textures.pluses, 14.0),
     ),
     (
-        ("flower_spiral", outlines.flower, textures.spiral, 8.0),
-        ("hexagon_leopard", outlines.hexagon, textures.leopard, 11.0),
-        ("bolt_hexagons", outlines.bolt, textures.hexagons, 9.0),
-        ("tee_dashes", outlines.tee, textures.dashes, 8.0),
-        ("half_disk_chevrons", outlines.half_disk, textures.chevrons, 8.0),
+        ("flower_spiral", outlines.flower, textures.spiral, 11.0),
+        ("hexagon_leopard", outlines.hexagon, textures.leopard, 15.5),
+        ("bolt_hexagons", outlines.bolt, textures.hexagons, 12.5),
+        ("tee_dashes", outlines.tee, textures.dashes, 11.0),
+        ("half_disk_chevrons", outlines.half_disk, textures.chevrons, 11.0),
     ),
     (
-        ("drop_scales", outlines.drop, textures.scales, 12.0),
-        ("diamond_checker", outlines.diamond, textures.checker, 6.5),
-        ("heart_confetti", outlines.heart, textures.confetti, 8.0),
-        ("arrow_triangles", outlines.arrow, textures.triangles, 11.0),
-        ("hourglass_weave", outlines.hourglass, textures.weave, 15.0),
+        ("drop_scales", outlines.drop, textures.scales, 17.0),
+        ("diamond_checker", outlines.diamond, textures.checker, 9.0),
+        ("heart_confetti", outlines.heart, textures.confetti, 11.0),
+        ("arrow_triangles", outlines.arrow, textures.triangles, 15.5),
+        ("hourglass_weave", outlines.hourglass, textures.weave, 21.0),
     ),
 )
 """Of each fold its classes: name, outline, texture and the texture's period in pixels."""
@@ -74,7 +74,7 @@ def draw_example(split: str, i: int) -> tuple[np.ndarray, np.ndarray]:
 class Shapes(tfds.core.GeneratorBasedBuilder):
     """Builds the embedded benchmark."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     url_infos = None  # nothing is downloaded
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-from flax import jax_utils
 from ml_collections import ConfigDict
 
 from fsjax.data import manifest
@@ -15,6 +14,7 @@ from fsjax.data.images import InputSettings
 from fsjax.data.loader import Slots, batches, prefetch
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, build_index, fold_classes
 from fsjax.data.source import Source
+from fsjax.devices import first_copy, replicate
 from fsjax.errors import InputError
 from fsjax.evaluation import figures, metrics, report, sheet
 from fsjax.evaluation.evaluate import Episodes
@@ -72,7 +72,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
             state = checkpoints.restore(state)
             LOG.info("Going on from step %d of %d.", int(state.step), steps)
         start = int(state.step)
-        stacked = jax_utils.replicate(state)
+        stacked = replicate(state)
 
         # The loop
         episodes = batches(
@@ -87,7 +87,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
                 if saving or step % config.train.log_every == 0:
                     progress.reach(step, loss=curves.flush())
                 if saving:
-                    checkpoints.save(jax_utils.unreplicate(stacked), config)
+                    checkpoints.save(first_copy(stacked), config)
     figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir))
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 import grain
 import jax
-import numpy as np
 from absl import flags
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fsjax.data.images import InputSettings, empty_episode, load_episode
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
+from fsjax.devices import spread
 from fsjax.episode import Episode
 from fsjax.errors import InputError
 
@@ -161,15 +160,10 @@ def prefetch(iterator: Iterator[Episode], depth: int = 2) -> Iterator[Episode]:
     waiting: deque[Episode] = deque()
     try:
         for batch in iterator:
-            waiting.append(_on_devices(batch))
+            waiting.append(spread(batch))
             if len(waiting) > depth:
                 yield waiting.popleft()
         yield from waiting
     finally:
         if hasattr(iterator, "close"):
             iterator.close()
-
-
-def _on_devices(batch: Episode) -> Episode:
-    mesh = Mesh(np.array(jax.local_devices()[: len(batch.weight)]), ("devices",))
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("devices")))

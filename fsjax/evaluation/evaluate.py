@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import jax_utils
 from jaxtyping import Array, Float, Int
 
 from fsjax.data.images import InputSettings, load_episode
 from fsjax.data.loader import evaluation_batches, prefetch
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
+from fsjax.devices import replicate
 from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
 from fsjax.models.adaptation import AdaptSettings
@@ -152,7 +152,7 @@ def run_predictor(
     Returns:
       For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each, in order.
     """
-    stacked = jax_utils.replicate(variables)
+    stacked = replicate(variables)
     counted: dict[str, list[np.ndarray]] = {}
     with Progress(label, len(episodes.specs), "episode") as progress:
         for batch in prefetch(_batches(episodes)):

@@ -1,12 +1,13 @@
 """The small interface that every method satisfies, and the one place that builds a method from a config."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from fsjax.devices import DEVICES
 from fsjax.episode import Episode
 from fsjax.errors import InputError
 from fsjax.models.adaptation import AdaptSettings
@@ -16,10 +17,8 @@ from fsjax.models.resnet import BACKBONES
 
 Variables = dict[str, Any]  # {"backbone": {"params", "batch_stats"}, "head": {...}}
 
-DEVICES = "devices"
-"""The name of the axis over which training is pmapped."""
 
-
+@runtime_checkable
 class Method(Protocol):
     """A few-shot segmenter. Nothing above this room knows which one runs.
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import jax
+import numpy as np
 from tensorboardX import SummaryWriter
 
 
@@ -69,10 +70,10 @@ class Curves:
 
 def _number(value: Any) -> int | float:
     """Returns a step's number; a metric stacked over devices is the same on each."""
-    return value if isinstance(value, int) else float(jax.device_get(value).flat[0])
+    return value if isinstance(value, int) else float(np.asarray(value).flat[0])
 
 
-def read_metrics(workdir: str | Path) -> list[dict[str, float]]:
+def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
     """Returns the lines of a run's metrics.jsonl; a last line that was cut off is left out."""
     path = Path(workdir) / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []

@@ -1,5 +1,7 @@
 """Optimisers and learning-rate schedules, as PyTorch computes them, and what a batch size does to them."""
 
+from collections import Counter
+
 import optax
 from ml_collections import ConfigDict
 
@@ -29,8 +31,9 @@ def learning_rate(train: ConfigDict, batch_size: int, lr_scaling: str) -> tuple[
         case "constant":
             return optax.constant_schedule(peak), steps
         case "step":
-            drops = {round(milestone / factor): train.decay for milestone in train.milestones}
-            return optax.piecewise_constant_schedule(peak, drops), steps
+            drops = Counter(round(milestone / factor) for milestone in train.milestones)
+            scales = {step: train.decay**count for step, count in drops.items()}
+            return optax.piecewise_constant_schedule(peak, scales), steps
         case "cosine":
             warmup = round(train.warmup / factor)
             if warmup >= steps:

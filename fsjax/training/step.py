@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fsjax.devices import DEVICES
 from fsjax.episode import Episode
-from fsjax.models.method import DEVICES, Method, Variables
+from fsjax.models.method import Method, Variables
 
 LOG = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def make_train_step(
         updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
         variables = with_trained(state.variables, optax.apply_updates(params, updates))
         variables["backbone"]["batch_stats"] = statistics
-        metrics["gradient_norm"] = optax.global_norm(gradients)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
         return TrainState(state.step + 1, variables, optimizer_state), metrics
 
     return jax.pmap(step, axis_name=DEVICES, donate_argnums=(0,))

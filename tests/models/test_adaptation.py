@@ -119,36 +119,17 @@ def test_no_steps_change_no_bit(two_layers, episode):
     assert after["params"]["layer1_0"]["bn"]["scale"].shape == (0, 6)
 
 
-def test_the_loss_falls_and_the_probe_sees_every_step(two_layers, episode):
-    shown = jax.tree.map(jnp.asarray, episode)
-
-    def probe(variables):
-        return TWO_LAYERS.adaptation_loss(variables, shown), variables
-
-    start = float(jax.jit(TWO_LAYERS.adaptation_loss)(two_layers, episode))
-    given = copied(two_layers)
-    adapt = lambda steps: jax.jit(  # noqa: E731
-        lambda *given: TWO_LAYERS.adapt(*given, settings(steps=steps, learning_rate=2e-3), probe)
+def test_the_loss_falls_and_the_given_weights_stay(two_layers, episode):
+    shown, given = jax.tree.map(jnp.asarray, episode), copied(two_layers)
+    loss = partial(TWO_LAYERS.adaptation_loss, episode=shown)
+    adapt = jax.jit(
+        lambda *given: TWO_LAYERS.adapt(*given, settings(steps=5, learning_rate=2e-3), lambda v: (loss(v), v))
     )
-    tuned, (losses, seen) = adapt(5)(given, episode)
+    tuned, (losses, seen) = adapt(given, episode)
     assert losses.shape == (5,)
-    assert (np.diff([start, *losses]) < 0).all()
+    assert (np.diff([jax.jit(loss)(given), *losses]) < 0).all()
     assert_equal(given, two_layers)
     assert_equal(jax.tree.map(lambda x: x[-1], seen), tuned)
-    after_two, _ = adapt(2)(given, episode)
-    jax.tree.map(
-        partial(np.testing.assert_allclose, atol=1e-6), after_two, jax.tree.map(lambda x: x[1], seen)
-    )
-
-
-def test_an_episode_starts_from_the_given_weights_whatever_came_before(two_layers, episode):
-    alone = adapt_by_default(two_layers, episode)
-    others = [random_episode(seed, ways=2, shots=2) for seed in (8, 9)]
-    in_a_row = jax.tree.map(lambda *fields: np.stack(fields), others[0], episode, others[1])
-    mapped = jax.jit(lambda variables, row: jax.lax.map(partial(adapt_by_default, variables), row))(
-        two_layers, in_a_row
-    )
-    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), jax.tree.map(lambda x: x[1], mapped), alone)
 
 
 @pytest.mark.parametrize(
@@ -200,19 +181,6 @@ def test_empty_masks_leave_the_weights_finite(two_layers, episode):
         tuned = adapt_by_default(two_layers, given)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tuned))
     assert_equal(tuned, two_layers)  # void teaches nothing
-
-
-def test_the_scale_of_features_changes_no_gradient_step():
-    """A cosine's gradient is the smaller the longer the vectors: scaled weights take scaled steps."""
-    episode = random_episode(7, side=8)
-    adapt = jax.jit(lambda *given: LINEAR.adapt(*given)[0], static_argnums=2)
-    kernel = np.float32(np.random.default_rng(8).normal(size=(3, 4)))
-    tuned = [
-        adapt({"backbone": {"params": {"kernel": factor * kernel}}, "head": {}}, episode,
-              settings(learning_rate=0.05 * float(factor) ** 2))["backbone"]["params"]["kernel"]
-        for factor in (np.float32(1), np.float32(4))
-    ]  # fmt: skip
-    np.testing.assert_allclose(4 * tuned[0], tuned[1], rtol=1e-5, atol=1e-5)
 
 
 def test_queries_are_not_looked_at(two_layers, episode):

@@ -1,0 +1,73 @@
+"""What a step of adaptation costs in the scan and unrolled, and what compiling costs for more steps.
+
+    python -m benchmarks.adaptation --size=321 --stages=3
+
+Prints a table; the weights are random, which does not matter for time.
+"""
+
+import argparse
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fsjax.episode import Episode
+from fsjax.models.adaptation import AdaptSettings
+from fsjax.models.prnet import PRNet
+from fsjax.models.resnet import resnet50
+
+
+def make_episode(size: int) -> Episode:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((1, 1, size, size), np.uint8)
+    mask[..., size // 4 : size // 2, size // 4 : size // 2] = 1
+    full = np.full((1, 1, 2), size, np.int32)
+    image = rng.integers(0, 256, (1, 1, size, size, 3), np.uint8)
+    return Episode(image, mask, full, image[0], full[0], mask[0], full[0], np.ones(1, np.int32), 1.0, 0)
+
+
+def timed(call, *arguments, repeats: int = 3) -> float:
+    """Returns the median seconds of a call that is compiled already."""
+    jax.block_until_ready(call(*arguments))
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        jax.block_until_ready(call(*arguments))
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=321, help="side of the photos in pixels")
+    parser.add_argument("--stages", type=int, default=3, help="stages of the ResNet-50")
+    options = parser.parse_args()
+
+    method = PRNet(resnet50(stages=options.stages), f"stage{options.stages}_pre")
+    shapes = jax.eval_shape(method.init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda x: jnp.asarray(0.05 * rng.standard_normal(x.shape), x.dtype), shapes)
+    variables["backbone"]["batch_stats"] = jax.tree.map(jnp.ones_like, variables["backbone"]["batch_stats"])
+    episode = make_episode(options.size)
+
+    def scanned(steps):
+        return jax.jit(lambda variables: method.adapt(variables, episode, AdaptSettings(steps=steps))[0])
+
+    @jax.jit
+    def unrolled(variables):
+        for _ in range(5):
+            variables, _ = method.adapt(variables, episode, AdaptSettings(steps=1))
+        return variables
+
+    print(f"ResNet-50 to stage {options.stages}, {options.size}x{options.size}, one support, all parameters")
+    print(f"{'steps':>14}  {'compile, s':>10}  {'run, s':>8}")
+    for name, call in [(str(n), scanned(n)) for n in (1, 5, 20)] + [("5, unrolled", unrolled)]:
+        began = time.perf_counter()
+        compiled = call.lower(variables).compile()
+        seconds = time.perf_counter() - began
+        print(f"{name:>14}  {seconds:10.1f}  {timed(compiled, variables):8.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

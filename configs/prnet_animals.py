@@ -1,0 +1,31 @@
+"""PRNet on six animal classes of VOC photos, by ImageNet weights alone: no training, minutes on a CPU.
+
+    python eval.py --config=configs/prnet_animals.py --config.data.dir=VOC_ANIMALS \
+        --config.model.weights=resnet50_conv1_to_layer3.npz --out=runs/animals
+
+The folder is a VOC-style one whose lists train.txt and val.txt name photos of these classes. The scores are
+not PASCAL-5i scores.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    """Returns the configuration; the argument is as `fold=0,shots=5`."""
+    config = common.get_config()
+    config.data.name = "pascal5i"
+    config.data.dir = "VOC_ANIMALS"
+    config.data.train_list, config.data.test_list = "train", "val"
+    config.data.folds = (("cat", "cow", "dog", "horse", "person", "sheep"),)
+
+    config.model.backbone = "resnet50"
+    config.model.backbone_options.stages = 3
+    config.model.backbone_options.convention = "caffe"
+    config.model.weights = "resnet50_conv1_to_layer3.npz"
+
+    config.eval.runs, config.eval.episodes, config.eval.adapt_episodes = 3, 400, 10
+    config.eval.size = 321
+    config.eval.batch_size = 1
+    return common.apply(config, argument)

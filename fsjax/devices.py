@@ -1,0 +1,31 @@
+"""The one axis over which work is pmapped, and how arrays come to lie on it."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+DEVICES = "devices"
+"""The name of the pmapped axis."""
+
+
+def spread(tree: Any) -> Any:
+    """Splits the leading axis of every leaf over the first local devices.
+
+    The arrays lie as pmap wants them and as it returns them, so that nothing is copied or compiled again.
+    """
+    count = len(jax.tree.leaves(tree)[0]) if jax.tree.leaves(tree) else 1
+    mesh = Mesh(np.array(jax.local_devices()[:count]), (DEVICES,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(DEVICES)))
+
+
+def replicate(tree: Any, count: int | None = None) -> Any:
+    """Puts a copy of every leaf on each of the first (by default all) local devices, stacked in front."""
+    count = count or jax.local_device_count()
+    return spread(jax.tree.map(lambda x: np.broadcast_to(np.asarray(x)[None], (count, *np.shape(x))), tree))
+
+
+def first_copy(stacked: Any) -> Any:
+    """Returns the first device's copy of a replicated tree."""
+    return jax.tree.map(lambda x: x[0], stacked)
