@@ -66,7 +66,8 @@ def get_config() -> ConfigDict:
     train.reference_batch_size = 1  # the batch size that steps, milestones and learning_rate are meant for
     train.optimizer = "sgd"  # or "adamw"
     train.learning_rate = 7e-3
-    train.momentum = 0.9
+    train.momentum = 0.9  # of "sgd"
+    train.b2 = 0.999  # of "adamw": how long squared gradients are remembered
     train.weight_decay = 5e-4
     train.schedule = "step"  # or "cosine", "constant"
     train.milestones = (10_000, 20_000)  # "step": the rate is multiplied by decay at each

@@ -18,21 +18,23 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data.min_area = 200
 
     config.model.backbone = "small"
-    config.model.backbone_options = ConfigDict({"stage_sizes": (1, 1, 1), "widths": (32, 64, 128)})
+    config.model.backbone_options = ConfigDict()
     config.model.batch_statistics = True
 
-    config.train.ways, config.train.shots, config.train.queries = 15, 1, 9
-    config.train.size = 128
-    config.train.steps = 700
+    config.train.ways, config.train.shots, config.train.queries = 12, 1, 8
+    config.train.size = 96
+    config.train.steps = 1500
     config.train.optimizer = "adamw"
-    config.train.learning_rate = 2e-3
+    config.train.learning_rate = 8e-3
     config.train.weight_decay = 1e-2
+    config.train.b2 = 0.99
     config.train.schedule = "cosine"
     config.train.warmup = 50
-    config.train.checkpoint_every = 200
+    config.train.log_every = 50
+    config.train.checkpoint_every = 500
 
     config.eval.runs, config.eval.episodes, config.eval.adapt_episodes = 1, 600, 100
-    config.eval.size = 128
+    config.eval.size = 96
     config.eval.batch_size = 10
     config.eval.rows = (
         "rgb", "color_histogram", "texture", "untrained", "any_object",

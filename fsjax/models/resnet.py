@@ -127,7 +127,6 @@ class ResNet(nn.Module):
       strides: of each stage's first block.
       dilations: of each stage's 3x3 convolutions.
       bottleneck: whether blocks are bottlenecks.
-      stem: `imagenet` (7x7 at stride 2, then 3x3 maxima at stride 2) or `small` (3x3 at stride 2).
       stages: how many stages are built; None for all.
       convention: whose weights fit: decides on the normalisation and on a bottleneck's stride.
       first_block_dilation: in a dilated stage the first block's 3x3 keeps the `previous` stage's
@@ -141,7 +140,6 @@ class ResNet(nn.Module):
     strides: Sequence[int] = (1, 2, 1, 1)
     dilations: Sequence[int] = (1, 1, 2, 4)
     bottleneck: bool = True
-    stem: str = "imagenet"
     stages: int | None = None
     convention: str = "torchvision"
     first_block_dilation: str = "previous"
@@ -176,14 +174,10 @@ class ResNet(nn.Module):
         shared = {"dtype": self.dtype, "axis_name": self.axis_name}
 
         x = normalize(images, sizes, self.convention)
-        kernel_size = 7 if self.stem == "imagenet" else 3
-        x = nn.relu(
-            _conv_norm(x, "conv1", "bn1", self.widths[0], kernel_size, 2, statistics=statistics, **shared)
-        )
+        x = nn.relu(_conv_norm(x, "conv1", "bn1", self.widths[0], 7, 2, statistics=statistics, **shared))
         sizes = strided(sizes, 2)
-        if self.stem == "imagenet":
-            x = max_pool(zero_padding(x, sizes))
-            sizes = strided(sizes, 2)
+        x = max_pool(zero_padding(x, sizes))
+        sizes = strided(sizes, 2)
         features = {"stem": _features(x, sizes)}
 
         for stage, blocks in enumerate(self.stage_sizes[: self.stages]):
@@ -205,7 +199,6 @@ class ResNet(nn.Module):
 
     def _check_fields(self):
         allowed = {
-            "stem": ("imagenet", "small"),
             "stages": (None, *range(1, len(self.stage_sizes) + 1)),
             "convention": ("torchvision", "caffe"),
             "first_block_dilation": ("previous", "stage"),
@@ -227,14 +220,13 @@ def resnet101(**fields: Any) -> ResNet:
 
 
 def small(**fields: Any) -> ResNet:
-    """Returns the extractor that is trained from scratch: 0.44 M parameters at output stride 8."""
+    """Returns the extractor that is trained from scratch: 0.31 M parameters at output stride 8."""
     defaults = {
-        "stage_sizes": (1, 1, 1, 1),
-        "widths": (32, 64, 96, 112),
-        "strides": (1, 2, 2, 1),
-        "dilations": (1, 1, 1, 2),
+        "stage_sizes": (1, 1, 1),
+        "widths": (32, 64, 128),
+        "strides": (1, 2, 1),
+        "dilations": (1, 1, 2),
         "bottleneck": False,
-        "stem": "small",
     }
     return ResNet(**defaults | fields)
 

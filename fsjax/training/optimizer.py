@@ -57,5 +57,5 @@ def make_optimizer(train: ConfigDict, schedule: optax.Schedule) -> optax.Gradien
                 optax.add_decayed_weights(train.weight_decay), optax.sgd(schedule, train.momentum)
             )
         case "adamw":
-            return optax.adamw(schedule, weight_decay=train.weight_decay)
+            return optax.adamw(schedule, b2=train.b2, weight_decay=train.weight_decay)
     raise InputError(f"train.optimizer is {train.optimizer!r}: choose 'sgd' or 'adamw'.")
