@@ -155,7 +155,7 @@ def test_a_built_benchmark_gives_back_what_was_drawn(small, caplog, capsys):
     assert capsys.readouterr().out == ""
     assert {split: len(source.ids) for split, source in splits.items()} == shapes.SPLITS
     source = pickle.loads(pickle.dumps(splits["test"]))
-    assert (source.name, source.version, source.split) == ("shapes", "1.0.0", "test")
+    assert (source.name, source.version, source.split) == ("shapes", "1.1.0", "test")
     assert source.ids[2] == "test_00002"
     assert source.cache_dir.is_dir()
     for i in range(4):
