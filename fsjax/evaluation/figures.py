@@ -48,7 +48,7 @@ def episode_sheet(
     path: Path,
     pictures: Sequence[Picture],
     *,
-    similarity_label: str = "foreground probability",
+    similarity_label: str = "similarity map",
     similarity_range: tuple[float, float] = (0.0, 1.0),
 ) -> None:
     """Writes a PNG with a row for each episode, all of as many ways and predictions.
@@ -59,7 +59,7 @@ def episode_sheet(
     Args:
       path: of the PNG.
       pictures: at least one.
-      similarity_label: what the similarity maps show.
+      similarity_label: the heading of the similarity maps.
       similarity_range: values at the two ends of the colour bar.
     """
     ways = len(pictures[0].supports)

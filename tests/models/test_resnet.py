@@ -38,16 +38,16 @@ def test_parameter_names(shapes_of):
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "grid", "channels"),
-    [("resnet50", 321, 41, 2048), ("resnet101", 417, 53, 2048), ("small", 128, 16, 112)],
+    ("name", "side", "grid", "stages", "channels"),
+    [("resnet50", 321, 41, 4, 2048), ("resnet101", 417, 53, 4, 2048), ("small", 128, 16, 3, 128)],
 )
-def test_named_features_at_output_stride_8(name, side, grid, channels):
+def test_named_features_at_output_stride_8(name, side, grid, stages, channels):
     model = BACKBONES[name](dtype=jnp.bfloat16)
     images, sizes = jnp.zeros((2, side, side, 3), jnp.uint8), jnp.full((2, 2), side)
     features, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images, sizes))
-    stages = [f"stage{n}" for n in (1, 2, 3, 4)]
-    assert set(features) == {"stem", *stages, *(f"{stage}_pre" for stage in stages)}
-    assert features["stage4_pre"].map.shape == (2, grid, grid, channels)
+    names = [f"stage{n + 1}" for n in range(stages)]
+    assert set(features) == {"stem", *names, *(f"{name}_pre" for name in names)}
+    assert features[f"stage{stages}_pre"].map.shape == (2, grid, grid, channels)
     assert {f.map.dtype.name for f in features.values()} == {"float32"}
 
 

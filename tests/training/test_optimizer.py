@@ -19,7 +19,7 @@ GRADIENTS = [{name: RNG.normal(size=value.shape) for name, value in START.items(
 
 def settings(**fields):
     return ConfigDict(
-        {"steps": 9, "reference_batch_size": 1, "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9,
+        {"steps": 9, "reference_batch_size": 1, "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "b2": 0.99,
          "weight_decay": 0.05, "schedule": "step", "milestones": (3, 6), "decay": 0.1, "warmup": 0, **fields}
     )  # fmt: skip
 
@@ -71,8 +71,8 @@ def adamw_in_numpy(train):
         rate = multi_step_rate(update - 1, train.learning_rate, train.milestones, train.decay)
         for name, g in gradient.items():
             first[name] = 0.9 * first[name] + 0.1 * g
-            second[name] = 0.999 * second[name] + 0.001 * g**2
-            mean, square = first[name] / (1 - 0.9**update), second[name] / (1 - 0.999**update)
+            second[name] = train.b2 * second[name] + (1 - train.b2) * g**2
+            mean, square = first[name] / (1 - 0.9**update), second[name] / (1 - train.b2**update)
             params[name] = params[name] * (1 - rate * train.weight_decay)
             params[name] = params[name] - rate * mean / (np.sqrt(square) + 1e-8)
         yield dict(params)
