@@ -16,6 +16,7 @@ from fsjax.evaluation import report
 from fsjax.training.checkpoints import Checkpoints
 
 FLAGS = {
+    "config": "The configuration's file where there is no --workdir; by default configs/prnet_shapes.py.",
     "workdir": "The run whose latest checkpoint is evaluated.",
     "out": "The folder for tables and pictures.",
     "episodes": "A manifest to take the episodes from instead of drawing them.",
@@ -26,16 +27,21 @@ CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
 def program(argv: list[str]) -> None:
     """Evaluates, and prints the table."""
-    workdir = cli.peek(argv, "workdir")
-    default = Checkpoints.stored_config(workdir) if workdir else CONFIG
-    flags = cli.parse(argv, __doc__, FLAGS, default)
+    flags, fields = cli.parse(argv, __doc__, FLAGS)
     if not flags.out:
         raise InputError("--out is missing: name a folder for the tables and pictures.")
+    if flags.workdir and flags.config:
+        raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
+    if flags.workdir:
+        config = Checkpoints.stored_config(flags.workdir)
+    else:
+        config = cli.load_config(flags.config or CONFIG)
+    config = cli.set_fields(config, fields)
     rows = experiment.evaluate(
-        flags.config,
-        datasets.load(flags.config.data),
+        config,
+        datasets.load(config.data),
         flags.out,
-        workdir=workdir,
+        workdir=flags.workdir,
         episodes=flags.episodes,
         save_episodes=flags.save_episodes,
     )

@@ -13,16 +13,20 @@ import datasets
 from fsjax import cli, experiment
 from fsjax.evaluation import report
 
-FLAGS = {"workdir": "The run's folder; by default runs/ and the configuration's name and fold."}
+FLAGS = {
+    "config": "The configuration's file; by default configs/prnet_shapes.py.",
+    "workdir": "The run's folder; by default runs/ and the configuration's name and fold.",
+}
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
 
 def program(argv: list[str]) -> None:
     """Trains, evaluates, and prints the table."""
-    flags = cli.parse(argv, __doc__, FLAGS, CONFIG)
-    config = flags.config
+    flags, fields = cli.parse(argv, __doc__, FLAGS)
+    config = cli.set_fields(cli.load_config(flags.config or CONFIG), fields)
     workdir = Path(flags.workdir or f"runs/{config.model.name}_{config.data.name}_fold{config.fold}")
     sources = datasets.load(config.data)
+    experiment.check_evaluation(config, sources)
     experiment.train(config, sources, workdir)
     rows = experiment.evaluate(
         config, sources, workdir, workdir=workdir, save_episodes=workdir / "manifest.jsonl"

@@ -4,6 +4,8 @@ A file of this folder is named by `--config=configs/NAME.py:fold=0,shots=5`; sin
 `--config.FIELD=VALUE`. ../README.md explains the fields that people change most.
 """
 
+from collections.abc import Sequence
+
 from ml_collections import ConfigDict
 
 
@@ -20,10 +22,10 @@ def parse(argument: str | None) -> dict[str, int]:
     return given
 
 
-def apply(config: ConfigDict, argument: str | None) -> ConfigDict:
-    """Sets what the argument gives; ways and shots are set for training and evaluation alike."""
+def apply(config: ConfigDict, argument: str | None, parts: Sequence[str] = ("train", "eval")) -> ConfigDict:
+    """Sets what the argument gives; ways and shots are set in the named parts of the configuration."""
     for name, value in parse(argument).items():
-        for part in (config,) if name in ("fold", "seed") else (config.train, config.eval):
+        for part in (config,) if name in ("fold", "seed") else (config[part] for part in parts):
             part[name] = value
     return config
 
@@ -39,6 +41,7 @@ def get_config() -> ConfigDict:
     data = config.data = ConfigDict()
     data.name = "shapes"  # "shapes" or "pascal5i"
     data.tfds_dir = "data"  # where built data sets are kept
+    data.version = ""  # filled in by a run, which goes on with no other
     data.dir = ""  # pascal5i: the VOC-style folder
     data.train_list = ""  # pascal5i: the lists of image ids, by name or path
     data.test_list = ""
@@ -51,7 +54,9 @@ def get_config() -> ConfigDict:
     model = config.model = ConfigDict()
     model.name = "prnet"
     model.backbone = "resnet101"  # or "resnet50", or "small" (from scratch)
-    model.backbone_options = ConfigDict({"stages": 4, "convention": "torchvision"})
+    model.backbone_options = ConfigDict(
+        {"stages": 4, "convention": "torchvision", "first_block_dilation": "previous"}
+    )
     model.weights = ""  # .npz or .safetensors with torchvision's key names; "" draws them at random
     model.batch_statistics = False  # True when training from scratch
     model.scale = 20.0  # of the cosines

@@ -2,7 +2,8 @@
 
     python train.py
 
-Training is many-way: the fifteen base classes compete in every step, a support each. Evaluation is one-way.
+Training is many-way: twelve of the fifteen base classes compete in each step, and the others are background
+that must not look like them. Evaluation is one-way; `ways=` and `shots=` behind the colon set it alone.
 """
 
 from ml_collections import ConfigDict
@@ -40,5 +41,4 @@ def get_config(argument: str = "") -> ConfigDict:
         "rgb", "color_histogram", "texture", "untrained", "any_object",
         "wrong_support_absent", "wrong_support_present", "fusion0", "fusion1", "fusion2", "adapted", "oracle",
     )  # fmt: skip
-    config = common.apply(config, argument)
-    return config
+    return common.apply(config, argument, parts=("eval",))

@@ -19,8 +19,18 @@ def load(config: Any) -> dict[str, Source]:
         The splits "train" and "test".
 
     Raises:
-        InputError: the name is unknown, or files are missing or damaged.
+        InputError: the name is unknown, or files are missing or damaged, or a folder is out of reach.
     """
+    try:
+        return _load(config)
+    except OSError as error:
+        raise InputError(
+            f"The data set {config.name} cannot be read or written ({error}): "
+            "see config.data.dir and config.data.tfds_dir."
+        ) from error
+
+
+def _load(config: Any) -> dict[str, Source]:
     tfds_dir = Path(config.tfds_dir).expanduser().absolute()
     if config.name == "shapes":
         return shapes.load(tfds_dir)

@@ -47,11 +47,8 @@ class Pascal5i(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(ids) for split, ids in self._ids.items()}
 
     def _generate_examples(self, ids: list[str]) -> Iterator[tuple[int, dict]]:
-        masks = self._folder / "SegmentationClassAug"
-        if not masks.is_dir():
-            masks = self._folder / "SegmentationClass"
         for i, name in enumerate(ids):
-            jpeg, labels = _read(self._folder / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png")
+            jpeg, labels = _read(_photo(self._folder, name), _mask(self._folder, name))
             yield i, opened.example(name, jpeg, labels, len(CLASS_NAMES))
 
 
@@ -72,7 +69,7 @@ def load(
         train_list: the list of the split "train": a name, for ImageSets/Segmentation/NAME.txt or NAME.txt in
             the folder, or a path. A line holds an id or a photo's path; what follows a space is ignored.
         test_list: the list of the split "test".
-        folds: the class names that each fold holds out; None for PASCAL-5i's.
+        folds: the class names that each fold holds out; PASCAL-5i's where there are none.
 
     Returns:
         The splits "train" and "test".
@@ -87,12 +84,32 @@ def load(
         raise InputError(f"There is no folder {folder / 'JPEGImages'}: set config.data.dir to a VOC folder.")
     ids = {"train": _read_list(folder, train_list), "test": _read_list(folder, test_list)}
     photos = hashlib.sha256(repr(ids).encode()).hexdigest()
-    place = hashlib.sha256(f"{folder} {photos}".encode()).hexdigest()
-    # Keyed by the folder and the lists, so that the records of two folders never mix.
+    place = hashlib.sha256(f"{folder} {photos} {_stamps(folder, ids)}".encode()).hexdigest()
+    # Keyed by the folder, the lists and the files' times, so that no records are mixed up or out of date.
     builder = Pascal5i(folder, ids, data_dir=tfds_dir / f"voc_{place[:16]}")
     return opened.splits(
         builder, version=f"{builder.version}-{photos[:8]}", class_names=CLASS_NAMES, folds=fold_ids
     )
+
+
+def _stamps(folder: Path, ids: dict[str, list[str]]) -> list[tuple[int, int]]:
+    """Returns the size and time of every photo and mask that is there."""
+    files = (
+        path
+        for split in ids.values()
+        for name in split
+        for path in (_photo(folder, name), _mask(folder, name))
+    )
+    return [(stat.st_size, stat.st_mtime_ns) for stat in (path.stat() for path in files if path.is_file())]
+
+
+def _photo(folder: Path, name: str) -> Path:
+    return folder / "JPEGImages" / f"{name}.jpg"
+
+
+def _mask(folder: Path, name: str) -> Path:
+    masks = folder / "SegmentationClassAug"
+    return (masks if masks.is_dir() else folder / "SegmentationClass") / f"{name}.png"
 
 
 def _class_id(name: str) -> int:

@@ -1,7 +1,9 @@
-"""What the command-line programs share: flags, one-sentence errors, exit codes."""
+"""What the command-line programs share: flags, configurations, one-sentence errors, exit codes."""
 
 import difflib
+import importlib.util
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +13,10 @@ from ml_collections import ConfigDict, config_flags
 
 from fsjax.errors import InputError
 
-PROGRAM_FLAG_ERROR = 2
+INPUT_ERROR = 2
 
 
-def run(program: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:
+def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
     """Runs a program and returns its exit code.
 
     Args:
@@ -29,102 +31,110 @@ def run(program: Callable[[Sequence[str]], None], argv: Sequence[str] | None = N
         logging.getLogger(ours).setLevel(logging.INFO)
     try:
         program(list(sys.argv if argv is None else argv))
-    except (InputError, flags.Error) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return PROGRAM_FLAG_ERROR
+        return INPUT_ERROR
     return 0
 
 
 def parse(
-    argv: Sequence[str],
-    description: str,
-    strings: dict[str, str],
-    config: ConfigDict | str | Path,
-) -> flags.FlagValues:
-    """Parses a command line.
+    argv: Sequence[str], description: str, strings: dict[str, str]
+) -> tuple[flags.FlagValues, list[str]]:
+    """Parses a command line, all but the fields of the configuration.
 
     Args:
       argv: the program's name and its arguments.
       description: what --help prints first.
-      strings: the program's own flags, all strings: name -> help. Their default is "".
-      config: what --config's fields override: a configuration, or the file that --config names by default.
+      strings: the program's flags, all strings: name -> meaning. Their default is "".
 
     Returns:
-      The flags' values, `config` among them.
+      The flags' values, and the arguments that set fields, "--config.FIELD=VALUE" each.
 
     Raises:
-      InputError: for an unknown flag or field, naming the nearest, a wrong value or a missing file.
+      InputError: for an unknown flag, naming the nearest, or an argument that is no flag.
     """
+    if {"-h", "-help", "--help"} & set(argv):
+        meanings = {
+            **strings,
+            "config.FIELD": "A field of the configuration; configs/common.py has them all.",
+        }
+        print(description, *(f"  --{name}=...  {meaning}" for name, meaning in meanings.items()), sep="\n")
+        raise SystemExit(0)
     values = flags.FlagValues()
+    values.set_gnu_getopt()  # known flags are found behind unknown ones, too
     for name, meaning in strings.items():
         flags.DEFINE_string(name, "", meaning, flag_values=values)
-    if isinstance(config, ConfigDict):
-        config_flags.DEFINE_config_dict("config", config, flag_values=values)
-    else:
-        config_flags.DEFINE_config_file("config", str(config), "The configuration.", flag_values=values)
-    if any(argument in ("-h", "-help", "--help") for argument in argv):
-        print(f"{description}\n\n{values.get_help()}")
-        raise SystemExit(0)
-    _check_config_file(argv, config)
     try:
-        rest = values(argv)
-    except flags.UnrecognizedFlagError as error:
-        known = [*strings, "config"]
-        raise InputError(f"There is no flag --{error.flagname}{_nearest(error.flagname, known)}") from error
-    except (AttributeError, KeyError) as error:
-        raise InputError(_unknown_field(str(error), argv, config)) from error
+        _, *fields = values(list(argv), known_only=True)
+    except flags.Error as error:
+        raise InputError(f"{error}: write --name=value.") from error
+    for argument in fields:
+        name, equals, _ = argument.partition("=")
+        if not name.startswith("-"):
+            raise InputError(f"{argument!r} is not a flag: write --name=value.")
+        if not name.startswith("--config."):
+            raise InputError(f"There is no flag {name}{_nearest(name, [f'--{known}' for known in strings])}")
+        if not equals:
+            raise InputError(f"{name} has no value: write {name}=value.")
+    return values, fields
+
+
+def load_config(place: str | Path) -> ConfigDict:
+    """Returns what `get_config` returns in a file.
+
+    Args:
+      place: a Python file; what follows a colon is passed to `get_config`.
+
+    Raises:
+      InputError: there is no such file, or it does not know what follows the colon.
+    """
+    path, colon, argument = str(place).partition(":")
+    if not (path.endswith(".py") and Path(path).is_file()):
+        raise InputError(f"There is no configuration {path}: name a file as those in the folder configs.")
+    spec = importlib.util.spec_from_file_location("config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        return module.get_config(*[argument] if colon else [])
     except ValueError as error:
-        raise InputError(str(error).rstrip(".") + ".") from error
-    if len(rest) > 1:
-        raise InputError(f"{rest[1]!r} is not a flag: write --name=value.")
-    return values
+        raise InputError(f"The configuration {place} cannot be read: {error}.") from error
 
 
-def peek(argv: Sequence[str], name: str) -> str:
-    """Returns the value of one string flag before the others are parsed, "" where it is not given."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(name, "", "", flag_values=values)
-    values(list(argv), known_only=True)
-    return values[name].value
+def set_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
+    """Returns a configuration after setting fields of it.
 
+    Args:
+      config: it is changed.
+      arguments: "--config.FIELD=VALUE" each; VALUE may be words with commas between them.
 
-def _check_config_file(argv: Sequence[str], config: ConfigDict | str | Path) -> None:
-    named = [
-        argument.partition("=")[2] for argument in argv if argument.startswith(("--config=", "-config="))
-    ]
-    for name in named:
-        if isinstance(config, ConfigDict):
-            raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
-        if not Path(name.partition(":")[0]).is_file():
-            raise InputError(f"There is no configuration {name.partition(':')[0]}: see the folder configs.")
-
-
-def _unknown_field(error: str, argv: Sequence[str], config: ConfigDict | str | Path) -> str:
-    given = [
-        argument.split("=")[0].lstrip("-")
-        for argument in argv
-        if argument.startswith(("--config.", "-config."))
-    ]
-    known = _fields(config if isinstance(config, ConfigDict) else _defaults(argv, config))
-    for flag in given:
-        field = flag.removeprefix("config.")
+    Raises:
+      InputError: for an unknown field, naming the nearest, or a value of another type than the field's.
+    """
+    known = _fields(config)
+    for argument in arguments:
+        field, _, value = argument.removeprefix("--config.").partition("=")
         if field not in known:
-            return f"The configuration has no field {field}{_nearest(field, sorted(known))}"
-    return f"The configuration cannot be read: {error}."
+            raise InputError(f"The configuration has no field {field}{_nearest(field, sorted(known))}")
+        if isinstance(known[field], tuple) and re.fullmatch(r"[a-z]\w*(,[a-z]\w*)+", value):
+            value = str(tuple(value.split(",")))
+        values = flags.FlagValues()
+        argument = f"--config.{field}={value}"
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=[argument])
+        try:
+            values(["", argument])
+        except (flags.Error, TypeError, ValueError) as error:
+            kind = type(known[field]).__name__
+            raise InputError(f"The field {field} is of type {kind}, and {value!r} is not.") from error
+    return config
 
 
-def _defaults(argv: Sequence[str], config: str | Path) -> ConfigDict:
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", str(config), flag_values=values)
-    values([argv[0], *(argument for argument in argv if argument.startswith(("--config=", "-config=")))])
-    return values.config
-
-
-def _fields(config: ConfigDict, prefix: str = "") -> set[str]:
-    names = set()
+def _fields(config: ConfigDict, prefix: str = "") -> dict[str, object]:
+    fields = {}
     for name, value in config.items():
-        names |= _fields(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {f"{prefix}{name}"}
-    return names
+        fields[f"{prefix}{name}"] = value
+        if isinstance(value, ConfigDict):
+            fields |= _fields(value, f"{prefix}{name}.")
+    return fields
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Episodes as a file of JSON lines, readable by any tool.
 
 The first line is the header: data_set, version, split, fold, classes (name to id), eligibility rule,
-label policy, ways, shots, queries, seed, and sha256, the digest of all bytes that follow the header's
+label policy, ways, shots, queries, runs, seed, and sha256, the digest of all bytes that follow the header's
 newline. Then comes one line an episode:
 
     {"index": 0, "class_ids": [8], "support": [["2007_000528"]], "query": ["2007_000876"]}
@@ -11,8 +11,6 @@ with the supports' image ids for each way, in the order of class_ids.
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
+from fsjax.files import replacing
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,13 @@ class Header:
     ways: int
     shots: int
     queries: int
+    runs: int  # the episodes are so many runs of one length, one after another
     seed: int
 
 
-def describe(source: Source, sampler: EpisodeSampler, *, fold: int | None, label_policy: str) -> Header:
+def describe(
+    source: Source, sampler: EpisodeSampler, *, fold: int | None, label_policy: str, runs: int = 1
+) -> Header:
     """Returns the header for the episodes that a sampler draws from a source."""
     names = source.class_names
     eligibility = f"at least {sampler.min_area} pixels of the class in the original mask"
@@ -57,6 +59,7 @@ def describe(source: Source, sampler: EpisodeSampler, *, fold: int | None, label
         ways=sampler.ways,
         shots=sampler.shots,
         queries=sampler.queries,
+        runs=runs,
         seed=sampler.seed,
     )
 
@@ -83,11 +86,8 @@ def write(path: str | Path, header: Header, specs: Iterable[EpisodeSpec], ids: S
     path, lines = Path(path), _lines(specs, ids)
     sha256 = hashlib.sha256(lines).hexdigest()
     first = json.dumps({**asdict(header), "sha256": sha256}, ensure_ascii=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        written = Path(folder) / path.name
-        written.write_bytes(first.encode() + lines)
-        os.replace(written, path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(first.encode() + lines)
     return sha256
 
 
@@ -116,8 +116,9 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
         The header and the episodes.
 
     Raises:
-        InputError: the file is missing, of another data set, version or split, has a malformed line or
-            an unknown image id (the line is named), or its lines do not match its sha256.
+        InputError: the file is missing, of another data set, version or split, has a malformed line, an
+            unknown image id or a support without its class (the line is named), or its lines do not match
+            its sha256.
     """
     try:
         content = Path(path).read_bytes()
@@ -131,11 +132,18 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
                 f"manifest '{path}' line 1: its {field} is '{getattr(header, field)}' and the data's is "
                 f"'{mine}'; open the data set that the manifest was drawn from."
             )
+    _check_classes(header.classes, source.class_names, f"manifest '{path}' line 1")
     positions = {image_id: position for position, image_id in enumerate(source.ids)}
-    specs = [
-        _parse_episode(line, header, positions, f"manifest '{path}' line {number}")
-        for number, line in enumerate(lines.splitlines(), start=2)
-    ]
+    specs, seen = [], set()
+    for number, line in enumerate(lines.splitlines(), start=2):
+        where = f"manifest '{path}' line {number}"
+        specs.append(_parse_episode(line, header, positions, where))
+        if specs[-1].index in seen:
+            raise InputError(
+                f"{where}: the index {specs[-1].index} stands on an earlier line; write it anew."
+            )
+        seen.add(specs[-1].index)
+        _check_supports(specs[-1], source, where)
     found = hashlib.sha256(lines).hexdigest()
     if found != sha256:
         raise InputError(
@@ -154,6 +162,26 @@ def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
         raise InputError(
             f"manifest '{path}' line 1: not a header of episodes; write the file anew."
         ) from None
+
+
+def _check_classes(classes: Mapping[str, int], names: Sequence[str], where: str) -> None:
+    ids = {name: class_id for class_id, name in enumerate(names, start=1)}
+    for name, class_id in classes.items():
+        if ids.get(name) != class_id:
+            raise InputError(
+                f"{where}: it gives class '{name}' the id {class_id}, and the data do not; write it anew."
+            )
+
+
+def _check_supports(spec: EpisodeSpec, source: Source, where: str) -> None:
+    """Makes sure that no support's mask is empty."""
+    for class_id, way in zip(spec.class_ids, spec.support, strict=True):
+        for position in way:
+            if not source.areas(position)[class_id - 1]:
+                raise InputError(
+                    f"{where}: support image '{source.ids[position]}' shows no pixel of class "
+                    f"'{source.class_names[class_id - 1]}'; name an image that does."
+                )
 
 
 def _parse_episode(line: bytes, header: Header, positions: Mapping[str, int], where: str) -> EpisodeSpec:

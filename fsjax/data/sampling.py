@@ -3,8 +3,6 @@
 import contextlib
 import hashlib
 import math
-import os
-import tempfile
 import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ import numpy as np
 
 from fsjax.data.source import Source
 from fsjax.errors import InputError
+from fsjax.files import replacing
 
 # Third words of a seed sequence: each kind of draw has its own stream. Never 0, which NumPy pads with.
 _ABSENT, _PRESENT = 2, 3
@@ -65,11 +64,8 @@ def _read_index(path: Path, digest: str) -> tuple[np.ndarray, np.ndarray] | None
 
 
 def _write_index(path: Path, digest: str, areas: np.ndarray, sizes: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        written = Path(folder) / path.name
-        np.savez_compressed(written, digest=digest, areas=areas, sizes=sizes)
-        os.replace(written, path)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, digest=digest, areas=areas, sizes=sizes)
 
 
 def eligible(index: ClassIndex, class_id: int, min_area: int = 1) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fsjax.episode import IGNORED
-from fsjax.evaluation.report import replacing
+from fsjax.files import replacing
 
 WAY_COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Colours of way 1, 2, ... that colour-blind eyes tell apart (Okabe and Ito); they repeat after six."""
@@ -32,7 +32,7 @@ class Picture:
       supports: for each way the photo, uint8 RGB [H, W, 3], and its mask, [H, W]: 0, 1..N, 255.
       query: photo, uint8 RGB [H, W, 3].
       truth: mask of the query, 0, 1..N, 255.
-      similarity: foreground probability (or a cosine) over the query, [h, w].
+      similarity: the foreground's probability, the softmax of the similarities, over the query, [h, w].
       predictions: name of the result (e.g. "fusion 1") to its mask, 0..N.
     """
 
@@ -44,13 +44,7 @@ class Picture:
     predictions: Mapping[str, np.ndarray]
 
 
-def episode_sheet(
-    path: Path,
-    pictures: Sequence[Picture],
-    *,
-    similarity_label: str = "similarity map",
-    similarity_range: tuple[float, float] = (0.0, 1.0),
-) -> None:
+def episode_sheet(path: Path, pictures: Sequence[Picture]) -> None:
     """Writes a PNG with a row for each episode, all of as many ways and predictions.
 
     Columns: support of each way with its mask, query, truth, similarity map, predictions, each with the
@@ -59,54 +53,43 @@ def episode_sheet(
     Args:
       path: of the PNG.
       pictures: at least one.
-      similarity_label: the heading of the similarity maps.
-      similarity_range: values at the two ends of the colour bar.
     """
     ways = len(pictures[0].supports)
     supports = ["support"] if ways == 1 else [f"support of way {way + 1}" for way in range(ways)]
-    columns = [*supports, "query", "truth", similarity_label, *pictures[0].predictions]
+    columns = [*supports, "query", "truth", "similarity map", *pictures[0].predictions]
     figure, axes = _grid([picture.title for picture in pictures], columns)
-    _color_bar(figure, axes[-1][ways + 2], similarity_range)
+    _color_bar(figure, axes[-1][ways + 2])
     for picture, row in zip(pictures, axes, strict=True):
         for axis, (photo, mask) in zip(row[:ways], picture.supports, strict=True):
             _show_masked(axis, photo, mask)
         query, truth, similarity, *predictions = row[ways:]
         query.imshow(picture.query)
         _show_masked(truth, picture.query, picture.truth)
-        _show_similarity(similarity, picture, similarity_range)
+        _show_similarity(similarity, picture)
         for axis, mask in zip(predictions, picture.predictions.values(), strict=True):
             _show_masked(axis, picture.query, mask)
             axis.set_xlabel(f"IoU {_iou(mask, picture.truth):.0f}", fontsize=7, color=INK, labelpad=2)
     _save(figure, path)
 
 
-def learning_curve(
-    path: Path, records: Sequence[dict], validation: Sequence[dict] = (), *, title: str = "Training"
-) -> None:
-    """Writes a PNG of the loss, of validation scores where there are any, and of the learning rate.
+def learning_curve(path: Path, records: Sequence[dict]) -> None:
+    """Writes a PNG of the loss and of the learning rate.
 
     Args:
       path: of the PNG.
       records: lines of metrics.jsonl, each with "step", "loss" and "learning_rate"; at least one.
-      validation: scores along the way, each with "step" and "mean_iou" in percent.
-      title: above the curves.
     """
     from matplotlib.figure import Figure
 
-    heights = [3, 1.6, 1] if validation else [3, 1]
-    figure = Figure(figsize=(7, 1.1 * sum(heights)), layout="constrained")
-    axes = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     steps = [record["step"] for record in records]
     losses = np.asarray([record["loss"] for record in records])
     axes[0].plot(steps, losses, color=ACCENT, alpha=0.3, linewidth=0.8, label="each record")
     axes[0].plot(steps, _smoothed(losses), color=ACCENT, linewidth=1.8, label="running mean")
     axes[0].set_ylabel("loss")
-    axes[0].set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    axes[0].set_title("Training", loc="left", fontsize=11, fontweight="bold", color=INK)
     axes[0].legend(frameon=False, fontsize=8)
-    if validation:
-        scores = [(record["step"], record["mean_iou"]) for record in validation]
-        axes[1].plot(*zip(*scores, strict=True), "o-", color=WAY_COLORS[2], markersize=3.5, linewidth=1.5)
-        axes[1].set_ylabel("mean-IoU, %")
     axes[-1].plot(steps, [record["learning_rate"] for record in records], color=INK, linewidth=1.3)
     axes[-1].set_ylabel("learning rate")
     axes[-1].set_ylim(bottom=0)
@@ -146,10 +129,9 @@ def _grid(rows: Sequence[str], columns: Sequence[str]) -> tuple:
     return figure, axes
 
 
-def _show_similarity(axis, picture: Picture, similarity_range: tuple[float, float]) -> None:
+def _show_similarity(axis, picture: Picture) -> None:
     height, width = picture.query.shape[:2]
-    low, high = similarity_range
-    axis.imshow(picture.similarity, extent=(0, width, height, 0), cmap=SIMILARITY_COLORS, vmin=low, vmax=high)
+    axis.imshow(picture.similarity, extent=(0, width, height, 0), cmap=SIMILARITY_COLORS, vmin=0, vmax=1)
 
 
 def _show_masked(axis, photo: np.ndarray, mask: np.ndarray) -> None:
@@ -201,7 +183,7 @@ def _iou(prediction: np.ndarray, truth: np.ndarray) -> float:
     return 100 * float(np.mean(ious)) if ious else 100.0
 
 
-def _color_bar(figure, axis, similarity_range: tuple[float, float]) -> None:
+def _color_bar(figure, axis) -> None:
     """Puts a slim colour bar under a cell."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -210,7 +192,7 @@ def _color_bar(figure, axis, similarity_range: tuple[float, float]) -> None:
     inch = 1 / figure.get_size_inches()[1]
     inset = 0.06 * cell.width
     place = [cell.x0 + inset, cell.y0 - 0.22 * inch, cell.width - 2 * inset, 0.07 * inch]
-    colors = ScalarMappable(Normalize(*similarity_range), SIMILARITY_COLORS)
+    colors = ScalarMappable(Normalize(0, 1), SIMILARITY_COLORS)
     bar = figure.colorbar(colors, cax=figure.add_axes(place), orientation="horizontal")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5, color=FAINT)

@@ -3,7 +3,8 @@
 A record is one line of episodes.jsonl:
 
     {"row": name, "run": int, "index": int, "class_ids": [N ids], "support": [[image id, ...] a way],
-     "query": [image id, ...], "confusion": [one matrix a query]}
+     "shown": [the class that each way's supports show], "query": [image id, ...],
+     "confusion": [one matrix a query]}
 
 A confusion matrix counts pixels, [N + 2, N + 1]: rows are the truth 0..N and then 255 (void), columns
 the prediction 0..N. Way n is `class_ids[n - 1]`. Intersections and unions are summed over a run's
@@ -50,6 +51,17 @@ def confusion(
     return jnp.sum(is_label[:, None] & is_predicted[None], axis=(2, 3), dtype=jnp.int32)
 
 
+def check_policies(*, void: str, counting: str) -> None:
+    """Makes sure that the policies are known, before anything is computed.
+
+    Raises:
+      InputError: naming the one that is not.
+    """
+    for field, value, choices in (("void", void, VOID), ("counting", counting, COUNTING)):
+        if value not in choices:
+            raise InputError(f"eval.{field} is {value!r}; choose one of {', '.join(map(repr, choices))}.")
+
+
 class Counts(NamedTuple):
     """The pixel counts of E episodes from which every score is made."""
 
@@ -71,8 +83,7 @@ def count(records: Sequence[Record], classes: Mapping[int, str], *, void: str, c
     Raises:
       InputError: there is no record, a policy is unknown, or a class is not of the fold.
     """
-    _check_choice("void", void, VOID)
-    _check_choice("counting", counting, COUNTING)
+    check_policies(void=void, counting=counting)
     if not records:
         raise InputError("There are no episodes to score; evaluate at least one episode a row.")
     column = {class_id: position for position, class_id in enumerate(classes, start=1)}
@@ -112,7 +123,8 @@ def summarize(records: Sequence[Record], classes: Mapping[int, str], *, void: st
     mean_iou is the mean over the fold's classes, then over the runs; binary_iou pools all classes into
     one foreground and averages it with the background (as PANet). std is the population deviation of
     mean_iou over the runs (as PANet), None for one run. A class that never occurs is left out of the
-    means and named in missing_classes. A score that nothing defines is None.
+    means and named in missing_classes; per_class is
+    the mean over the runs in which a class occurs. A score that nothing defines is None.
 
     The arguments are those of `count`.
 
@@ -229,8 +241,3 @@ def _interval(values: np.ndarray) -> list[float] | None:
 
 def _percent(fraction: float | np.ndarray) -> float | None:
     return None if np.isnan(fraction) else 100.0 * float(fraction)
-
-
-def _check_choice(field: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{field} is {value!r}; choose one of {', '.join(map(repr, choices))}.")

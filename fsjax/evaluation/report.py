@@ -4,13 +4,12 @@ Every file is written under a temporary name and renamed when it is whole.
 """
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fsjax.errors import InputError
 from fsjax.evaluation.metrics import Record
+from fsjax.files import replacing
 
 
 def write_report(out_dir: Path, header: dict, rows: Sequence[dict], records: Iterable[Record]) -> None:
@@ -20,6 +19,7 @@ def write_report(out_dir: Path, header: dict, rows: Sequence[dict], records: Ite
       out_dir: made where it is missing.
       header: what all rows share: data_set, version, split, fold, classes (names), protocol (a dict of
         input, size, label, void, counting and the like), step (of the checkpoint; None without one),
+        tested_images_in_training,
         config; whatever else it holds is copied into results.json.
       rows: of `metrics.summarize`, each with name, seed, manifest (sha256) and seconds added.
       records: the episodes of all rows; they are streamed.
@@ -71,18 +71,34 @@ def markdown(header: dict, rows: Sequence[dict]) -> str:
         f"- Classes: {', '.join(header['classes'])}",
         f"- Protocol: {protocol}",
         f"- Checkpoint: {step}",
+        *_seen_lines(header),
         *_episode_lines(rows),
         "",
         "IoU in percent, with 95% bootstrap intervals over episodes.",
         "",
         *_markdown_table([_HEADINGS, *map(_cells, rows)]),
         "",
+        *comparisons(rows),
         *_markdown_table(_class_cells(rows, header["classes"])),
     ]
     missing = sorted({name for row in rows for name in row["missing_classes"]})
     if missing:
         lines += ["", f"Classes that never occur (a dash) are left out of the mean: {', '.join(missing)}."]
     return "\n".join(lines) + "\n"
+
+
+def comparisons(rows: Sequence[dict]) -> list[str]:
+    """Returns a line, and an empty one, for each row that was compared with another on the same episodes."""
+    lines = []
+    for row in rows:
+        if "against" in row:
+            other, (low, high) = row["against"], row["against"]["ci95"]
+            lines += [
+                f"{row['name']} minus {other['row']} on the same {other['episodes']} episodes: "
+                f"{other['difference']:+.1f} ({low:+.1f} to {high:+.1f})",
+                "",
+            ]
+    return lines
 
 
 def table(rows: Sequence[dict]) -> str:
@@ -93,20 +109,7 @@ def table(rows: Sequence[dict]) -> str:
     for name, *numbers in cells:
         padded = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *padded]).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path` that takes its place if the block ends well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *comparisons(rows)]).rstrip()
 
 
 _HEADINGS = ["row", "mean-IoU", "95% interval", "binary-IoU", "episodes", "seconds"]
@@ -130,6 +133,11 @@ def _class_cells(rows: Sequence[dict], classes: Sequence[str]) -> list[list[str]
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _seen_lines(header: dict) -> list[str]:
+    count = header["tested_images_in_training"]
+    return [f"- {count} of the test images were also seen in training, as background"] if count else []
 
 
 def _episode_lines(rows: Sequence[dict]) -> list[str]:

@@ -29,6 +29,18 @@ WRONG_SUPPORTS = {"wrong_support_absent": False, "wrong_support_present": True}
 ONE_WAY = (ANY_OBJECT, *WRONG_SUPPORTS)
 
 
+def check_rows(names: Sequence[str], method: Method) -> None:
+    """Makes sure that all rows are known.
+
+    Raises:
+      InputError: naming the first that is none of a method's outputs, the controls and the baselines.
+    """
+    choices = (*method.outputs, ORACLE, UNTRAINED, ADAPTED, *ONE_WAY, *BASELINES)
+    for name in names:
+        if name not in choices:
+            raise InputError(f"eval.rows holds {name!r}: choose from {', '.join(choices)}.")
+
+
 @dataclass(frozen=True)
 class Scored:
     """One row before it is summarised."""
@@ -71,12 +83,9 @@ class Evaluation:
         Args:
           names: outputs of the method (for PRNet "fusion0", "fusion1", "fusion2"), "oracle", "untrained",
             "adapted", "wrong_support_absent", "wrong_support_present", "any_object", and the baselines
-            "rgb", "texture" and "color_histogram".
-
-        Raises:
-          InputError: for a name that is none of these.
+            "rgb", "texture" and "color_histogram"; see `check_rows`.
         """
-        for name in self._known(names):
+        for name in self._fitting(names):
             if name in BASELINES:
                 baseline = BASELINES[name]
                 predict = make_predictor(baseline, self.fusion)
@@ -100,25 +109,23 @@ class Evaluation:
                 first = self._with(
                     s for s in self.episodes.specs if self._places[s.index][1] < self.adapt_length
                 )
-                yield from self._run(predict, self.variables, first, {self.method.final: self._adapted_name})
+                yield from self._run(predict, self.variables, first, {self.method.final: self.adapted_name})
         outputs = {name: name for name in names if name in (*self.method.outputs, ORACLE)}
         if outputs:
             yield from self._run(self._predict, self.variables, self.episodes, outputs)
 
     def position(self, name: str) -> int:
         """Returns where a row stands in a table: baselines first, then controls, then the method's own."""
-        order = [*BASELINES, UNTRAINED, *ONE_WAY, *self.method.outputs, self._adapted_name, ORACLE]
+        order = [*BASELINES, UNTRAINED, *ONE_WAY, *self.method.outputs, self.adapted_name, ORACLE]
         return order.index(name)
 
     @property
-    def _adapted_name(self) -> str:
+    def adapted_name(self) -> str:
+        """The name of the adapted row."""
         return f"{self.method.final}_adapt{self.adapt.steps}"
 
-    def _known(self, names: Sequence[str]) -> Iterator[str]:
-        choices = (*self.method.outputs, ORACLE, UNTRAINED, ADAPTED, *ONE_WAY, *BASELINES)
+    def _fitting(self, names: Sequence[str]) -> Iterator[str]:
         for name in names:
-            if name not in choices:
-                raise InputError(f"eval.rows holds {name!r}: choose from {', '.join(choices)}.")
             if name in ONE_WAY and self.sampler.ways > 1:
                 LOG.info("The row %s is left out: it is for one-way episodes.", name)
             else:
@@ -140,6 +147,9 @@ class Evaluation:
     def _run(
         self, predict: Predictor, variables: Variables, episodes: Episodes, outputs: dict[str, str]
     ) -> Iterator[Scored]:
+        if not episodes.specs:
+            LOG.info("The row %s is left out: no episode fits it.", ", ".join(outputs.values()))
+            return
         began = time.monotonic()
         counted = run_predictor(predict, variables, episodes, ", ".join(outputs.values()))
         seconds = time.monotonic() - began
@@ -160,6 +170,7 @@ class Evaluation:
                 "index": spec.index,
                 "class_ids": list(spec.class_ids),
                 "support": [[ids[position] for position in way] for way in spec.support],
+                "shown": list(spec.shown),
                 "query": [ids[position] for position in spec.query],
                 "confusion": matrices.tolist(),
             }

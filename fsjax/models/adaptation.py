@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import optax
@@ -11,6 +11,8 @@ from flax import traverse_util
 from fsjax.errors import InputError
 
 Variables = dict[str, Any]
+
+PARAMETERS = ("all", "last_stage", "norm_affine")
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,16 @@ class AdaptSettings:
     steps: int = 5
     learning_rate: float = 7e-4
     momentum: float = 0.9
-    parameters: Literal["all", "last_stage", "norm_affine"] = "all"
+    parameters: str = "all"
     leave_one_out: bool = False
+
+    def __post_init__(self):
+        if self.parameters not in PARAMETERS:
+            raise InputError(
+                f"eval.adapt.parameters is {self.parameters!r}: choose from {', '.join(PARAMETERS)}."
+            )
+        if self.steps < 0:
+            raise InputError(f"eval.adapt.steps is {self.steps}: choose 0 or more.")
 
 
 def is_adapted(path: tuple[str, ...], last_stage: str, parameters: str) -> bool:
@@ -40,21 +50,10 @@ def is_adapted(path: tuple[str, ...], last_stage: str, parameters: str) -> bool:
       path: the keys that lead to the parameter, e.g. ("layer4_0", "bn1", "scale").
       last_stage: how the last stage's modules are named, e.g. "layer4".
       parameters: as `AdaptSettings.parameters`.
-
-    Raises:
-      InputError: for an unknown `parameters`.
     """
-    match parameters:
-        case "all":
-            return True
-        case "last_stage":
-            return path[0].startswith(last_stage)
-        case "norm_affine":
-            return path[-1] in ("scale", "bias")
-        case _:
-            raise InputError(
-                f"eval.adapt.parameters is {parameters!r}: choose 'all', 'last_stage' or 'norm_affine'."
-            )
+    if parameters == "last_stage":
+        return path[0].startswith(last_stage)
+    return parameters == "all" or path[-1] in ("scale", "bias")
 
 
 def adapt(

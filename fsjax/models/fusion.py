@@ -1,15 +1,16 @@
-"""Two-stage prototype fusion (PRNet 3.3 and 4.1, Eqs. 7 to 14).
+"""Two-stage prototype fusion (PRNet 3.3 and 4.1, Eq. 7 to Eq. 14).
 
 All similarities here are raw cosines, on the grid of the features.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from fsjax.errors import InputError
 from fsjax.models.prototypes import Prototypes, cosine_map, predicted_classes, query_prototypes
 
 
@@ -19,18 +20,22 @@ class FusionSettings:
 
     Attributes:
       omega_s: weight of the support prototypes in the first stage (Eq. 9).
-      omega_q: weight of the query prototypes in both stages (Eqs. 9 and 12).
+      omega_q: weight of the query prototypes in both stages (Eq. 9 and Eq. 12).
       omega_f: weight of the first stage's prototypes in the second (Eq. 12).
       second_mask: whose argmax is the second stage's mask (Eq. 11): the fused map's, "m3", or "m2".
-      joint: whether the query prototypes of all T queries are averaged, as Eqs. 7 and 11 write it; by
+      joint: whether the query prototypes of all T queries are averaged, as Eq. 7 and Eq. 11 write it; by
         default each query is refined by itself. With one query both agree.
     """
 
     omega_s: float = 0.5
     omega_q: float = 0.5
     omega_f: float = 0.5
-    second_mask: Literal["m3", "m2"] = "m3"
+    second_mask: str = "m3"
     joint: bool = False
+
+    def __post_init__(self):
+        if self.second_mask not in ("m3", "m2"):
+            raise InputError(f"eval.fusion.second_mask is {self.second_mask!r}: choose 'm3' or 'm2'.")
 
 
 class Fused(NamedTuple):
@@ -47,7 +52,7 @@ def hard_selection(
     """Returns the confident cells of each class: H of PRNet Eq. 8.
 
     A cell counts for its predicted class where its similarity is strictly above that class's threshold,
-    which Eqs. 13 and 14 set halfway between the largest and the mean similarity of the cells predicted so.
+    which Eq. 13 and Eq. 14 set halfway between the largest and the mean similarity of the cells predicted so.
     A class that is predicted nowhere, or equally similar everywhere, selects nothing.
     """
     member = predicted[..., None] == jnp.arange(similarities.shape[-1])[None, None]
@@ -59,7 +64,7 @@ def hard_selection(
 
 
 def fuse_prototypes(old: Prototypes, new: Prototypes, weight_old: float, weight_new: float) -> Prototypes:
-    """Returns the weighted sum of PRNet Eqs. 9 and 12; a class that `new` lacks keeps its prototype."""
+    """Returns the weighted sum of PRNet Eq. 9 and Eq. 12; a class that `new` lacks keeps its prototype."""
     vectors = weight_old * old.vectors + weight_new * new.vectors
     known = old.present & new.present
     return Prototypes(jnp.where(known[:, None], vectors, old.vectors), old.present)
@@ -95,9 +100,9 @@ def fuse(
         return jax.vmap(fuse_prototypes, (0, 0, None, None))(prototypes, apart, weight, settings.omega_q)
 
     m_q1 = compare(features, each_query)
-    p_f1 = refine(each_query, m_q1, predict(m_q1, cells), settings.omega_s)  # Eqs. 7 and 9
+    p_f1 = refine(each_query, m_q1, predict(m_q1, cells), settings.omega_s)  # Eq. 7, Eq. 9
     m_q2 = compare(features, p_f1)
     m_q3 = (m_q1 + m_q2) / 2  # Eq. 10
     second = predict(m_q3 if settings.second_mask == "m3" else m_q2, cells)
-    p_f2 = refine(p_f1, m_q3, second, settings.omega_f)  # Eqs. 11 and 12
+    p_f2 = refine(p_f1, m_q3, second, settings.omega_f)  # Eq. 11, Eq. 12
     return Fused(m_q1, m_q2, compare(features, p_f2))

@@ -58,13 +58,13 @@ def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: st
         if weights[key].shape != _stored(shape):
             raise InputError(
                 f"{path}: {key} has the shape {weights[key].shape}, the network needs {_stored(shape)}; "
-                "choose the weights of the backbone that is configured"
+                "choose the weights of the backbone that is configured."
             )
     for key in weights.keys() - expected.keys():
         if not _is_left_out(key, weights[key], stages):
             raise InputError(
                 f"{path}: {key} of shape {weights[key].shape} has no place in the network; "
-                "choose the weights of the backbone that is configured"
+                "choose the weights of the backbone that is configured."
             )
     values = [_as_ours(weights[key]) for key in expected]
     return jax.tree_util.tree_unflatten(tree, values)
@@ -74,17 +74,17 @@ def _read(path):
     if path.suffix not in (".npz", ".safetensors"):
         raise InputError(
             f"{path}: weights are read from .npz or .safetensors; "
-            "write a PyTorch file anew with safetensors.torch.save_file(state_dict, path)"
+            "write a PyTorch file anew with safetensors.torch.save_file(state_dict, path)."
         )
     if not path.is_file():
-        raise InputError(f"{path}: there is no such weights file; download the weights and give their path")
+        raise InputError(f"{path}: there is no such weights file; download the weights and give their path.")
     try:
         if path.suffix == ".safetensors":
             return safetensors.numpy.load_file(path)
         with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: the weights file is damaged ({error}); download it again") from error
+        raise InputError(f"{path}: the weights file is damaged ({error}); download it again.") from error
 
 
 def _key(names):
@@ -123,7 +123,7 @@ def _check_convention(path, weights, convention):
         return
     if convention != "caffe":
         raise InputError(
-            f"{path}: its mean_bgr says that it is of the caffe convention; set convention to caffe"
+            f"{path}: its mean_bgr says that it is of the caffe convention; set convention to caffe."
         )
     if mean.shape != (3,) or np.abs(mean - np.asarray(MEAN_BGR)).max() > 0.01:
-        raise InputError(f"{path}: it expects images minus mean_bgr {mean}, fsjax subtracts {MEAN_BGR}")
+        raise InputError(f"{path}: it expects images minus mean_bgr {mean}, fsjax subtracts {MEAN_BGR}.")

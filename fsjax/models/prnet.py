@@ -1,7 +1,7 @@
 """PRNet: Prototype Refinement Network for Few-Shot Segmentation (Liu and Qin, arXiv 2002.03579).
 
-The head has no parameters: its equations are functions of features, in prototypes.py (Eqs. 1 to 4),
-fusion.py (Eqs. 7 to 14) and adaptation.py (Eq. 6). This module joins them to a feature extractor.
+The head has no parameters: its equations are functions of features, in prototypes.py (Eq. 1 to Eq. 4),
+fusion.py (Eq. 7 to Eq. 14) and adaptation.py (Eq. 6). This module joins them to a feature extractor.
 """
 
 from collections.abc import Callable
@@ -93,9 +93,9 @@ class PRNet:
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Returns L_train of PRNet Eq. 5 for one episode, and its two terms.
 
-        Support prototypes segment the queries (Eqs. 1 and 2); the query prototypes of the predicted masks
-        segment the supports (Eqs. 3 and 4), with N + 1 classes. A class that the prediction does not hold
-        drops out of the support loss.
+        Support prototypes segment the queries (Eq. 1 and Eq. 2); the query prototypes of the predicted masks
+        segment the supports (Eq. 3 and Eq. 4), with N + 1 classes. A class that the prediction does not hold
+        drops out of the support loss. Both means run over all pixels of all images together.
 
         Args:
           variables: unused, the head has none.

@@ -1,4 +1,4 @@
-"""Masked average pooling, prototypes and cosine maps (PRNet 3.2, Eqs. 1 to 4).
+"""Masked average pooling, prototypes and cosine maps (PRNet 3.2, Eq. 1 to Eq. 4).
 
 Prototypes are raw means of features, never normalised before they are averaged; row 0 is background.
 """
@@ -19,8 +19,8 @@ SMALLEST_NORM = 1e-6
 class Prototypes(NamedTuple):
     """One vector for background and each way."""
 
-    vectors: Float[Array, "classes channels"]  # row 0 is background, rows 1..N the ways
-    present: Bool[Array, " classes"]  # False where no pixel was pooled; such a row is zero
+    vectors: Float[Array, "*many classes channels"]  # row 0 is background, rows 1..N the ways
+    present: Bool[Array, "*many classes"]  # False where no pixel was pooled; such a row is zero
 
 
 class Pooled(NamedTuple):
@@ -153,7 +153,7 @@ def predicted_classes(
 def query_prototypes(
     features: Float[Array, "T h w c"], selected: Bool[Array, "T h w classes"]
 ) -> tuple[Prototypes, Prototypes]:
-    """Pools queries under masks on their own grid (the MAP of PRNet Eqs. 3, 7 and 11).
+    """Pools queries under masks on their own grid (the MAP of PRNet Eq. 3, Eq. 7 and Eq. 11).
 
     Returns:
       The mean over all queries that hold a class, and each query's own prototypes ([T, N + 1, C]).

@@ -21,8 +21,8 @@ MEAN_BGR = (103.06262, 115.902885, 123.15163)  # of ImageNet, of values in [0, 2
 class Features(NamedTuple):
     """A batch of feature maps, each valid in its top-left rectangle and zero elsewhere."""
 
-    map: Float[Array, "b h w c"]  # float32
-    sizes: Int[Array, "b 2"]  # valid height and width, in cells
+    map: Float[Array, "*images h w c"]  # float32
+    sizes: Int[Array, "*images 2"]  # valid height and width, in cells
 
 
 def normalize(
@@ -206,7 +206,9 @@ class ResNet(nn.Module):
         for field, values in allowed.items():
             if getattr(self, field) not in values:
                 choices = ", ".join(map(str, values))
-                raise InputError(f"the backbone's {field} is {getattr(self, field)!r}: choose from {choices}")
+                raise InputError(
+                    f"the backbone's {field} is {getattr(self, field)!r}: choose from {choices}."
+                )
 
 
 def resnet50(**fields: Any) -> ResNet:

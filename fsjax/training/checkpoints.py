@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
@@ -17,14 +18,16 @@ from fsjax.training.step import TrainState
 class Checkpoints:
     """The checkpoints in `workdir/checkpoints`; a context manager, because saving goes on in the background.
 
-    Each is written under a temporary name first, so that a killed run leaves the previous one whole.
+    Each is written under a temporary name first, so that a killed run leaves the previous one whole. Nothing
+    is made before the first one is saved.
     """
 
     def __init__(self, workdir: str | Path):
-        self._dir = Path(workdir).absolute() / "checkpoints"
+        self._workdir = Path(workdir)
+        self._dir = self._workdir.absolute() / "checkpoints"
         self._manager = ocp.CheckpointManager(
             self._dir,
-            options=ocp.CheckpointManagerOptions(max_to_keep=2),
+            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=False),
             item_handlers={"state": ocp.PyTreeCheckpointHandler(), "config": ocp.JsonCheckpointHandler()},
         )
 
@@ -45,6 +48,7 @@ class Checkpoints:
         """Saves a state that is not replicated, and its configuration, under the state's step."""
         step = int(state.step)
         if step != self.latest_step:
+            self._dir.mkdir(parents=True, exist_ok=True)
             items = ocp.args.Composite(
                 state=ocp.args.PyTreeSave(jax.tree.map(_as_array, state._asdict())),
                 config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
@@ -58,8 +62,6 @@ class Checkpoints:
         Raises:
           InputError: where there is no such run.
         """
-        if not (Path(workdir) / "checkpoints").is_dir():
-            raise InputError(f"There is no run in {workdir}: train first, or name another --workdir.")
         with cls(workdir) as checkpoints:
             return checkpoints.config()
 
@@ -107,7 +109,7 @@ class Checkpoints:
     def _latest(self) -> int:
         if self.latest_step is None:
             raise InputError(
-                f"There is no checkpoint in {self._dir}: train first, or name another --workdir."
+                f"There is no checkpoint in {self._workdir}: train first, or name another --workdir."
             )
         return self.latest_step
 
@@ -116,14 +118,14 @@ class Checkpoints:
         for name in sorted(here.keys() | there.keys()):
             if here.get(name) != there.get(name):
                 raise InputError(
-                    f"Checkpoint {step} in {self._dir} is of another architecture: {name} is "
+                    f"Checkpoint {step} in {self._workdir} is of another architecture: {name} is "
                     f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} in the configuration; "
                     "use the configuration it was trained with, or another --workdir."
                 )
 
 
-def _as_array(leaf: Any) -> jax.Array:
-    return jax.numpy.asarray(leaf)
+def _as_array(leaf: Any) -> np.ndarray:
+    return np.asarray(leaf)
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 from tensorboardX import SummaryWriter
+
+from fsjax.files import replacing
 
 
 class Curves:
@@ -30,6 +31,7 @@ class Curves:
         self._file = self._path.open("a")
         self._board = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=start + 1)
         self._waiting: list[dict[str, Any]] = []
+        self.loss = math.nan  # of the last step that was written
 
     def __enter__(self) -> "Curves":
         return self
@@ -42,16 +44,15 @@ class Curves:
 
     def _keep_until(self, start: int) -> None:
         kept = [line for line in read_metrics(self._path.parent) if line["step"] <= start]
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, self._path)
+        with replacing(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def add(self, step: int, metrics: dict[str, jax.Array], **more: Any) -> None:
         """Keeps a step's metrics, stacked over devices, without waiting for them to be computed."""
         self._waiting.append({"step": step, **metrics, **more})
 
-    def flush(self) -> float:
-        """Writes the steps that were kept and returns the last one's loss.
+    def flush(self) -> None:
+        """Writes the steps that were kept, once they are computed.
 
         Raises:
           FloatingPointError: when a loss is not finite.
@@ -59,13 +60,16 @@ class Curves:
         for metrics in self._waiting:
             line = {name: _number(value) for name, value in metrics.items()}
             if not math.isfinite(line["loss"]):
-                raise FloatingPointError(f"The loss of step {line['step']} is {line['loss']}.")
+                raise FloatingPointError(
+                    f"The loss of step {line['step']} is {line['loss']}: "
+                    "lower train.learning_rate and begin anew in another --workdir."
+                )
             self._file.write(json.dumps(line) + "\n")
             for name in line.keys() - {"step"}:
                 self._board.add_scalar(f"train/{name}", line[name], line["step"])
+            self.loss = line["loss"]
         self._file.flush()
         self._waiting.clear()
-        return line["loss"]
 
 
 def _number(value: Any) -> int | float:

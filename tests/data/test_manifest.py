@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -46,6 +47,7 @@ def test_any_tool_can_read_it(drawn):
         "ways": 2,
         "shots": 2,
         "queries": 3,
+        "runs": 1,
         "seed": 8,
         "sha256": hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest(),
     }
@@ -69,7 +71,7 @@ def test_round_trip(drawn):
 
 def test_positions_may_move(drawn):
     source, _, specs, path, sha256 = drawn
-    source.ids = source.ids[::-1]
+    source.ids, source._photos = source.ids[::-1], source._photos[::-1]
     moved = manifest.read(path, source)[1]
     assert moved != specs
     assert manifest.digest(moved, source.ids) == sha256
@@ -99,6 +101,8 @@ def with_fields(**fields):
         (1, with_fields(data_set="coco"), "line 1: its data_set is 'coco' and the data's is 'toy'"),
         (1, with_fields(version="2.0.0"), "line 1: its version is '2.0.0'"),
         (1, with_fields(split="train"), "line 1: its split is 'train'"),
+        (1, with_fields(classes={"ant": 1, "bee": 3}), "line 1: it gives class 'bee' the id 3"),
+        (1, with_fields(classes={"gnu": 7}), "line 1: it gives class 'gnu' the id 7"),
         (3, lambda line: line[:-4], "line 3: not an episode"),
         (3, lambda line: b"7", "line 3: not an episode"),
         (3, lambda line: b"", "line 3: not an episode"),
@@ -115,6 +119,17 @@ def test_bad_lines_are_named(drawn, number, change, message):
     with pytest.raises(InputError, match=message) as raised:
         manifest.read(path, source)
     assert str(path) in str(raised.value)
+
+
+def test_a_support_without_its_class_is_named(drawn):
+    source, _, specs, path, _ = drawn
+    class_id, (_, *others) = specs[5].class_ids[0], specs[5].support[0]
+    without = next(p for p in range(len(source.ids)) if not (source.labels(p) == class_id).any())
+    support = [[source.ids[p] for p in way] for way in ((without, *others), specs[5].support[1])]
+    rewrite(path, 7, with_fields(support=support))
+    shown = re.escape(f"{source.ids[without]}' shows no pixel of class '{source.class_names[class_id - 1]}'")
+    with pytest.raises(InputError, match=f"line 7: support image '{shown}"):
+        manifest.read(path, source)
 
 
 def test_changed_episodes_are_noticed(drawn):

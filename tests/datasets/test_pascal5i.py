@@ -9,15 +9,9 @@ from PIL import Image
 import datasets
 from datasets import pascal5i
 from fsjax.errors import InputError
+from tests.voc import save_mask, save_photo
 
 NAMES = ("2007_000001", "2007_000002", "2007_000003", "2007_000004")
-
-
-def save_mask(path, labels):
-    mask = Image.fromarray(labels, "P") if labels.ndim == 2 else Image.fromarray(labels)
-    if mask.mode == "P":  # an index's colour is far from the index, and its grey value is another class
-        mask.putpalette(np.random.default_rng(5).integers(0, 256, 768).tolist())
-    mask.save(path)
 
 
 def labels_of(number):
@@ -31,13 +25,10 @@ def labels_of(number):
 def folder(tmp_path):
     """A VOC folder of four photos; photo n shows class 5 n + 1."""
     root = tmp_path / "voc"
-    for name in ("JPEGImages", "SegmentationClassAug", "ImageSets/Segmentation"):
-        (root / name).mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number, name in enumerate(NAMES):
-        pixels = rng.integers(0, 256, (24 + number, 30, 3), np.uint8)
-        Image.fromarray(pixels).save(root / "JPEGImages" / f"{name}.jpg")
-        save_mask(root / "SegmentationClassAug" / f"{name}.png", labels_of(number))
+        save_photo(root, name, rng.integers(0, 256, (24 + number, 30, 3), np.uint8), labels_of(number))
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
     (root / "ImageSets/Segmentation/train.txt").write_text("\n".join(NAMES[:3]) + "\n")
     (root / "val.txt").write_text(NAMES[3])
     return root

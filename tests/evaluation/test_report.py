@@ -6,7 +6,8 @@ import pytest
 
 from fsjax.errors import InputError
 from fsjax.evaluation.metrics import summarize
-from fsjax.evaluation.report import read_records, replacing, table, write_records, write_report
+from fsjax.evaluation.report import markdown, read_records, table, write_records, write_report
+from fsjax.files import replacing
 
 CLASSES = {1: "cat", 2: "dog"}
 HEADER = {
@@ -17,6 +18,7 @@ HEADER = {
     "classes": list(CLASSES.values()),
     "protocol": {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"},
     "step": 870,
+    "tested_images_in_training": 0,
     "config": {"seed": 0},
     "published": None,
 }
@@ -144,3 +146,13 @@ def test_unreadable_records_are_named(tmp_path):
     path.write_text("[1, 2]\n")
     with pytest.raises(InputError, match=r"Line 1 of .* no confusion"):
         read_records(path)
+
+
+def test_a_comparison_is_written_below_the_table(rows):
+    against = {"row": "fusion2", "difference": 1.25, "ci95": [-0.5, 3.0], "episodes": 100}
+    compared = rows[0] | {"against": against}
+    sentence = "fusion2 on the same 100 episodes: +1.2 (-0.5 to +3.0)"
+    assert sentence in table([compared])
+    text = markdown(HEADER | {"tested_images_in_training": 7}, [compared])
+    assert sentence in text
+    assert "7 of the test images were also seen in training" in text

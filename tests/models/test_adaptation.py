@@ -170,7 +170,9 @@ def test_the_choices_fit_a_real_extractor():
 
 def test_an_unknown_choice_is_named():
     with pytest.raises(InputError, match=r"'first_stage'.*norm_affine"):
-        is_adapted(("conv1",), "layer4", "first_stage")
+        AdaptSettings(parameters="first_stage")
+    with pytest.raises(InputError, match="steps is -1"):
+        AdaptSettings(steps=-1)
 
 
 def test_empty_masks_leave_the_weights_finite(two_layers, episode):

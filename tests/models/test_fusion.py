@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fsjax.errors import InputError
 from fsjax.models.fusion import FusionSettings, fuse, hard_selection
 from fsjax.models.prototypes import Prototypes
 from tests.models import reference
@@ -151,3 +152,8 @@ def test_of_several_queries_each_is_refined_by_itself():
         alone = one(task.queries.map[t : t + 1], task.queries.sizes[t : t + 1], support)
         for maps, own in zip(ours, alone, strict=True):
             np.testing.assert_allclose(maps[t], own[0], atol=1e-6)
+
+
+def test_an_unknown_second_mask_is_named():
+    with pytest.raises(InputError, match=r"'m4'.*'m3' or 'm2'"):
+        FusionSettings(second_mask="m4")

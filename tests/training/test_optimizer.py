@@ -19,8 +19,9 @@ GRADIENTS = [{name: RNG.normal(size=value.shape) for name, value in START.items(
 
 def settings(**fields):
     return ConfigDict(
-        {"steps": 9, "reference_batch_size": 1, "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "b2": 0.99,
-         "weight_decay": 0.05, "schedule": "step", "milestones": (3, 6), "decay": 0.1, "warmup": 0, **fields}
+        {"steps": 9, "reference_batch_size": 1, "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9,
+         "b2": 0.99, "weight_decay": 0.05, "schedule": "step", "milestones": (3, 6), "decay": 0.1,
+         "warmup": 0, **fields}
     )  # fmt: skip
 
 
