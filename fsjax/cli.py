@@ -24,14 +24,14 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
       argv: the command line; the process's own by default.
 
     Returns:
-      0, or 2 after one sentence on standard error about what is wrong with the user's input.
+      0, or 2 after one sentence on standard error: the user's input is at fault, or a loss is not finite.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
         logging.getLogger(ours).setLevel(logging.INFO)
     try:
         program(list(sys.argv if argv is None else argv))
-    except InputError as error:
+    except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR
     return 0

@@ -22,7 +22,8 @@ from fsjax.evaluation.rows import Evaluation, Scored, check_rows
 from fsjax.models import pretrained
 from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
-from fsjax.models.method import Method, Variables, build
+from fsjax.models.method import Method, build
+from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.curves import Curves, read_metrics

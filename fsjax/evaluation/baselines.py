@@ -14,6 +14,7 @@ from jax.lax import Precision
 from jaxtyping import Array, Float, Int, Int32, UInt8
 
 from fsjax.episode import IGNORED
+from fsjax.models.padding import inside, strided
 from fsjax.models.resnet import Features
 
 
@@ -44,10 +45,10 @@ class RawRGB(nn.Module):
           weights: unused.
         """
         del batch_statistics, weights
-        valid = _inside(images.shape[1:3], sizes)[..., None]
+        valid = inside(images.shape[1:3], sizes)[..., None]
         colors = jnp.where(valid, images.astype(jnp.float32) / 127.5 - 1, 0)
         pixels = self._sums(valid.astype(jnp.float32))
-        return {"map": Features(self._sums(colors) / jnp.maximum(pixels, 1), _cells(sizes, self.stride))}
+        return {"map": Features(self._sums(colors) / jnp.maximum(pixels, 1), strided(sizes, self.stride))}
 
     def _sums(self, x: Array) -> Array:
         window = (1, self.stride, self.stride, 1)
@@ -96,18 +97,18 @@ class FilterBank(nn.Module):
           weights: unused.
         """
         del batch_statistics, weights
-        return {"map": Features(jax.vmap(self._describe)(images, sizes), _cells(sizes, self.stride))}
+        return {"map": Features(jax.vmap(self._describe)(images, sizes), strided(sizes, self.stride))}
 
     def _describe(self, image: Array, size: Array) -> Array:
-        valid = _inside(image.shape[:2], size)
+        valid = inside(image.shape[:2], size)
         luminance = jnp.einsum("hwc,c->hw", image / 255.0, jnp.asarray([0.299, 0.587, 0.114]))
         mean = jnp.sum(luminance * valid) / jnp.maximum(jnp.sum(valid), 1)
         energies = self._energies(luminance - mean, size)
         factor, sigma = self.stride // ENERGY_STRIDE, self.smoothing / ENERGY_STRIDE
-        logs = jnp.log(_local_mean(energies, _cells(size, ENERGY_STRIDE), factor, sigma) + NOISE)
+        logs = jnp.log(_local_mean(energies, strided(size, ENERGY_STRIDE), factor, sigma) + NOISE)
         contrast = logs.mean(axis=-1, keepdims=True)
         channels = jnp.concatenate([logs - contrast, contrast], axis=-1)
-        return _standardize(channels, _inside(channels.shape[:2], _cells(size, self.stride)))
+        return _standardize(channels, inside(channels.shape[:2], strided(size, self.stride)))
 
     def _energies(self, luminance: Array, size: Array) -> Array:
         """Returns the filters' squared responses at every second pixel, [h, w, C - 1]."""
@@ -165,7 +166,7 @@ def _mirrored(length: int, margin: int, size: Array) -> Array:
 
 def _local_mean(x: Array, size: Array, factor: int, sigma: float) -> Array:
     """Averages [h, w, C] under a Gaussian over its valid cells, on a grid `factor` times coarser."""
-    valid = _inside(x.shape[:2], size).astype(jnp.float32)[..., None]
+    valid = inside(x.shape[:2], size).astype(jnp.float32)[..., None]
     rows, columns = (_smoother(length, factor, sigma) for length in x.shape[:2])
     total, mass = (
         jnp.einsum("Hh,hwc,Ww->HWc", rows, part, columns, precision=Precision.HIGHEST)
@@ -217,7 +218,7 @@ def color_histogram_logits(
       [T, Hq, Wq, N + 1], background first.
     """
     classes = jnp.arange(support_masks.shape[0] + 1, dtype=support_masks.dtype)
-    valid = _inside(support_masks.shape[2:], support_sizes)
+    valid = inside(support_masks.shape[2:], support_sizes)
     of_class = (support_masks[None] == classes[:, None, None, None, None]) & valid[None]
     color = _color_bin(support_images, bins).reshape(-1)
     counts = jax.vmap(lambda weight: jnp.bincount(color, weight, length=bins**3))(
@@ -246,15 +247,3 @@ def _blur_bins(counts: Array, bins: int) -> Array:
 def any_object(labels: UInt8[Array | np.ndarray, "h w"]) -> Int32[Array | np.ndarray, "h w"]:
     """Returns 1 wherever the truth shows an object of any class (1..254), 0 elsewhere."""
     return ((labels > 0) & (labels < IGNORED)).astype(np.int32)
-
-
-def _inside(shape: tuple[int, int], sizes: Int[Array, "*n 2"]) -> Array:
-    """Returns bool [*n, H, W]: the cells of the top-left rectangles of the given sizes."""
-    rows, columns = jnp.indices(shape, sparse=True)
-    height, width = jnp.moveaxis(sizes, -1, 0)[..., None, None]
-    lead = range(sizes.ndim - 1)
-    return (jnp.expand_dims(rows, lead) < height) & (jnp.expand_dims(columns, lead) < width)
-
-
-def _cells(sizes: Array, stride: int) -> Array:
-    return -(-sizes // stride)

@@ -1,4 +1,4 @@
-"""Runs a method over episodes, on all devices, and counts its predictions against the truth."""
+"""Runs a method over episodes, on all devices of one host, and counts its predictions against the truth."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
 from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
-from fsjax.models.method import Method, Variables
+from fsjax.models.method import Method
+from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 
 Predictor = Callable[[Variables, Episode], dict[str, jax.Array]]

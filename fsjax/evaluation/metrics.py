@@ -20,6 +20,7 @@ from jaxtyping import Array, Int, Int32, UInt8
 
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
+from fsjax.models.padding import inside
 
 Record = dict[str, Any]
 
@@ -42,11 +43,9 @@ def confusion(
     Returns:
       [N + 2, N + 1]: rows for truth 0..N and 255, columns for prediction 0..N.
     """
-    height, width = truth.shape
-    valid = (jnp.arange(height) < size[0])[:, None] & (jnp.arange(width) < size[1])[None, :]
     predicted = jnp.arange(ways + 1)
     labels = jnp.append(predicted, IGNORED).astype(truth.dtype)
-    is_label = (truth[None] == labels[:, None, None]) & valid[None]
+    is_label = (truth[None] == labels[:, None, None]) & inside(truth.shape, size)[None]
     is_predicted = prediction[None] == predicted.astype(prediction.dtype)[:, None, None]
     return jnp.sum(is_label[:, None] & is_predicted[None], axis=(2, 3), dtype=jnp.int32)
 

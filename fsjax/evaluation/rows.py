@@ -16,7 +16,8 @@ from fsjax.evaluation.evaluate import ORACLE, Episodes, Predictor, make_predicto
 from fsjax.evaluation.metrics import Record
 from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
-from fsjax.models.method import Method, Variables
+from fsjax.models.method import Method
+from fsjax.models.variables import Variables
 
 LOG = logging.getLogger(__name__)
 

@@ -10,8 +10,6 @@ from flax import traverse_util
 
 from fsjax.errors import InputError
 
-Variables = dict[str, Any]
-
 PARAMETERS = ("all", "last_stage", "norm_affine")
 
 
@@ -57,12 +55,12 @@ def is_adapted(path: tuple[str, ...], last_stage: str, parameters: str) -> bool:
 
 
 def adapt(
-    params: Variables,
-    loss: Callable[[Variables], jax.Array],
+    params: dict[str, Any],
+    loss: Callable[[dict[str, Any]], jax.Array],
     settings: AdaptSettings,
     selected: Callable[[tuple[str, ...]], bool],
-    probe: Callable[[Variables], Any] | None = None,
-) -> tuple[Variables, Any]:
+    probe: Callable[[dict[str, Any]], Any] | None = None,
+) -> tuple[dict[str, Any], Any]:
     """Minimises a loss of the parameters by a few steps of SGD, as one `lax.scan` over an optax update.
 
     The optimiser's state is fresh, and the given parameters stay as they are. Only the selected parameters

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fsjax.episode import IGNORED
-from fsjax.models.prototypes import valid_cells
+from fsjax.models.padding import inside
 from fsjax.models.resize import resize
 
 ABSENT = -1e4
@@ -36,10 +36,9 @@ def cross_entropy(
     """
     full = upsample(logits, labels.shape[1:], cells, pixels)
     full = jnp.where(present[:, None, None], full, ABSENT)
-    inside = jax.vmap(lambda size: valid_cells(size, labels.shape[1:]))(pixels)
     target = jnp.where(labels == IGNORED, 0, labels).astype(jnp.int32)
     has_logit = jax.vmap(lambda row, index: row[index])(present, target)
-    counted = inside & (labels != IGNORED) & has_logit
+    counted = inside(labels.shape[1:], pixels) & (labels != IGNORED) & has_logit
     picked = jnp.take_along_axis(full, jnp.where(counted, target, 0)[..., None], -1)[..., 0]
     entropy = jax.nn.logsumexp(full, -1) - picked
     return jnp.sum(jnp.where(counted, entropy, 0.0)) / jnp.maximum(jnp.sum(counted), 1)

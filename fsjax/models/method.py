@@ -14,8 +14,7 @@ from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
 from fsjax.models.prnet import PRNet
 from fsjax.models.resnet import BACKBONES
-
-Variables = dict[str, Any]  # {"backbone": {"params", "batch_stats"}, "head": {...}}
+from fsjax.models.variables import Variables
 
 
 @runtime_checkable

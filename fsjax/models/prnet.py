@@ -26,8 +26,7 @@ from fsjax.models.prototypes import (
     support_prototypes,
 )
 from fsjax.models.resnet import Features
-
-Variables = dict[str, Any]
+from fsjax.models.variables import Variables
 
 
 @dataclass(frozen=True)

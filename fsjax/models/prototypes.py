@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fsjax.episode import IGNORED
+from fsjax.models.padding import inside
 from fsjax.models.resize import resize_adjoint
 
 SMALLEST_NORM = 1e-6
@@ -137,17 +138,12 @@ def _unit(vectors: Float[Array, "*dims c"]) -> Float[Array, "*dims c"]:
     return vectors * jax.lax.rsqrt(jnp.maximum(squared, SMALLEST_NORM**2))
 
 
-def valid_cells(cells: Int[Array, "2"], shape: tuple[int, int]) -> Bool[Array, "h w"]:
-    """Returns True for the cells (or pixels) inside the top-left rectangle of that height and width."""
-    return (jnp.arange(shape[0])[:, None] < cells[0]) & (jnp.arange(shape[1])[None, :] < cells[1])
-
-
 def predicted_classes(
     similarities: Float[Array, "h w classes"], present: Bool[Array, " classes"], cells: Int[Array, "2"]
 ) -> Int[Array, "h w"]:
     """Returns the most similar present class of every cell (the argmax of PRNet Eq. 2); padding is 255."""
     best = jnp.argmax(jnp.where(present[None, None], similarities, -jnp.inf), -1)
-    return jnp.where(valid_cells(cells, similarities.shape[:2]), best, IGNORED)
+    return jnp.where(inside(similarities.shape[:2], cells), best, IGNORED)
 
 
 def query_prototypes(

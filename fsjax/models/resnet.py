@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from fsjax.errors import InputError
 from fsjax.models.conv import Conv
 from fsjax.models.norm import BatchNorm
+from fsjax.models.padding import strided, zero_padding
 
 MEAN_RGB = (0.485, 0.456, 0.406)  # of ImageNet, of values in [0, 1]
 DEVIATION_RGB = (0.229, 0.224, 0.225)
@@ -42,18 +43,6 @@ def normalize(
     else:
         photos = photos[..., ::-1] - _pixel(MEAN_BGR)
     return zero_padding(photos, sizes)
-
-
-def zero_padding(x: Float[Array, "b h w c"], sizes: Int[Array, "b 2"]) -> Float[Array, "b h w c"]:
-    """Returns `x` with every cell beyond its map's valid height and width set to zero."""
-    rows = jnp.arange(x.shape[1])[None, :] < sizes[:, :1]
-    columns = jnp.arange(x.shape[2])[None, :] < sizes[:, 1:]
-    return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], x, 0)
-
-
-def strided(sizes: Int[Array, "b 2"], stride: int) -> Int[Array, "b 2"]:
-    """Returns the valid sizes after an operation with this stride: ceil(size / stride)."""
-    return (sizes + stride - 1) // stride
 
 
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

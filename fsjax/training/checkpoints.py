@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
-from fsjax.models.method import Variables
+from fsjax.models.variables import Variables
 from fsjax.training.step import TrainState
 
 

@@ -10,7 +10,8 @@ import optax
 
 from fsjax.devices import DEVICES
 from fsjax.episode import Episode
-from fsjax.models.method import Method, Variables
+from fsjax.models.method import Method
+from fsjax.models.variables import Variables
 
 LOG = logging.getLogger(__name__)
 

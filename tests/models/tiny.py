@@ -8,7 +8,8 @@ from flax import linen as nn
 
 from fsjax.episode import IGNORED, Episode
 from fsjax.models.norm import BatchNorm
-from fsjax.models.resnet import Features, zero_padding
+from fsjax.models.padding import zero_padding
+from fsjax.models.resnet import Features
 
 PATCH = 4  # pixels a cell
 
