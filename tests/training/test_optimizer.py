@@ -93,7 +93,7 @@ def test_agrees_with_pytorch(name):
     if name == "sgd":
         optimizer = torch.optim.SGD(params.values(), 0.1, momentum=0.9, weight_decay=0.05)
     else:
-        optimizer = torch.optim.AdamW(params.values(), 0.1, weight_decay=0.05)
+        optimizer = torch.optim.AdamW(params.values(), 0.1, betas=(0.9, 0.99), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 6], 0.1)
     theirs = []
     for gradient in GRADIENTS:
