@@ -9,7 +9,7 @@ import grain
 import jax
 from absl import flags
 
-from fsjax.data.images import InputSettings, empty_episode, load_episode
+from fsjax.data.images import FeatureReader, InputSettings, empty_episode, load_episode
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.devices import spread
@@ -69,6 +69,7 @@ def batches(
     stop: int,
     threads: int = 2,
     workers: int = 0,
+    features: FeatureReader | None = None,
 ) -> Iterator[Episode]:
     """Yields this process's share of the batches start..stop - 1, always the same ones.
 
@@ -80,16 +81,17 @@ def batches(
         spec_of: returns the spec of episode i, e.g. an `EpisodeSampler`; picklable when workers > 0.
         settings: how photos become arrays.
         slots: the places of a batch.
-        seed: decides the flips.
+        seed: decides the flips, crops and rotations.
         start: the first batch.
         stop: the batch to stop before.
         threads: threads that load episodes, in each process that loads.
         workers: processes that load episodes; with 0 this process does.
+        features: what takes the place of the photos (see `load_episode`); picklable when workers > 0.
 
     Yields:
         Episodes of NumPy arrays with [devices, per_device] in front of every field.
     """
-    load = _Load(source, spec_of, settings, slots, seed, end=stop * slots.batch_size)
+    load = _Load(source, spec_of, settings, slots, seed, stop * slots.batch_size, features)
     return _read(load, slots, start, stop, threads, workers)
 
 
@@ -104,8 +106,9 @@ def evaluation_batches(
     process_count: int = 1,
     threads: int = 2,
     workers: int = 0,
+    features: FeatureReader | None = None,
 ) -> Iterator[Episode]:
-    """Yields this process's share of all the given episodes, in order and never flipped.
+    """Yields this process's share of all the given episodes, in order and never augmented.
 
     The last batch is filled up with weight 0. The arguments are those of `batches` and `Slots`.
 
@@ -113,7 +116,8 @@ def evaluation_batches(
         Episodes of NumPy arrays with [devices, per_device] in front of every field.
     """
     slots = Slots(devices, per_device, devices * per_device * process_count, process_index, process_count)
-    load = _Load(source, specs.__getitem__, replace(settings, flip=False), slots, seed=0, end=len(specs))
+    plain = replace(settings, flip=False, crop=1.0, rotate=0.0)
+    load = _Load(source, specs.__getitem__, plain, slots, 0, len(specs), features)
     return _read(load, slots, 0, math.ceil(len(specs) / slots.batch_size), threads, workers)
 
 
@@ -127,12 +131,14 @@ class _Load:
     slots: Slots
     seed: int
     end: int  # the number of episodes
+    features: FeatureReader | None
 
     def __call__(self, element: int) -> Episode:
         number = self.slots.episode(element)
         if number is None or number >= self.end:
-            return empty_episode(self.spec_of(0), self.settings)  # any spec: only its shape counts
-        return load_episode(self.source, self.spec_of(number), self.settings, self.seed)
+            any_spec = self.spec_of(0)  # only its shape counts
+            return empty_episode(any_spec, self.settings, self.features)
+        return load_episode(self.source, self.spec_of(number), self.settings, self.seed, self.features)
 
 
 def _read(load: _Load, slots: Slots, start: int, stop: int, threads: int, workers: int) -> Iterator[Episode]:

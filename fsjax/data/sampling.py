@@ -1,12 +1,14 @@
 """Which images make up episode i: a pure function of (seed, i)."""
 
 import contextlib
+import functools
 import hashlib
 import math
 import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from fsjax.files import replacing
 
 # Third words of a seed sequence: each kind of draw has its own stream. Never 0, which NumPy pads with.
 _ABSENT, _PRESENT = 2, 3
+_PAIRS, _PAIR_SUPPORTS = 8, 9
 _ATTEMPTS = 100
 
 
@@ -186,6 +189,48 @@ class EpisodeSampler:
                 return None
             query += _choose(rng, left, 1)
         return EpisodeSpec(i, tuple(classes), support, tuple(query), tuple(classes))
+
+
+class PairSampler(EpisodeSampler):
+    """Walks through all pairs of an image and a class that it shows, shuffled anew in each epoch.
+
+    Every eligible pair is the query of one episode an epoch, so that a class comes up as often as it
+    has images (as in CANet); the supports are K other images of the class. `sampler(i)` is a pure
+    function of (seed, i), and the arguments and attributes are those of `EpisodeSampler`.
+
+    Attributes:
+        pairs: the number of pairs, which are the episodes of an epoch.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any):
+        """Sets up the draw; the arguments are those of `EpisodeSampler`.
+
+        Raises:
+            InputError: one of `EpisodeSampler`'s reasons, or ways or queries is not 1.
+        """
+        super().__init__(*arguments, **settings)
+        if self.ways != 1 or self.queries != 1:
+            raise InputError(
+                "train.policy=pair_epoch is one-way with one query: set train.ways=1 and train.queries=1, "
+                "or train.policy=class_uniform."
+            )
+        self._queries = np.concatenate([self._eligible[c] for c in self.classes])
+        self._classes = np.repeat(self.classes, [len(self._eligible[c]) for c in self.classes])
+        self.pairs = len(self._queries)
+
+    def __call__(self, i: int) -> EpisodeSpec:
+        """Returns episode i."""
+        epoch, place = divmod(i, self.pairs)
+        pair = _shuffled(self.pairs, self.seed, epoch)[place]
+        query, class_id = int(self._queries[pair]), int(self._classes[pair])
+        rng = np.random.default_rng([self.seed, i, _PAIR_SUPPORTS])
+        support = _choose(rng, _other_than(self._eligible[class_id], [query]), self.shots)
+        return EpisodeSpec(i, (class_id,), (support,), (query,), (class_id,))
+
+
+@functools.lru_cache(maxsize=4)  # threads that load ahead are in two epochs for a while
+def _shuffled(pairs: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, _PAIRS]).permutation(pairs)
 
 
 def other_support(spec: EpisodeSpec, sampler: EpisodeSampler, present: bool) -> EpisodeSpec | None:

@@ -57,19 +57,19 @@ def episode_sheet(path: Path, pictures: Sequence[Picture]) -> None:
     ways = len(pictures[0].supports)
     supports = ["support"] if ways == 1 else [f"support of way {way + 1}" for way in range(ways)]
     columns = [*supports, "query", "truth", "similarity map", *pictures[0].predictions]
-    figure, axes = _grid([picture.title for picture in pictures], columns)
-    _color_bar(figure, axes[-1][ways + 2])
+    figure, axes = grid([picture.title for picture in pictures], columns)
+    color_bar(figure, axes[-1][ways + 2])
     for picture, row in zip(pictures, axes, strict=True):
         for axis, (photo, mask) in zip(row[:ways], picture.supports, strict=True):
-            _show_masked(axis, photo, mask)
+            show_masked(axis, photo, mask)
         query, truth, similarity, *predictions = row[ways:]
         query.imshow(picture.query)
-        _show_masked(truth, picture.query, picture.truth)
+        show_masked(truth, picture.query, picture.truth)
         _show_similarity(similarity, picture)
         for axis, mask in zip(predictions, picture.predictions.values(), strict=True):
-            _show_masked(axis, picture.query, mask)
+            show_masked(axis, picture.query, mask)
             axis.set_xlabel(f"IoU {_iou(mask, picture.truth):.0f}", fontsize=7, color=INK, labelpad=2)
-    _save(figure, path)
+    save(figure, path)
 
 
 def learning_curve(path: Path, records: Sequence[dict]) -> None:
@@ -100,28 +100,37 @@ def learning_curve(path: Path, records: Sequence[dict]) -> None:
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=8, color=FAINT)
     figure.align_ylabels(axes)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _grid(rows: Sequence[str], columns: Sequence[str]) -> tuple:
-    """Returns a figure and its square cells [rows, columns], named at the left and at the top."""
+def grid(rows: Sequence[str], columns: Sequence[str], cell: float = CELL) -> tuple:
+    """Lays out a sheet.
+
+    Args:
+      rows: their names, at the left; a name may have several lines.
+      columns: their names, at the top.
+      cell: side of the square cells in inches.
+
+    Returns:
+      The figure and its axes [rows, columns], without ticks and frames; half an inch is free below them.
+    """
     from matplotlib.figure import Figure
 
     left = 0.16 + 0.13 * max(name.count("\n") + 1 for name in rows)
     top, bottom, right, gap = 0.28, 0.5, 0.06, 0.2  # inches
-    width = left + CELL * len(columns) + right
-    height = top + (CELL + gap) * len(rows) - gap + bottom
+    width = left + cell * len(columns) + right
+    height = top + (cell + gap) * len(rows) - gap + bottom
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     sides = (left / width, bottom / height, 1 - right / width, 1 - top / height)
-    figure.subplots_adjust(*sides, wspace=0.05, hspace=gap / CELL)
+    figure.subplots_adjust(*sides, wspace=0.05, hspace=gap / cell)
     font = {"color": INK, "ha": "center", "va": "center"}
     for axis, name in zip(axes[0], columns, strict=True):
-        cell = axis.get_position()
-        figure.text((cell.x0 + cell.x1) / 2, 1 - 0.5 * top / height, name, fontsize=8, **font)
+        place = axis.get_position()
+        figure.text((place.x0 + place.x1) / 2, 1 - 0.5 * top / height, name, fontsize=8, **font)
     for axis, name in zip(axes[:, 0], rows, strict=True):
-        cell = axis.get_position()
-        middle = (0.5 * left / width, (cell.y0 + cell.y1) / 2)
+        place = axis.get_position()
+        middle = (0.5 * left / width, (place.y0 + place.y1) / 2)
         figure.text(*middle, name, fontsize=8, fontweight="bold", rotation=90, **font)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -134,10 +143,15 @@ def _show_similarity(axis, picture: Picture) -> None:
     axis.imshow(picture.similarity, extent=(0, width, height, 0), cmap=SIMILARITY_COLORS, vmin=0, vmax=1)
 
 
-def _show_masked(axis, photo: np.ndarray, mask: np.ndarray) -> None:
-    """Shows a photo, pale where no way is, with each way tinted and outlined and void hatched."""
+def show_masked(axis, photo: np.ndarray, mask: np.ndarray) -> None:
+    """Shows a photo, pale where no way is, with each way tinted and outlined and void hatched.
+
+    Args:
+      axis: of matplotlib.
+      photo: uint8 RGB [H, W, 3].
+      mask: 0, 1..N, 255, of any size.
+    """
     from matplotlib.colors import to_rgb
-    from matplotlib.patheffects import Normal, withStroke
 
     height, width = photo.shape[:2]
     extent = (0, width, height, 0)
@@ -151,15 +165,22 @@ def _show_masked(axis, photo: np.ndarray, mask: np.ndarray) -> None:
         color = WAY_COLORS[(int(way) - 1) % len(WAY_COLORS)]
         tint = np.broadcast_to(to_rgb(color), (*mask.shape, 3))
         axis.imshow(np.dstack([tint, 0.3 * (mask == way)]), extent=extent, interpolation="nearest")
-        y, x = (
-            (np.arange(length + 2) - 0.5) * side / length
-            for length, side in zip(mask.shape, (height, width), strict=True)
-        )
-        outline = axis.contour(
-            x, y, np.pad(mask == way, 1).astype(float), [0.5], colors=color, linewidths=1.3
-        )
-        outline.set_path_effects([withStroke(linewidth=2.6, foreground="white"), Normal()])
+    outline(axis, mask, height, width)
     axis.set(xlim=(0, width), ylim=(height, 0))
+
+
+def outline(axis, mask: np.ndarray, height: int, width: int) -> None:
+    """Outlines each way of a mask, on a photo of this size in pixels."""
+    from matplotlib.patheffects import Normal, withStroke
+
+    y, x = (
+        (np.arange(length + 2) - 0.5) * side / length
+        for length, side in zip(mask.shape, (height, width), strict=True)
+    )
+    for way in np.unique(mask[_is_way(mask)]):
+        color = WAY_COLORS[(int(way) - 1) % len(WAY_COLORS)]
+        line = axis.contour(x, y, np.pad(mask == way, 1).astype(float), [0.5], colors=color, linewidths=1.3)
+        line.set_path_effects([withStroke(linewidth=2.6, foreground="white"), Normal()])
 
 
 def _is_way(mask: np.ndarray) -> np.ndarray:
@@ -183,8 +204,8 @@ def _iou(prediction: np.ndarray, truth: np.ndarray) -> float:
     return 100 * float(np.mean(ious)) if ious else 100.0
 
 
-def _color_bar(figure, axis) -> None:
-    """Puts a slim colour bar under a cell."""
+def color_bar(figure, axis, low: float = 0.0, high: float = 1.0) -> None:
+    """Puts a slim colour bar under a cell, for values from `low` to `high`."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -192,7 +213,7 @@ def _color_bar(figure, axis) -> None:
     inch = 1 / figure.get_size_inches()[1]
     inset = 0.06 * cell.width
     place = [cell.x0 + inset, cell.y0 - 0.22 * inch, cell.width - 2 * inset, 0.07 * inch]
-    colors = ScalarMappable(Normalize(0, 1), SIMILARITY_COLORS)
+    colors = ScalarMappable(Normalize(low, high), SIMILARITY_COLORS)
     bar = figure.colorbar(colors, cax=figure.add_axes(place), orientation="horizontal")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5, color=FAINT)
@@ -204,6 +225,7 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
-def _save(figure, path: Path) -> None:
+def save(figure, path: Path) -> None:
+    """Writes a figure as a PNG."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

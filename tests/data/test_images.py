@@ -281,6 +281,55 @@ def test_flips_follow_seed_and_index(source):
     assert len({images(0, index) for index in range(12)}) > 1
 
 
+# ---- features in place of photos ----
+
+
+class Undecodable(ToySource):
+    """Its photos must not be asked for."""
+
+    def image(self, position):
+        raise AssertionError(f"image {position} was decoded")
+
+
+class TellTale:
+    """Features that tell which record they are."""
+
+    shape = (3, 4, 2)
+
+    def read(self, position, flipped):
+        return np.broadcast_to(np.float16([position, flipped]), self.shape)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        InputSettings(24, flip=True),
+        InputSettings(24, input="longside", flip=True, void="background"),
+        InputSettings(24, label="original", label_side=44, flip=True),
+    ],
+)
+def test_features_take_the_place_of_photos_and_of_nothing_else(source, settings):
+    photos = load_episode(source, SPEC, settings, seed=9)
+    episode = load_episode(Undecodable(), SPEC, settings, seed=9, features=TellTale())
+    assert episode.support_images.dtype == episode.query_images.dtype == np.float16
+    assert episode.support_images.shape == (2, 2, 3, 4, 2)
+    assert episode.query_images.shape == (3, 3, 4, 2)
+    flips = np.array([[0, 0, 0, 1, 1, 1, 1]]).T  # random([9, 4, 1]) < 0.5
+    records = np.concatenate([np.reshape(SPEC.support, (4, 1)), np.reshape(SPEC.query, (3, 1))])
+    found = np.concatenate([episode.support_images.reshape(4, 3, 4, 2), episode.query_images])
+    expected = np.concatenate([records, flips], axis=1)[:, None, None]
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
+    for name, value in episode._asdict().items():
+        if not name.endswith("images"):
+            np.testing.assert_array_equal(value, getattr(photos, name))
+
+
+@pytest.mark.parametrize("drawn", [{"crop": 1.5}, {"rotate": 10.0}])
+def test_features_are_neither_cropped_nor_rotated(drawn):
+    with pytest.raises(InputError, match=r"only the photo and its mirror image: set train\.crop=1 and"):
+        load_episode(Undecodable(), SPEC, InputSettings(24, **drawn), features=TellTale())
+
+
 # ---- fillings ----
 
 
@@ -291,3 +340,16 @@ def test_a_filling_is_zero_but_for_its_sizes():
     assert (empty.query_mask_sizes == 30).all()
     rest = [value for name, value in empty._asdict().items() if not name.endswith("sizes")]
     assert not any(np.any(value) for value in rest)
+
+
+def test_a_filling_among_features():
+    settings = InputSettings(16)
+    empty, photos = empty_episode(SPEC, settings, TellTale()), empty_episode(SPEC, settings)
+    for name, value in empty._asdict().items():
+        if name.endswith("images"):
+            assert value.dtype == np.float16
+            assert not value.any()
+        else:
+            np.testing.assert_array_equal(value, getattr(photos, name))
+    assert empty.support_images.shape == (2, 2, 3, 4, 2)
+    assert empty.query_images.shape == (3, 3, 4, 2)

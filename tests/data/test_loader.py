@@ -114,6 +114,40 @@ def test_the_users_errors_arrive_as_they_are(sampler):
     assert str(raised.value) == f"image 'toy_{position:03d}' is truncated; get it anew."
 
 
+def test_augmented_batches_hold_the_augmented_episodes(source, sampler):
+    settings = InputSettings(12, flip=True, crop=1.5, rotate=10.0)
+    (batch,) = batches(source, sampler, settings, Slots(2, 1, 2), seed=6, start=7, stop=8)
+    for s in range(2):
+        assert_same(slot(batch, s, 0), load_episode(source, sampler(14 + s), settings, seed=6))
+
+
+class PositionFeatures:
+    """Features that tell which record they are; not of the photos' size."""
+
+    shape = (2, 3, 2)
+
+    def read(self, position, flipped):
+        return np.broadcast_to(np.float16([position, flipped]), self.shape)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_features_pass_through(sampler, workers):
+    features, slots = PositionFeatures(), Slots(2, 2, 3)
+    source = Broken()  # its photos cannot be read
+    read = batches(
+        source, sampler, SETTINGS, slots, seed=2, stop=2, threads=1, workers=workers, features=features
+    )
+    for b, batch in enumerate(read):
+        for s in range(3):
+            expected = load_episode(source, sampler(3 * b + s), SETTINGS, 2, features)
+            assert expected.query_images[0, 0, 0, 0] == sampler(3 * b + s).query[0]
+            assert_same(slot(batch, *divmod(s, 2)), expected)
+        assert slot(batch, 1, 1).weight == 0
+        assert batch.support_images.shape == (2, 2, 2, 1, 2, 3, 2)
+        assert batch.support_images.dtype == np.float16
+    assert b == 1
+
+
 # ---- evaluation batches ----
 
 
@@ -135,6 +169,21 @@ def test_evaluation_covers_all_specs_once(source, sampler, processes):
     plain = InputSettings(12)
     for spec, episode in zip(specs, episodes, strict=False):
         assert_same(episode, load_episode(source, spec, plain))
+
+
+def test_evaluation_augments_nothing(source, sampler):
+    settings = InputSettings(12, flip=True, crop=2.0, rotate=30.0)
+    specs = [sampler(i) for i in range(4)]
+    (batch,) = evaluation_batches(source, specs, settings, 4, 1)
+    for d, spec in enumerate(specs):
+        assert_same(slot(batch, d, 0), load_episode(source, spec, InputSettings(12)))
+
+
+def test_evaluation_of_features_mirrors_none(sampler):
+    specs = [sampler(i) for i in range(4)]
+    (batch,) = evaluation_batches(Broken(), specs, SETTINGS, 4, 1, features=PositionFeatures())
+    assert not batch.query_images[..., 1].any()
+    assert batch.query_images[:, 0, 0, 0, 0, 0].tolist() == [spec.query[0] for spec in specs]
 
 
 def test_nothing_to_evaluate(source):

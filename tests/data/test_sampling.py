@@ -3,12 +3,22 @@
 import itertools
 import pickle
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fsjax.data.sampling import ClassIndex, EpisodeSampler, build_index, eligible, fold_classes, other_support
+from fsjax.data.sampling import (
+    ClassIndex,
+    EpisodeSampler,
+    EpisodeSpec,
+    PairSampler,
+    build_index,
+    eligible,
+    fold_classes,
+    other_support,
+)
 from fsjax.errors import InputError
 from tests.toy import ToySource
 
@@ -133,6 +143,16 @@ def test_specs_depend_on_seed_and_number_alone(index):
     assert sum(other(i).support == forwards[i].support for i in range(20)) <= 1
 
 
+def test_draws_of_earlier_versions_still_come():
+    areas = np.eye(6)[np.arange(30) % 6] + np.eye(6)[np.arange(30) // 6]
+    sampler = make(index_of(areas), ways=2, shots=2, queries=2, seed=11)
+    assert [sampler(i) for i in (0, 1, 1000)] == [
+        EpisodeSpec(0, (1, 6), ((4, 5), (5, 17)), (3, 29), (1, 6)),
+        EpisodeSpec(1, (6, 2), ((23, 29), (7, 11)), (17, 25), (6, 2)),
+        EpisodeSpec(1000, (2, 5), ((11, 1), (22, 16)), (19, 27), (2, 5)),
+    ]
+
+
 def test_classes_and_query_ways_are_uniform():
     index = index_of(np.repeat(np.eye(6), [3, 30, 3, 3, 3, 3], axis=0))  # one class is common
     sampler = make(index, ways=2)
@@ -196,6 +216,90 @@ def test_classes_that_share_images_are_redrawn_or_refused():
     impossible = make(index_of([[1, 1], [1, 1]]), classes=(1, 2), ways=2, queries=2)
     with pytest.raises(InputError, match="share too few images"):
         impossible(0)
+
+
+# ---- epochs over pairs ----
+
+
+def make_pairs(index, classes=(1, 2, 3, 4, 5, 6), *, ways=1, shots=1, queries=1, seed=0, **rest):
+    return PairSampler(index, NAMES, classes, ways=ways, shots=shots, queries=queries, seed=seed, **rest)
+
+
+def pairs_of(index, classes, min_area=1, without=()):
+    """All (image, class), by a loop over the pixels counted."""
+    return {
+        (position, c)
+        for position, areas in enumerate(index.areas)
+        for c in classes
+        if areas[c - 1] >= min_area and not any(areas[left_out - 1] for left_out in without)
+    }
+
+
+@pytest.mark.parametrize("shots", [1, 4])
+@pytest.mark.parametrize("rules", [{}, {"min_area": 30}, {"without": (5, 6)}])
+def test_an_epoch_is_every_pair_once(index, shots, rules):
+    classes = (4, 1, 2)
+    sampler = make_pairs(index, classes, shots=shots, seed=5, **rules)
+    expected = pairs_of(index, classes, **rules)
+    assert (expected != pairs_of(index, classes)) == bool(rules)
+    assert sampler.pairs == len(expected)
+    orders = []
+    for epoch in range(3):
+        specs = [sampler(i) for i in range(epoch * sampler.pairs, (epoch + 1) * sampler.pairs)]
+        orders.append([(spec.query[0], spec.class_ids[0]) for spec in specs])
+        assert len(orders[-1]) == len(expected)
+        assert set(orders[-1]) == expected
+        for i, spec in enumerate(specs, start=epoch * sampler.pairs):
+            (class_id,), (query,), (way,) = spec.class_ids, spec.query, spec.support
+            assert (spec.index, spec.shown) == (i, spec.class_ids)
+            assert len({*way, query}) == shots + 1
+            assert {(position, class_id) for position in way} < expected
+    for one, other in itertools.combinations([*orders, sorted(expected)], 2):
+        assert sum(a == b for a, b in zip(one, other, strict=True)) < len(expected) / 4  # shuffled anew
+
+
+def test_pair_specs_depend_on_seed_and_number_alone(index):
+    sampler = make_pairs(index, shots=2, seed=3)
+    numbers = list(range(3 * sampler.pairs))
+    forwards = [make_pairs(index, shots=2, seed=3)(i) for i in numbers]
+    assert [sampler(i) for i in reversed(numbers)] == forwards[::-1]
+    elsewhere = pickle.loads(pickle.dumps(sampler))
+    shuffled = np.random.default_rng(0).permutation(numbers).tolist()  # epochs in turns, in many threads
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(elsewhere, shuffled)) == [forwards[i] for i in shuffled]
+    other = make_pairs(index, shots=2, seed=4)
+    assert sum(other(i).query == forwards[i].query for i in numbers) < len(numbers) / 5
+
+
+def test_supports_of_a_pair_are_drawn_anew_and_uniformly():
+    sampler = make_pairs(index_of(np.ones((6, 1))), classes=(1,), shots=2, seed=1)
+    specs = [sampler(i) for i in range(6 * 500)]
+    seen = Counter((spec.query[0], frozenset(spec.support[0])) for spec in specs)
+    assert len(seen) == 6 * 10  # 10 pairs of the other five images
+    assert all(abs(count - 50) < 35 for count in seen.values())  # five standard deviations
+    assert abs(sum(spec.support[0][0] < spec.support[0][1] for spec in specs) - 1500) < 140
+
+
+@pytest.mark.parametrize("numbers", [{"ways": 2}, {"queries": 2}])
+def test_pairs_are_one_way_with_one_query(index, numbers):
+    with pytest.raises(InputError, match=r"pair_epoch is one-way .* train\.ways=1 and train\.queries=1"):
+        make_pairs(index, **numbers)
+
+
+def test_pairs_check_what_episodes_check():
+    index = index_of([[1, 0], [1, 0], [1, 1], [0, 1]])
+    with pytest.raises(InputError, match=r"'bee' has 2 eligible images and an episode needs 3"):
+        make_pairs(index, classes=(1, 2), shots=2)
+    with pytest.raises(InputError, match="seed=-1"):
+        make_pairs(index, classes=(1,), seed=-1)
+
+
+def test_pairs_may_have_controls(index):
+    sampler = make_pairs(index, classes=(1, 2, 3), seed=2)
+    spec = sampler(7)
+    control = other_support(spec, sampler, present=False)
+    assert control.query == spec.query
+    assert control.shown != spec.class_ids
 
 
 # ---- the wrong-support controls ----
