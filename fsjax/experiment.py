@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -12,24 +13,27 @@ from ml_collections import ConfigDict
 from fsjax.data import manifest
 from fsjax.data.images import InputSettings
 from fsjax.data.loader import Slots, batches, prefetch
-from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, build_index, fold_classes
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, PairSampler, build_index, fold_classes
 from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate
 from fsjax.errors import InputError
 from fsjax.evaluation import figures, metrics, report, sheet
 from fsjax.evaluation.evaluate import Episodes
 from fsjax.evaluation.rows import Evaluation, Scored, check_rows
-from fsjax.models import pretrained
+from fsjax.evaluation.scales import Scales
 from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
 from fsjax.models.method import Method, build
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
+from fsjax.training import frozen
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.curves import Curves, read_metrics
+from fsjax.training.frozen_features import FrozenFeatures
 from fsjax.training.optimizer import learning_rate, make_optimizer
-from fsjax.training.same_run import check_same_run, check_same_task
-from fsjax.training.step import make_state, make_train_step
+from fsjax.training.same_run import check_same_run
+from fsjax.training.step import make_state, make_train_step, split
+from fsjax.training.weights import initial_variables, trained_variables
 
 LOG = logging.getLogger(__name__)
 
@@ -59,7 +63,8 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
     config.data.version = source.version
     base, novel = fold_classes(source.folds, config.fold)
     sampler = make_sampler(config, source, base, config.train, config.seed, novel)
-    settings = InputSettings(size=config.train.size, void=config.train.void, flip=config.train.flip)
+    config.train.steps = steps_of(config.train, sampler)
+    settings = training_inputs(config)
     slots = training_slots(config.batch_size)
 
     # Method and optimiser
@@ -71,23 +76,37 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
     with Checkpoints(workdir) as checkpoints:
         # From the beginning, or where an earlier run of the same command stopped
         if checkpoints.latest_step is None:
-            state = make_state(initial_variables(config, method), optimizer)
+            variables = initial_variables(config, method)
+            state = make_state(split(method, variables)[0], optimizer)
+            if method.frozen:
+                config.model.backbone_sha256 = frozen.keep(workdir, variables["backbone"])
         else:
             check_same_run(checkpoints.config(), config)
-            shapes = jax.eval_shape(lambda: make_state(method.init(jax.random.key(config.seed)), optimizer))
-            state = checkpoints.restore(shapes)
+            variables, _ = trained_variables(config, method, workdir)
+            config.model.backbone_sha256 = checkpoints.config().model.backbone_sha256
+            state = checkpoints.restore(
+                jax.eval_shape(lambda: make_state(split(method, variables)[0], optimizer))
+            )
             LOG.info("Going on from step %d of %d.", int(state.step), steps)
         start = int(state.step)
         stacked = replicate(state)
 
+        # A frozen extractor either runs in every step or has run once for each image
+        features = open_features(config, "train", source, method, variables, settings)
+        if features:
+            images = sorted({int(image) for c in base for image in sampler.eligible(c)})
+            for flipped in (False, True)[: 1 + settings.flip]:
+                features.fill(images, flipped=flipped)
+        fixed = {} if features else replicate(split(method, variables)[1])
+
         # The loop
         episodes = batches(
             source, sampler, settings, slots, seed=config.seed, start=start, stop=steps,
-            threads=config.data.threads, workers=config.data.workers,
+            threads=config.data.threads, workers=config.data.workers, features=features and features.cache,
         )  # fmt: skip
         with Curves(workdir, start) as curves, Progress("training", steps, "step", start) as progress:
             for step, batch in enumerate(prefetch(episodes), start + 1):
-                stacked, values = train_step(stacked, batch)
+                stacked, values = train_step(stacked, fixed, batch)
                 curves.add(step, values, learning_rate=schedule(step - 1))
                 saving = step % config.train.checkpoint_every == 0 or step == steps
                 if saving or step % config.train.log_every == 0:
@@ -129,18 +148,25 @@ def evaluate(
     check_evaluation(config, sources)
     source, method = sources["test"], build(config.model)
     header, specs, sampler = novel_episodes(config, source, episodes)
-    variables, step = evaluated_variables(config, method, workdir)
+    if workdir:
+        variables, step = trained_variables(config, method, workdir)
+    else:
+        variables, step = initial_variables(config, method), None
     if save_episodes:
         manifest.write(save_episodes, header, specs, source.ids)
+    read = read_as_evaluated(config, source, sampler, specs)
+    features = open_features(config, "eval", source, method, variables, read.settings)
 
     evaluation = Evaluation(
         method=method,
         variables=variables,
         untrained=lambda: initial_variables(config, method),
         sampler=sampler,
-        episodes=read_as_evaluated(config, source, sampler, specs),
+        episodes=replace(read, features=features),
         run_length=len(specs) // header.runs,
         adapt_length=config.eval.adapt_episodes,
+        settings=method.settings(config.eval),
+        scales=Scales(config.eval.scales, config.eval.scale_average),
         fusion=FusionSettings(**config.eval.fusion),
         adapt=AdaptSettings(**config.eval.adapt),
     )
@@ -152,9 +178,11 @@ def evaluate(
         "classes": list(header.classes),
         "protocol": {
             "ways": header.ways, "shots": header.shots, "queries": header.queries,
-            "input": config.eval.input, "size": config.eval.size, "label": config.eval.label, **policies,
+            "input": config.eval.input, "size": config.eval.size, "label": config.eval.label,
+            "scales": list(config.eval.scales), **policies,
         },
         "step": step,
+        "augmentation": augmentation(config.train) if workdir else "",
         "tested_images_in_training": images_in_both(config, sources) if workdir else 0,
         "config": json.loads(config.to_json_best_effort()),
     }  # fmt: skip
@@ -174,7 +202,14 @@ def check_evaluation(config: ConfigDict, sources: Sources) -> None:
     metrics.check_policies(void=config.eval.void, counting=config.eval.counting)
     FusionSettings(**config.eval.fusion)
     AdaptSettings(**config.eval.adapt)
-    check_rows(config.eval.rows, build(config.model))
+    scales = Scales(config.eval.scales, config.eval.scale_average)
+    if config.eval.cached_features and scales.factors != (1.0,):
+        raise InputError(
+            "Features are cached at one scale: set eval.scales=(1.0,) or eval.cached_features=False."
+        )
+    method = build(config.model)
+    method.settings(config.eval)
+    check_rows(config.eval.rows, method)
     _, novel = fold_classes(sources["test"].folds, config.fold)
     sampler = make_sampler(config, sources["test"], novel, config.eval, config.eval.seed)
     read_as_evaluated(config, sources["test"], sampler, [])
@@ -208,26 +243,10 @@ def novel_episodes(
     return header, specs, make_sampler(config, source, novel, header, header.seed)
 
 
-def evaluated_variables(
-    config: ConfigDict, method: Method, workdir: str | Path
-) -> tuple[Variables, int | None]:
-    """Returns the variables to evaluate, and their checkpoint's step; None for those of before training.
-
-    Raises:
-      InputError: where the run is of another fold or data set, so that novel classes would not be novel.
-    """
-    if not workdir:
-        return initial_variables(config, method), None
-    with Checkpoints(workdir) as checkpoints:
-        check_same_task(checkpoints.config(), config)
-        shapes = jax.eval_shape(method.init, jax.random.key(config.seed))
-        return checkpoints.variables(shapes), checkpoints.latest_step
-
-
 def summaries(
     scored: list[Scored], header: manifest.Header, policies: dict[str, str], evaluation: Evaluation
 ) -> list[dict]:
-    """Returns the rows of results.json; the adapted row is also compared with the method's own, in pairs."""
+    """Returns the rows of results.json; some are also compared with others on the same episodes."""
     classes = {class_id: name for name, class_id in header.classes.items()}
     records = {row.name: row.records for row in scored}
     rows = [
@@ -240,11 +259,15 @@ def summaries(
         }
         for row in scored
     ]
-    final = evaluation.method.final
     for row in rows:
-        if row["name"] == evaluation.adapted_name and final in records:
-            difference = metrics.paired_difference(records[row["name"]], records[final], classes, **policies)
-            row["against"] = {"row": final, **difference}
+        row["against"] = [
+            {
+                "row": other,
+                **metrics.paired_difference(records[row["name"]], records[other], classes, **policies),
+            }
+            for name, other in evaluation.comparisons
+            if name == row["name"] and other in records
+        ]
     return rows
 
 
@@ -273,11 +296,69 @@ def make_sampler(
       seed: of the draw.
       novel: classes whose images are left out if `data.drop_novel_images` says so.
     """
-    return EpisodeSampler(
+    policies = {"class_uniform": EpisodeSampler, "pair_epoch": PairSampler}
+    policy = part.policy if part is config.train else "class_uniform"
+    if policy not in policies:
+        raise InputError(f"train.policy is {policy!r}: choose from {', '.join(policies)}.")
+    return policies[policy](
         build_index(source), source.class_names, classes,
         ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
         min_area=config.data.min_area, without=novel if config.data.drop_novel_images else (),
     )  # fmt: skip
+
+
+def steps_of(train: ConfigDict, sampler: EpisodeSampler) -> int:
+    """Returns the steps of the reference batch size that `train.epochs` or else `train.steps` asks for.
+
+    Raises:
+      InputError: for epochs of episodes that know none.
+    """
+    if not train.epochs:
+        return train.steps
+    if not isinstance(sampler, PairSampler):
+        raise InputError("train.epochs counts walks through all pairs: set train.policy=pair_epoch.")
+    return round(train.epochs * sampler.pairs / train.reference_batch_size)
+
+
+def training_inputs(config: ConfigDict) -> InputSettings:
+    """Returns how photos are resized and augmented in training.
+
+    Raises:
+      InputError: for an augmentation that cached features do not have.
+    """
+    train = config.train
+    if train.cached_features and (train.crop != 1 or train.rotate != 0):
+        raise InputError(
+            "Cached features know only a photo and its mirror image: set train.crop=1 and train.rotate=0, or "
+            "train.cached_features=False."
+        )
+    return InputSettings(
+        size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate
+    )
+
+
+def augmentation(train: ConfigDict) -> str:
+    """Returns what a report says of the augmentation in training."""
+    parts = ["flips"] * train.flip
+    parts += [f"crops of photos enlarged up to {train.crop:g} times"] * (train.crop > 1)
+    parts += [f"rotations up to {train.rotate:g} degrees"] * (train.rotate > 0)
+    if train.cached_features:
+        parts.append("no crops or rotations, because features were cached")
+    return ", ".join(parts) or "none"
+
+
+def open_features(
+    config: ConfigDict,
+    part: str,
+    source: Source,
+    method: Method,
+    variables: Variables,
+    settings: InputSettings,
+) -> FrozenFeatures | None:
+    """Returns the cached features of a part ("train" or "eval"), None where it reads photos."""
+    if not config[part].cached_features:
+        return None
+    return FrozenFeatures(config.data.feature_dir, source, method, variables, config.model, settings)
 
 
 def read_as_evaluated(
@@ -305,14 +386,3 @@ def training_slots(batch_size: int) -> Slots:
             batch_size, idle, batch_size + idle, batch_size + idle,
         )  # fmt: skip
     return Slots(devices, per_device, batch_size, jax.process_index(), hosts)
-
-
-def initial_variables(config: ConfigDict, method: Method) -> Variables:
-    """Returns a method's variables before any training: pretrained, or else drawn from the seed."""
-    rng = jax.random.key(config.seed)
-    if not config.model.weights:
-        return method.init(rng)
-    shapes = jax.eval_shape(method.init, rng)
-    convention = config.model.backbone_options.get("convention", "torchvision")
-    backbone = pretrained.load(config.model.weights, shapes["backbone"], convention=convention)
-    return {"backbone": backbone, "head": {}}

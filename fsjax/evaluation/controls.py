@@ -1,7 +1,7 @@
 """Rows that are no network's: methods over hand-made features, and the union of all objects."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -12,6 +12,8 @@ from fsjax.data.images import load_episode
 from fsjax.evaluation.baselines import FilterBank, RawRGB, any_object, color_histogram_logits
 from fsjax.evaluation.evaluate import Episodes
 from fsjax.evaluation.metrics import confusion
+from fsjax.models.dpnet import DPNet
+from fsjax.models.dpnet_head import compared
 from fsjax.models.loss import upsample
 from fsjax.models.prnet import PRNet
 from fsjax.models.resnet import Features
@@ -20,6 +22,7 @@ from fsjax.models.resnet import Features
 class ColorHistogram:
     """A classifier of pixels by their colour, as a method: its features are the photos themselves."""
 
+    frozen: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = ("histogram",)
     plain: ClassVar[str] = "histogram"
     final: ClassVar[str] = "histogram"
@@ -38,6 +41,45 @@ class ColorHistogram:
         logits = color_histogram_logits(supports.map, masks, supports.sizes, queries.map, queries.sizes)
         return {"histogram": upsample(logits, shape, queries.sizes, sizes)}
 
+
+@dataclass(frozen=True)
+class FrozenPrototypes:
+    """PRNet's prototypes, plain and fused, of the features by which another method compares cells.
+
+    Nothing is trained: this is what a method adds to its frozen extractor. Where features are cached, so
+    are these.
+
+    Attributes:
+      method: whose frozen extractor; its variables are used.
+    """
+
+    method: DPNet
+
+    frozen: ClassVar[bool] = True
+    outputs: ClassVar[tuple[str, ...]] = PRNet.outputs
+    plain: ClassVar[str] = PRNet.plain
+    final: ClassVar[str] = PRNet.final
+
+    def embed(self, variables, images, sizes, **unused):
+        """Returns the features of stage 3 before its ReLU."""
+        features, statistics = self.method.embed(variables, images, sizes)
+        return features._replace(map=compared(features.map)), statistics
+
+    def fit(self, variables, supports, masks, sizes):
+        """Returns the support prototypes p_s."""
+        return self._prnet.fit(variables, supports, masks, sizes)
+
+    def segment(self, variables, fitted, queries, shape, sizes, settings):
+        """Returns PRNet's maps without fusion and after its two stages."""
+        return self._prnet.segment(variables, fitted, queries, shape, sizes, settings)
+
+    @property
+    def _prnet(self) -> PRNet:
+        return PRNet(self.method.extractor, "stage3_pre")
+
+
+FROZEN_PROTOTYPES = {f"frozen_{name}": name for name in FrozenPrototypes.outputs}
+"""Rows of `FrozenPrototypes`, and its outputs."""
 
 BASELINES = {
     "rgb": PRNet(RawRGB(), "map"),

@@ -16,11 +16,12 @@ from fsjax.data.source import Source
 from fsjax.devices import replicate
 from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
+from fsjax.evaluation.scales import ONE_SCALE, Scales, mean_prediction, rescale
 from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.fusion import FusionSettings
 from fsjax.models.method import Method
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
+from fsjax.training.frozen_features import FrozenFeatures
 
 Predictor = Callable[[Variables, Episode], dict[str, jax.Array]]
 
@@ -38,6 +39,7 @@ class Episodes:
       batch_size: episodes at a time on each device.
       threads: that load them.
       workers: processes that load them, instead of threads.
+      features: cached ones that are read instead of photos; None reads photos.
     """
 
     source: Source
@@ -46,44 +48,60 @@ class Episodes:
     batch_size: int
     threads: int = 2
     workers: int = 0
+    features: FrozenFeatures | None = None
 
 
 def make_predictor(
     method: Method,
-    fusion: FusionSettings,
+    settings: Any,
     adapt: AdaptSettings | None = None,
     *,
+    scales: Scales = ONE_SCALE,
     oracle: bool = False,
 ) -> Predictor:
-    """Returns a pmapped function that segments a batch of episodes and counts its predictions.
+    """Returns the pmapped `predictor`: variables are stacked over devices, episodes are [devices, B]."""
+    return jax.pmap(predictor(method, settings, adapt, scales=scales, oracle=oracle))
+
+
+def predictor(
+    method: Method,
+    settings: Any,
+    adapt: AdaptSettings | None = None,
+    *,
+    scales: Scales = ONE_SCALE,
+    oracle: bool = False,
+) -> Predictor:
+    """Returns a function that segments a batch of episodes on one device and counts its predictions.
 
     Without adaptation the episodes of a device run together; with it they run one after another, because
     weights that differ from episode to episode would turn every convolution into a grouped one.
 
     Args:
-      method: whose variables the predictor is called with, stacked over devices.
-      fusion: settings of the method's segmentation.
+      method: whose variables the predictor is called with.
+      settings: of the method's segmentation.
       adapt: how to tune the variables to each episode's supports first; None leaves them alone.
+      scales: at which the queries are segmented.
       oracle: whether to segment also by what the queries' own truth would have taught.
 
     Returns:
       `predict(variables, batch)` -> for each output of the method (and the oracle) its confusion matrices,
-      int32 [devices, B, T, N + 2, N + 1]. The batch's leading axes are [devices, B].
+      int32 [B, T, N + 2, N + 1].
     """
 
     def together(variables: Variables, batch: Episode):
-        supports, queries = embed_images(method, variables, batch)
+        supports, queries = embed_images(method, variables, batch, scales)
         return jax.vmap(segment, (None, 0, 0, 0))(variables, supports, queries, batch)
 
     def alone(variables: Variables, episode: Episode):
         tuned, _ = method.adapt(variables, episode, adapt)
-        supports, queries = embed_images(method, tuned, jax.tree.map(lambda x: x[None], episode))
+        supports, queries = embed_images(method, tuned, jax.tree.map(lambda x: x[None], episode), scales)
         return segment(tuned, *jax.tree.map(lambda x: x[0], (supports, queries)), episode)
 
     def segment(variables: Variables, supports, queries, episode: Episode):
-        outputs = predict_logits(method, variables, supports, queries, episode, fusion)
+        outputs = predict_logits(method, variables, supports, queries, episode, settings, scales)
         if oracle:
-            outputs[ORACLE] = oracle_logits(method, variables, queries, episode, fusion)
+            whole = queries[scales.whole]
+            outputs[ORACLE] = oracle_logits(method, variables, whole, episode, settings)
         count = jax.vmap(lambda logits, truth, size: _count(logits, truth, size, len(episode.class_ids)))
         return {
             name: count(logits, episode.query_masks, episode.query_mask_sizes)
@@ -95,31 +113,58 @@ def make_predictor(
             return together(variables, batch)
         return jax.lax.map(lambda episode: alone(variables, episode), batch)
 
-    return jax.pmap(predict)
+    return predict
 
 
-def embed_images(method: Method, variables: Variables, batch: Episode) -> tuple[Any, Any]:
-    """Returns the features of the supports [B, N, K, ...] and of the queries [B, T, ...]."""
+def embed_images(
+    method: Method, variables: Variables, batch: Episode, scales: Scales = ONE_SCALE
+) -> tuple[Any, list[Any]]:
+    """Returns the features of the supports [B, N, K, ...] and, at each scale, of the queries [B, T, ...]."""
 
     def embed(images: Array, sizes: Int[Array, "*images 2"]):
         lead = sizes.shape[:-1]
         features, _ = method.embed(variables, images.reshape(-1, *images.shape[-3:]), sizes.reshape(-1, 2))
         return jax.tree.map(lambda x: x.reshape(*lead, *x.shape[1:]), features)
 
-    return embed(batch.support_images, batch.support_sizes), embed(batch.query_images, batch.query_sizes)
+    supports = embed(batch.support_images, batch.support_sizes)
+    return supports, [
+        embed(*rescale(batch.query_images, batch.query_sizes, scale)) for scale in scales.factors
+    ]
 
 
 def predict_logits(
-    method: Method, variables: Variables, supports, queries, episode: Episode, fusion: FusionSettings
+    method: Method,
+    variables: Variables,
+    supports,
+    queries: Sequence[Any],
+    episode: Episode,
+    settings: Any,
+    scales: Scales = ONE_SCALE,
 ) -> dict[str, Float[Array, "T H W classes"]]:
-    """Returns a method's named logits for one episode's queries, on their labels' pixels."""
+    """Returns a method's named logits for one episode's queries, on their labels' pixels.
+
+    Args:
+      method: of the variables.
+      variables: of the method.
+      supports: their features.
+      queries: their features at each scale.
+      episode: for its masks and sizes.
+      settings: of the method's segmentation.
+      scales: how the predictions at several scales are averaged.
+    """
     fitted = method.fit(variables, supports, episode.support_masks, episode.support_sizes)
     shape = episode.query_masks.shape[1:]
-    return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, fusion)
+    return mean_prediction(
+        [
+            method.segment(variables, fitted, at_scale, shape, episode.query_mask_sizes, settings)
+            for at_scale in queries
+        ],
+        scales.average,
+    )
 
 
 def oracle_logits(
-    method: Method, variables: Variables, queries, episode: Episode, fusion: FusionSettings
+    method: Method, variables: Variables, queries, episode: Episode, settings: Any
 ) -> Float[Array, "T H W classes"]:
     """Returns the method's plain logits when each query is shown with its own truth as the support.
 
@@ -132,7 +177,7 @@ def oracle_logits(
     )
     fitted = method.fit(variables, *shown)
     shape = episode.query_masks.shape[1:]
-    return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, fusion)[method.plain]
+    return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, settings)[method.plain]
 
 
 def _count(logits, truth, size, ways: int):
@@ -166,6 +211,9 @@ def run_predictor(
 
 
 def _batches(episodes: Episodes) -> Iterator[Episode]:
+    if episodes.features:
+        images = {image for spec in episodes.specs for image in (*spec.query, *sum(spec.support, ()))}
+        episodes.features.fill(sorted(images), flipped=False)
     return evaluation_batches(
         episodes.source,
         episodes.specs,
@@ -174,6 +222,7 @@ def _batches(episodes: Episodes) -> Iterator[Episode]:
         episodes.batch_size,
         threads=episodes.threads,
         workers=episodes.workers,
+        features=episodes.features and episodes.features.cache,
     )
 
 
@@ -189,15 +238,17 @@ def show(
     method: Method,
     variables: Variables,
     episodes: Episodes,
-    fusion: FusionSettings,
+    settings: Any,
     count: int,
+    scales: Scales = ONE_SCALE,
 ) -> Iterator[Shown]:
-    """Yields the first few episodes with the method's logits, for pictures."""
+    """Yields the first few episodes with the method's logits, for pictures; photos are always read."""
 
     @jax.jit
     def predict(variables: Variables, batch: Episode):
-        features = jax.tree.map(lambda x: x[0], embed_images(method, variables, batch))
-        return predict_logits(method, variables, *features, jax.tree.map(lambda x: x[0], batch), fusion)
+        features = jax.tree.map(lambda x: x[0], embed_images(method, variables, batch, scales))
+        episode = jax.tree.map(lambda x: x[0], batch)
+        return predict_logits(method, variables, *features, episode, settings, scales)
 
     for spec in episodes.specs[:count]:
         episode = load_episode(episodes.source, spec, episodes.settings, seed=0)

@@ -19,9 +19,10 @@ def write_report(out_dir: Path, header: dict, rows: Sequence[dict], records: Ite
       out_dir: made where it is missing.
       header: what all rows share: data_set, version, split, fold, classes (names), protocol (a dict of
         input, size, label, void, counting and the like), step (of the checkpoint; None without one),
-        tested_images_in_training,
-        config; whatever else it holds is copied into results.json.
-      rows: of `metrics.summarize`, each with name, seed, manifest (sha256) and seconds added.
+        augmentation (of the training, in words), tested_images_in_training, config; whatever else it holds
+        is copied into results.json.
+      rows: of `metrics.summarize`, each with name, seed, manifest (sha256), seconds and against (the rows
+        that it was compared with) added.
       records: the episodes of all rows; they are streamed.
     """
     out_dir = Path(out_dir)
@@ -71,6 +72,7 @@ def markdown(header: dict, rows: Sequence[dict]) -> str:
         f"- Classes: {', '.join(header['classes'])}",
         f"- Protocol: {protocol}",
         f"- Checkpoint: {step}",
+        *([f"- Augmentation in training: {header['augmentation']}"] if header["augmentation"] else []),
         *_seen_lines(header),
         *_episode_lines(rows),
         "",
@@ -91,8 +93,8 @@ def comparisons(rows: Sequence[dict]) -> list[str]:
     """Returns a line, and an empty one, for each row that was compared with another on the same episodes."""
     lines = []
     for row in rows:
-        if "against" in row:
-            other, (low, high) = row["against"], row["against"]["ci95"]
+        for other in row["against"]:
+            low, high = other["ci95"]
             lines += [
                 f"{row['name']} minus {other['row']} on the same {other['episodes']} episodes: "
                 f"{other['difference']:+.1f} ({low:+.1f} to {high:+.1f})",

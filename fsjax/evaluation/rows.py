@@ -5,18 +5,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from fsjax.data import manifest
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
 from fsjax.errors import InputError
-from fsjax.evaluation.controls import BASELINES, count_any_object
+from fsjax.evaluation.controls import BASELINES, FROZEN_PROTOTYPES, FrozenPrototypes, count_any_object
 from fsjax.evaluation.evaluate import ORACLE, Episodes, Predictor, make_predictor, run_predictor
 from fsjax.evaluation.metrics import Record
+from fsjax.evaluation.scales import Scales
 from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
-from fsjax.models.method import Method
+from fsjax.models.method import Adaptable, Method
 from fsjax.models.variables import Variables
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +38,9 @@ def check_rows(names: Sequence[str], method: Method) -> None:
     Raises:
       InputError: naming the first that is none of a method's outputs, the controls and the baselines.
     """
-    choices = (*method.outputs, ORACLE, UNTRAINED, ADAPTED, *ONE_WAY, *BASELINES)
+    adapted = (ADAPTED,) if isinstance(method, Adaptable) else ()
+    prototypes = tuple(FROZEN_PROTOTYPES) if method.frozen else ()
+    choices = (*method.outputs, ORACLE, UNTRAINED, *adapted, *ONE_WAY, *BASELINES, *prototypes)
     for name in names:
         if name not in choices:
             raise InputError(f"eval.rows holds {name!r}: choose from {', '.join(choices)}.")
@@ -64,7 +68,9 @@ class Evaluation:
       episodes: what to score on, run after run.
       run_length: episodes of each run.
       adapt_length: of each run, the first so many episodes are adapted to.
-      fusion: settings of the segmentation.
+      settings: of the method's segmentation.
+      scales: at which the method's own rows are segmented.
+      fusion: settings of prototypes that are rows beside a method's own.
       adapt: settings of the adaptation.
     """
 
@@ -75,6 +81,8 @@ class Evaluation:
     episodes: Episodes
     run_length: int
     adapt_length: int
+    settings: Any
+    scales: Scales
     fusion: FusionSettings
     adapt: AdaptSettings
 
@@ -82,17 +90,17 @@ class Evaluation:
         """Yields the rows of the given names.
 
         Args:
-          names: outputs of the method (for PRNet "fusion0", "fusion1", "fusion2"), "oracle", "untrained",
-            "adapted", "wrong_support_absent", "wrong_support_present", "any_object", and the baselines
-            "rgb", "texture" and "color_histogram"; see `check_rows`.
+          names: outputs of the method (for PRNet "fusion0", "fusion1", "fusion2", for DPNet "aux", "master"),
+            "oracle", "untrained", "adapted", "wrong_support_absent", "wrong_support_present", "any_object",
+            the baselines "rgb", "texture" and "color_histogram", and prototypes of a frozen extractor,
+            "frozen_fusion0" and so on; see `check_rows`.
         """
         for name in self._fitting(names):
             if name in BASELINES:
                 baseline = BASELINES[name]
                 predict = make_predictor(baseline, self.fusion)
-                yield from self._run(
-                    predict, {"backbone": {}, "head": {}}, self.episodes, {baseline.final: name}
-                )
+                photos = replace(self.episodes, features=None)
+                yield from self._run(predict, {"backbone": {}, "head": {}}, photos, {baseline.final: name})
             elif name == ANY_OBJECT:
                 yield self._any_object()
             elif name == UNTRAINED:
@@ -106,19 +114,34 @@ class Evaluation:
                 found = self._with(spec for spec in wrong if spec is not None)
                 yield from self._run(self._predict, self.variables, found, {self.method.final: name})
             elif name == ADAPTED:
-                predict = make_predictor(self.method, self.fusion, self.adapt)
+                predict = make_predictor(self.method, self.settings, self.adapt, scales=self.scales)
                 first = self._with(
                     s for s in self.episodes.specs if self._places[s.index][1] < self.adapt_length
                 )
                 yield from self._run(predict, self.variables, first, {self.method.final: self.adapted_name})
+        prototypes = {FROZEN_PROTOTYPES[name]: name for name in names if name in FROZEN_PROTOTYPES}
+        if prototypes:
+            predict = make_predictor(FrozenPrototypes(self.method), self.fusion)
+            yield from self._run(predict, self.variables, self.episodes, prototypes)
         outputs = {name: name for name in names if name in (*self.method.outputs, ORACLE)}
         if outputs:
             yield from self._run(self._predict, self.variables, self.episodes, outputs)
 
     def position(self, name: str) -> int:
         """Returns where a row stands in a table: baselines first, then controls, then the method's own."""
-        order = [*BASELINES, UNTRAINED, *ONE_WAY, *self.method.outputs, self.adapted_name, ORACLE]
-        return order.index(name)
+        controls = [*BASELINES, *FROZEN_PROTOTYPES, UNTRAINED, *ONE_WAY]
+        return [*controls, *self.method.outputs, self.adapted_name, ORACLE].index(name)
+
+    @property
+    def comparisons(self) -> list[tuple[str, str]]:
+        """The rows that are compared in pairs, where both are there: the second is subtracted."""
+        plain, final = self.method.plain, self.method.final
+        return [
+            (self.adapted_name, final),
+            (final, plain),
+            (final, "frozen_fusion2"),
+            (final, "frozen_fusion0"),
+        ]
 
     @property
     def adapted_name(self) -> str:
@@ -135,7 +158,7 @@ class Evaluation:
     @cached_property
     def _predict(self) -> Predictor:
         """Compiled once for all rows that run the method as it is."""
-        return make_predictor(self.method, self.fusion, oracle=True)
+        return make_predictor(self.method, self.settings, scales=self.scales, oracle=True)
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int]]:

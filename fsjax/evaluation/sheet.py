@@ -18,7 +18,14 @@ def draw(path: Path, evaluation: Evaluation, count: int) -> None:
       count: how many episodes.
     """
     names = evaluation.episodes.source.class_names
-    shown = show(evaluation.method, evaluation.variables, evaluation.episodes, evaluation.fusion, count)
+    shown = show(
+        evaluation.method,
+        evaluation.variables,
+        evaluation.episodes,
+        evaluation.settings,
+        count,
+        evaluation.scales,
+    )
     pictures = [_picture(one, names, evaluation.method.final) for one in shown]
     figures.episode_sheet(path, pictures)
 

@@ -1,5 +1,7 @@
 """Cross-entropy of logits that live on a coarser grid than their labels."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
@@ -17,9 +19,17 @@ def upsample(
     shape: tuple[int, int],
     cells: Int[Array, "images 2"],
     pixels: Int[Array, "images 2"],
+    *,
+    align_corners: bool = False,
 ) -> Float[Array, "images H W classes"]:
-    """Resizes logits bilinearly (half-pixel centres, as PANet) from their cells to the labels' pixels."""
-    return jax.vmap(lambda x, inside, outside: resize(x, shape, inside, outside))(logits, cells, pixels)
+    """Resizes logits bilinearly from their cells to the labels' pixels.
+
+    PRNet takes half-pixel centres, as PANet does; DPNet aligns the corners, as CANet does.
+    """
+    enlarge = partial(resize, shape=shape, align_corners=align_corners)
+    return jax.vmap(lambda x, inside, outside: enlarge(x, in_size=inside, out_size=outside))(
+        logits, cells, pixels
+    )
 
 
 def cross_entropy(
@@ -28,13 +38,15 @@ def cross_entropy(
     cells: Int[Array, "images 2"],
     pixels: Int[Array, "images 2"],
     present: Bool[Array, "images classes"],
+    *,
+    align_corners: bool = False,
 ) -> Float[Array, ""]:
     """Returns the mean cross-entropy over all counted pixels of all images, in nats.
 
     Not counted are ignored pixels (255), padding, and pixels of a class that is not `present`: that class
     has no logit of its own either. With nothing to count the result is 0.
     """
-    full = upsample(logits, labels.shape[1:], cells, pixels)
+    full = upsample(logits, labels.shape[1:], cells, pixels, align_corners=align_corners)
     full = jnp.where(present[:, None, None], full, ABSENT)
     target = jnp.where(labels == IGNORED, 0, labels).astype(jnp.int32)
     has_logit = jax.vmap(lambda row, index: row[index])(present, target)

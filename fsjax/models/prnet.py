@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
+from ml_collections import ConfigDict
 
 from fsjax.episode import Episode
 from fsjax.models.adaptation import AdaptSettings, adapt, is_adapted
@@ -48,14 +49,24 @@ class PRNet:
     batch_statistics: bool = False
     scale: float = 20.0
 
+    frozen: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, ...]] = ("fusion0", "fusion1", "fusion2")
     plain: ClassVar[str] = "fusion0"
     final: ClassVar[str] = "fusion2"
+
+    def settings(self, evaluation: ConfigDict) -> FusionSettings:
+        """Returns the settings of `segment` that `config.eval` describes."""
+        return FusionSettings(**evaluation.fusion)
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""
         images, sizes = jnp.zeros((1, 33, 33, 3), jnp.uint8), jnp.full((1, 2), 33, jnp.int32)
         return {"backbone": dict(jax.jit(self.extractor.init)(rng, images, sizes)), "head": {}}
+
+    def init_head(self, rng: jax.Array) -> dict[str, Any]:
+        """Returns the head's parameters: it has none."""
+        del rng
+        return {}
 
     def embed(
         self,
@@ -88,9 +99,14 @@ class PRNet:
         return maps[self.feature], backbone.get("batch_stats", {})
 
     def loss(
-        self, variables: Variables, supports: Features, queries: Features, episode: Episode, rng: jax.Array
-    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Returns L_train of PRNet Eq. 5 for one episode, and its two terms.
+        self,
+        variables: Variables,
+        supports: Features,
+        queries: Features,
+        episodes: Episode,
+        rngs: Key[Array, " B"],
+    ) -> tuple[Float[Array, " B"], dict[str, Float[Array, " B"]]]:
+        """Returns L_train of PRNet Eq. 5 for each episode, and its two terms.
 
         Support prototypes segment the queries (Eq. 1 and Eq. 2); the query prototypes of the predicted masks
         segment the supports (Eq. 3 and Eq. 4), with N + 1 classes. A class that the prediction does not hold
@@ -98,12 +114,16 @@ class PRNet:
 
         Args:
           variables: unused, the head has none.
-          supports: features of the supports, [N, K, h, w, C].
-          queries: features of the queries, [T, h, w, C].
-          episode: for its masks.
-          rng: unused, nothing is drawn.
+          supports: features of the supports, [B, N, K, h, w, C].
+          queries: features of the queries, [B, T, h, w, C].
+          episodes: for their masks.
+          rngs: unused, nothing is drawn.
         """
-        del variables, rng
+        del variables, rngs
+        terms = jax.vmap(self._losses)(supports, queries, episodes)
+        return terms["query_loss"] + terms["support_loss"], terms
+
+    def _losses(self, supports: Features, queries: Features, episode: Episode) -> dict[str, Array]:
         p_s = support_prototypes(supports.map, episode.support_masks, supports.sizes, episode.support_sizes)
         m_q = self._compare(queries.map, p_s)
         query_loss = self._cross_entropy(
@@ -116,7 +136,7 @@ class PRNet:
         flat, masks, sizes = _flatten_shots(supports, episode.support_masks, episode.support_sizes)
         m_s = self._compare(flat.map, p_q)  # Eq. 4
         support_loss = self._cross_entropy(m_s, masks, flat.sizes, sizes, p_q)
-        return query_loss + support_loss, {"query_loss": query_loss, "support_loss": support_loss}
+        return {"query_loss": query_loss, "support_loss": support_loss}
 
     def adapt(
         self,

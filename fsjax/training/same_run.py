@@ -7,8 +7,9 @@ from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
 
-CHANGES_NO_STEP = ("eval.", "data.tfds_dir", "data.dir", "data.threads", "data.workers", "model.weights",
-                   "train.log_every", "train.checkpoint_every")  # fmt: skip
+CHANGES_NO_STEP = ("eval.", "data.tfds_dir", "data.dir", "data.feature_dir", "data.threads", "data.workers",
+                   "model.weights", "model.backbone_sha256", "train.log_every",
+                   "train.checkpoint_every")  # fmt: skip
 """Fields that may differ when a run goes on. The weights' values are in its checkpoint already."""
 
 DECIDES_THE_TASK = ("fold", "data.name", "data.folds", "data.drop_novel_images")
@@ -33,13 +34,22 @@ def check_same_task(stored: ConfigDict, config: ConfigDict) -> None:
     _check(stored, config, lambda name: name in DECIDES_THE_TASK)
 
 
+def check_same_extractor(stored: ConfigDict, config: ConfigDict) -> None:
+    """Makes sure that a run's extractor is the one that another run is to start from.
+
+    Raises:
+      InputError: naming the first field that differs.
+    """
+    _check(stored, config, lambda name: name.startswith("model.backbone") and not name.endswith("sha256"))
+
+
 def _check(stored: ConfigDict, config: ConfigDict, matters: Callable[[str], bool]) -> None:
     before, now = (_flat(json.loads(c.to_json_best_effort())) for c in (stored, config))
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name) and matters(name):
             raise InputError(
-                f"The run in this --workdir began with {name}={before.get(name)}, not {now.get(name)}: "
-                "keep its configuration, or name another --workdir."
+                f"The run in this folder began with {name}={before.get(name)}, not {now.get(name)}: "
+                "keep its configuration, or name another folder."
             )
 
 

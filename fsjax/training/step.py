@@ -17,25 +17,37 @@ LOG = logging.getLogger(__name__)
 
 
 class TrainState(NamedTuple):
-    """All that a run needs to go on."""
+    """All that a run needs to go on; of a method with a frozen extractor, without the extractor."""
 
     step: jax.Array  # int32 [], steps taken
     variables: Variables
     optimizer_state: Any
 
 
+def split(method: Method, variables: Variables) -> tuple[Variables, Variables]:
+    """Returns the variables that training changes, and those that it never touches."""
+    if not method.frozen:
+        return variables, {}
+    return {"head": variables["head"]}, {"backbone": variables["backbone"]}
+
+
 def trainable(variables: Variables) -> dict[str, Any]:
-    """Returns the part of a method's variables that has gradients."""
-    return {"backbone": variables["backbone"]["params"], "head": variables["head"]}
+    """Returns the part of the variables that has gradients: no statistics."""
+    params = {"head": variables["head"]}
+    if "backbone" in variables:
+        params["backbone"] = variables["backbone"]["params"]
+    return params
 
 
 def with_trained(variables: Variables, params: dict[str, Any]) -> Variables:
     """Returns the variables with their trainable part replaced."""
+    if "backbone" not in params:
+        return {**variables, "head": params["head"]}
     return {"backbone": {**variables["backbone"], "params": params["backbone"]}, "head": params["head"]}
 
 
 def make_state(variables: Variables, optimizer: optax.GradientTransformation) -> TrainState:
-    """Returns the state of step 0, not yet replicated."""
+    """Returns the state of step 0, not yet replicated, of the variables that training changes."""
     return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(trainable(variables)))
 
 
@@ -68,10 +80,11 @@ def embed_episodes(method: Method, variables: Variables, batch: Episode) -> tupl
     return of_supports, of_queries, statistics
 
 
-def make_train_step(
-    method: Method, optimizer: optax.GradientTransformation, seed: int
-) -> Callable[[TrainState, Episode], tuple[TrainState, dict[str, jax.Array]]]:
-    """Returns the pmapped step of a method.
+Step = Callable[[TrainState, Variables, Episode], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def train_step(method: Method, optimizer: optax.GradientTransformation, seed: int) -> Step:
+    """Returns the step of a method on one of the devices that it is pmapped over.
 
     The loss is averaged within an episode, then over all episodes of all devices by their weights, so that
     neither filled-up slots nor the number of devices change it. Randomness depends on the seed and an
@@ -83,30 +96,40 @@ def make_train_step(
       seed: of all that the loss draws.
 
     Returns:
-      `step(state, batch)` -> the new state, and the metrics of this step. The state is stacked over
-      devices and donated; the batch has leading axes [devices, B]; metrics are stacked as well.
+      `step(state, frozen, batch)` -> the new state, and the metrics of this step. `frozen` are the variables
+      that `split` sets apart; the batch has episodes [B, ...].
     """
 
     def weighted_loss(params, variables, batch):
         variables = with_trained(variables, params)
         supports, queries, statistics = embed_episodes(method, variables, batch)
         rngs = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch.index)
-        losses, terms = jax.vmap(method.loss, (None, 0, 0, 0, 0))(variables, supports, queries, batch, rngs)
+        losses, terms = method.loss(variables, supports, queries, batch, rngs)
         share = batch.weight / jnp.maximum(jax.lax.psum(jnp.sum(batch.weight), DEVICES), 1.0)
         metrics = jax.tree.map(lambda x: jnp.sum(share * x), {"loss": losses, **terms})
         return metrics["loss"], (statistics, metrics)
 
-    def step(state: TrainState, batch: Episode):
+    def step(state: TrainState, frozen: Variables, batch: Episode):
         LOG.info("compiling the training step for supports %s", batch.support_images.shape)
         params = trainable(state.variables)
         gradients, (statistics, metrics) = jax.grad(weighted_loss, has_aux=True)(
-            params, state.variables, batch
+            params, {**frozen, **state.variables}, batch
         )
         gradients, metrics = jax.lax.psum((gradients, metrics), DEVICES)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
         variables = with_trained(state.variables, optax.apply_updates(params, updates))
-        variables["backbone"]["batch_stats"] = statistics
+        if "backbone" in variables:
+            variables["backbone"]["batch_stats"] = statistics
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return TrainState(state.step + 1, variables, optimizer_state), metrics
 
-    return jax.pmap(step, axis_name=DEVICES, donate_argnums=(0,))
+    return step
+
+
+def make_train_step(method: Method, optimizer: optax.GradientTransformation, seed: int) -> Step:
+    """Returns the pmapped `train_step`.
+
+    The state and the frozen variables are stacked over devices; the state is donated, the frozen variables
+    are not. The batch has leading axes [devices, B]; metrics are stacked as well.
+    """
+    return jax.pmap(train_step(method, optimizer, seed), axis_name=DEVICES, donate_argnums=(0,))

@@ -18,6 +18,7 @@ HEADER = {
     "classes": list(CLASSES.values()),
     "protocol": {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"},
     "step": 870,
+    "augmentation": "",
     "tested_images_in_training": 0,
     "config": {"seed": 0},
     "published": None,
@@ -42,7 +43,14 @@ def make_records(row, hit):
 
 def make_row(records, seed=7, manifest="ab" * 32):
     scores = summarize(records, CLASSES, void="ignore", counting="strict")
-    return {"name": records[0]["row"], **scores, "seed": seed, "manifest": manifest, "seconds": 1.25}
+    return {
+        "name": records[0]["row"],
+        **scores,
+        "seed": seed,
+        "manifest": manifest,
+        "seconds": 1.25,
+        "against": [],
+    }
 
 
 @pytest.fixture
@@ -150,9 +158,10 @@ def test_unreadable_records_are_named(tmp_path):
 
 def test_a_comparison_is_written_below_the_table(rows):
     against = {"row": "fusion2", "difference": 1.25, "ci95": [-0.5, 3.0], "episodes": 100}
-    compared = rows[0] | {"against": against}
+    compared = rows[0] | {"against": [against]}
     sentence = "fusion2 on the same 100 episodes: +1.2 (-0.5 to +3.0)"
     assert sentence in table([compared])
-    text = markdown(HEADER | {"tested_images_in_training": 7}, [compared])
+    text = markdown(HEADER | {"tested_images_in_training": 7, "augmentation": "flips"}, [compared])
     assert sentence in text
+    assert "- Augmentation in training: flips" in text
     assert "7 of the test images were also seen in training" in text

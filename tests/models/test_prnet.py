@@ -1,5 +1,7 @@
 """PRNet's training loss and segmentation agree with the paper's equations in NumPy, gradients included."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,13 @@ from tests.models import reference
 from tests.models.tiny import Linear, random_task
 
 METHOD = PRNet(extractor=Linear(), feature="map")
-KEY = jax.random.key(0)
+
+
+def one_loss(method, supports, queries, episode):
+    """The loss of one episode and its terms, as a batch of one."""
+    batch = jax.tree.map(lambda x: jnp.asarray(x)[None], (supports, queries, episode))
+    losses, terms = method.loss({}, *batch, jax.random.key(0)[None])
+    return jax.tree.map(lambda x: x[0], (losses, terms))
 
 
 @jax.jit
@@ -22,7 +30,7 @@ def differentiated(supports, queries, episode):
 
     def of_maps(support_map, query_map):
         maps = Features(support_map, supports.sizes), Features(query_map, queries.sizes)
-        return METHOD.loss({}, *maps, episode, KEY)
+        return one_loss(METHOD, *maps, episode)
 
     return jax.value_and_grad(of_maps, (0, 1), has_aux=True)(supports.map, queries.map)
 
@@ -71,9 +79,7 @@ def test_loss(ways, shots, queries, padded):
 def test_the_scale_multiplies_cosines():
     task = random_task(23, 2, 1)
     method = PRNet(extractor=Linear(), feature="map", scale=3.0)
-    total, _ = jax.jit(lambda *features: method.loss({}, *features, KEY))(
-        task.supports, task.queries, task.episode
-    )
+    total, _ = jax.jit(partial(one_loss, method))(task.supports, task.queries, task.episode)
     np.testing.assert_allclose(total, sum(expected_loss(task, scale=3.0)), rtol=2e-5)
 
 

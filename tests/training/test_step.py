@@ -53,7 +53,7 @@ def take(step, variables, *batches):
     """The state and the metrics after a step a batch, still stacked, as NumPy."""
     state = replicate(make_state(variables, OPTIMIZER), len(batches[0].weight))
     for given in batches:
-        state, metrics = step(state, given)
+        state, metrics = step(state, {}, given)
     return jax.tree.map(np.array, (state, metrics))
 
 
@@ -120,9 +120,9 @@ def test_one_step_is_plain_gradient_descent_on_the_mean_loss(steps, variables):
     @jax.value_and_grad
     def differentiated(params, episode):
         given = {"backbone": {**variables["backbone"], "params": params["backbone"]}, "head": params["head"]}
-        *features, _ = embed_episodes(method, given, jax.tree.map(lambda x: x[None], episode))
-        features = jax.tree.map(lambda x: x[0], features)
-        return method.loss(given, *features, episode, jax.random.key(0))[0]
+        one = jax.tree.map(lambda x: x[None], episode)
+        *features, _ = embed_episodes(method, given, one)
+        return method.loss(given, *features, one, jax.random.key(0)[None])[0][0]
 
     each = [differentiated(params, jax.tree.map(jnp.asarray, episode)) for episode in EPISODES[:3]]
     loss, gradient = jax.tree.map(lambda *values: sum(values) / 3, *each)

@@ -1,0 +1,46 @@
+"""DPNet on VOC photos of six animals: three train it, the other three are segmented; about an hour on a CPU.
+
+    python train.py --config=configs/dpnet_animals.py --config.data.dir=VOC_ANIMALS \
+        --config.model.weights=resnet50_conv1_to_layer3.npz
+
+The folder is a VOC-style one whose lists train.txt and val.txt name photos of these classes; `fold=1`
+exchanges the two halves. Features are cached, 10 MB for each training photo. The scores are not PASCAL-5i
+scores.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common, prnet_animals
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    """Returns the configuration; the argument is as `fold=0,shots=5`, the shots being the evaluation's."""
+    config = prnet_animals.get_config()
+    config.data.folds = (("cow", "horse", "person"), ("cat", "dog", "sheep"))
+    config.data.min_area = 2048
+    config.batch_size = 4
+    config.model.name = "dpnet"
+    config.model.backbone_options.first_block_dilation = "stage"
+
+    config.train.size = 321
+    config.train.cached_features = True
+    config.train.reference_batch_size = 4
+    config.train.steps = 900
+    config.train.optimizer = "adamw"
+    config.train.learning_rate = 3e-4
+    config.train.weight_decay = 1e-2
+    config.train.schedule = "cosine"
+    config.train.warmup = 50
+    config.train.checkpoint_every = 100
+
+    config.eval.runs, config.eval.episodes = 1, 500
+    config.eval.label, config.eval.cached_features = "original", True
+    config.eval.rows = (
+        "frozen_fusion0",
+        "frozen_fusion1",
+        "frozen_fusion2",
+        "wrong_support_absent",
+        "aux",
+        "master",
+    )
+    return common.apply(config, argument, parts=("eval",))

@@ -1,0 +1,65 @@
+"""Where a method's variables come from: pretrained weights, another run's extractor, a seed, a checkpoint."""
+
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from fsjax.models import pretrained
+from fsjax.models.method import Method
+from fsjax.models.variables import Variables
+from fsjax.training import frozen
+from fsjax.training.checkpoints import Checkpoints
+from fsjax.training.same_run import check_same_extractor, check_same_task
+from fsjax.training.step import split
+
+
+def initial_variables(config: ConfigDict, method: Method) -> Variables:
+    """Returns a method's variables before any training.
+
+    The extractor is that of `model.weights`, a file or the folder of a run of the same task; without one it
+    is drawn from the seed, as the head always is.
+
+    Raises:
+      InputError: for weights that are missing, of another architecture, or of a run that saw novel classes.
+    """
+    rng = jax.random.key(config.seed)
+    place = config.model.weights
+    if not place:
+        return method.init(rng)
+    like = jax.eval_shape(method.init, rng)["backbone"]
+    backbone = _of_run(config, place, like) if Path(place).is_dir() else _of_file(config, place, like)
+    return {"backbone": backbone, "head": method.init_head(rng)}
+
+
+def trained_variables(config: ConfigDict, method: Method, workdir: str | Path) -> tuple[Variables, int]:
+    """Returns the variables of a run's latest checkpoint, and its step.
+
+    Raises:
+      InputError: where there is none, or the run is of another fold or data set, so that novel classes would
+        not be novel.
+    """
+    with Checkpoints(workdir) as checkpoints:
+        check_same_task(checkpoints.config(), config)
+        shapes = jax.eval_shape(method.init, jax.random.key(config.seed))
+        learned, fixed = split(method, shapes)
+        variables = checkpoints.variables(learned)
+        if fixed:
+            sha256 = checkpoints.config().model.backbone_sha256
+            variables["backbone"] = frozen.restore(workdir, fixed["backbone"], sha256)
+        return variables, checkpoints.latest_step
+
+
+def _of_run(config: ConfigDict, workdir: str, like: Variables) -> Variables:
+    with Checkpoints(workdir) as checkpoints:
+        stored = checkpoints.config()
+        check_same_task(stored, config)
+        check_same_extractor(stored, config)
+        if stored.model.backbone_sha256:
+            return frozen.restore(workdir, like, stored.model.backbone_sha256)
+        return checkpoints.variables({"backbone": like, "head": {}})["backbone"]
+
+
+def _of_file(config: ConfigDict, path: str, like: Variables) -> Variables:
+    convention = config.model.backbone_options.get("convention", "torchvision")
+    return pretrained.load(path, like, convention=convention)
