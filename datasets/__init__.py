@@ -42,4 +42,8 @@ def _load(config: Any) -> dict[str, Source]:
             test_list=config.test_list,
             folds=config.folds,
         )
+    if config.name == "coco20i":
+        raise InputError(
+            "The data set coco20i is still to come: choose shapes or pascal5i for config.data.name."
+        )
     raise InputError(f"config.data.name is {config.name!r}: choose shapes or pascal5i.")

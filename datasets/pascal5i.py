@@ -67,7 +67,8 @@ def load(
         folder: has JPEGImages/ID.jpg and SegmentationClassAug/ID.png (or SegmentationClass/ID.png). A mask's
             palette indices are its class ids: 0 background, 1 to 20 as in `CLASS_NAMES`, 255 void.
         train_list: the list of the split "train": a name, for ImageSets/Segmentation/NAME.txt or NAME.txt in
-            the folder, or a path. A line holds an id or a photo's path; what follows a space is ignored.
+            the folder, or a path. A line holds an id or a photo's path; what follows a space is ignored, and
+            so is a class behind two underscores, as in the pairs of OSLSM's lists.
         test_list: the list of the split "test".
         folds: the class names that each fold holds out; PASCAL-5i's where there are none.
 
@@ -129,7 +130,7 @@ def _read_list(folder: Path, name: str) -> list[str]:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise InputError(f"There is no list {name!r}: neither {places[0]} nor {places[1]} nor a file {name}.")
-    photos = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    photos = [line.split()[0].split("__")[0] for line in path.read_text().splitlines() if line.strip()]
     if not photos:
         raise InputError(f"The list {path} is empty: write the id of a photo on each of its lines.")
     return list(dict.fromkeys(Path(photo).name.removesuffix(".jpg") for photo in photos))

@@ -128,7 +128,8 @@ def evaluate(
 ) -> list[dict]:
     """Evaluates a method on the novel classes of a fold.
 
-    Writes `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0, `episodes.png`.
+    Writes `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0, `episodes.png`; of
+    a method that compares cells also `cycles.png`.
 
     Args:
       config: its fields are described in configs/common.py.
@@ -188,7 +189,7 @@ def evaluate(
     }  # fmt: skip
     rows = summaries(scored, header, policies, evaluation)
     if config.eval.pictures:
-        sheet.draw(Path(out) / "episodes.png", evaluation, config.eval.pictures)
+        sheet.draw(Path(out), evaluation, config.eval.pictures)
     report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))
     return rows
 

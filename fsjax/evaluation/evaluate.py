@@ -18,7 +18,8 @@ from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
 from fsjax.evaluation.scales import ONE_SCALE, Scales, mean_prediction, rescale
 from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.method import Method
+from fsjax.models.dpnet import Explanation
+from fsjax.models.method import Explainable, Method
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.training.frozen_features import FrozenFeatures
@@ -232,6 +233,7 @@ class Shown:
 
     episode: Episode
     logits: dict[str, np.ndarray]  # [T, H, W, N + 1]
+    explanation: Explanation | None  # of a method that compares cells
 
 
 def show(
@@ -246,11 +248,15 @@ def show(
 
     @jax.jit
     def predict(variables: Variables, batch: Episode):
-        features = jax.tree.map(lambda x: x[0], embed_images(method, variables, batch, scales))
+        supports, queries = jax.tree.map(lambda x: x[0], embed_images(method, variables, batch, scales))
         episode = jax.tree.map(lambda x: x[0], batch)
-        return predict_logits(method, variables, *features, episode, settings, scales)
+        logits = predict_logits(method, variables, supports, queries, episode, settings, scales)
+        if not isinstance(method, Explainable):
+            return logits, None
+        shown = episode.support_masks, episode.support_sizes, queries[scales.whole]
+        return logits, method.explain(variables, supports, *shown, settings)
 
     for spec in episodes.specs[:count]:
         episode = load_episode(episodes.source, spec, episodes.settings, seed=0)
-        logits = predict(variables, jax.tree.map(lambda x: np.asarray(x)[None], episode))
-        yield Shown(episode, jax.tree.map(np.asarray, logits))
+        found = predict(variables, jax.tree.map(lambda x: np.asarray(x)[None], episode))
+        yield Shown(episode, *jax.tree.map(np.asarray, found))

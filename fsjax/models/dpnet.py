@@ -8,17 +8,18 @@ and aspp.py; dpnet_head.py joins them (Eq. 6 to Eq. 8). This module adds the fro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, Key, Num, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, Num, UInt8
 from ml_collections import ConfigDict
 
 from fsjax.episode import IGNORED, Episode
 from fsjax.errors import InputError
-from fsjax.models.dpnet_head import Head, Keys, Segmented, Switches
+from fsjax.models.cycle import match_cells
+from fsjax.models.dpnet_head import Head, Keys, Segmented, Switches, compared
 from fsjax.models.loss import cross_entropy, upsample
 from fsjax.models.padding import strided, zero_padding
 from fsjax.models.pseudo_prototype import PSEUDO_PROTOTYPES, Supports
@@ -39,6 +40,22 @@ class DPNetSettings:
     def __post_init__(self):
         if not 0 <= self.beta <= 1:
             raise InputError(f"eval.beta is {self.beta}: choose 0 to 1.")
+
+
+class Explanation(NamedTuple):
+    """The cycle comparison of one support with one query, for pictures (DPNet Figure 3).
+
+    Maps are whole grids, padding included, and indices count the other grid's cells row by row.
+    """
+
+    forward: Int[Array, "hs ws"]  # of each support cell, its most similar query cell (Eq. 1)
+    backward: Int[Array, "hq wq"]  # of each query cell, its most similar support cell (Eq. 2)
+    foreground: Bool[Array, "hs ws"]
+    similarity: Float[Array, "hq wq"]  # the largest cosine with a foreground cell
+    confidence: Float[Array, "hq wq"]  # the discriminator's output, 0 to 1
+    selected: Bool[Array, "hq wq"]  # the cells of the pseudo-prototype
+    support_cells: Int[Array, "2"]  # valid heights and widths
+    query_cells: Int[Array, "2"]
 
 
 @dataclass(frozen=True)
@@ -239,10 +256,37 @@ class DPNet:
         return {name: whole(maps[name]) for name in self.outputs}
 
     def explain(
-        self, variables: Variables, fitted: Supports, queries: Features, settings: DPNetSettings
-    ) -> Segmented:
-        """Returns what the head makes of one episode, its cycle comparison included; B is 1."""
-        return self._segment(variables, fitted, queries, settings.beta)
+        self,
+        variables: Variables,
+        supports: Features,
+        masks: UInt8[Array, "N K H W"],
+        sizes: Int[Array, "N K 2"],
+        queries: Features,
+        settings: DPNetSettings,
+    ) -> Explanation:
+        """Returns what the cycle comparison finds between the first way's first support and the first query.
+
+        The arguments are those of `fit` and `segment`.
+        """
+        fitted = self.fit(variables, supports, masks, sizes)
+        found = self._segment(variables, fitted, queries, settings.beta)
+        found = jax.tree.map(lambda x: x[0, 0, 0, 0], (found.comparison, found.confidence, found.selected))
+        comparison, confidence, selected = found
+        support, query = fitted.compared[0, 0], compared(queries.map)[0]
+        cells = query.reshape(-1, query.shape[-1])
+        foreground = fitted.foreground[0, 0]
+        of_foreground = match_cells(support, cells, foreground, jnp.ones(len(cells), bool))
+        support_grid, query_grid = supports.map.shape[2:4], query.shape[:2]
+        return Explanation(
+            forward=comparison.matches.forward.reshape(support_grid),
+            backward=comparison.matches.backward.reshape(query_grid),
+            foreground=foreground.reshape(support_grid),
+            similarity=of_foreground.similarity.reshape(query_grid),
+            confidence=jax.nn.sigmoid(confidence).reshape(query_grid),
+            selected=selected.reshape(query_grid),
+            support_cells=supports.sizes[0, 0],
+            query_cells=queries.sizes[0],
+        )
 
     def _segment(self, variables, fitted, queries, beta) -> Segmented:
         fitted, queries = jax.tree.map(lambda x: x[None], (fitted, queries))

@@ -12,7 +12,7 @@ from fsjax.devices import DEVICES
 from fsjax.episode import Episode
 from fsjax.errors import InputError
 from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.dpnet import DPNet
+from fsjax.models.dpnet import DPNet, Explanation
 from fsjax.models.dpnet_head import Head, Switches
 from fsjax.models.prnet import PRNet
 from fsjax.models.pseudo_prototype import PSEUDO_PROTOTYPES
@@ -85,6 +85,16 @@ class Adaptable(Protocol):
         probe: Callable[[Variables], Any] | None = None,
     ) -> tuple[Variables, Any]:
         """Returns the variables tuned to one episode's supports, and the probe's value after each step."""
+
+
+@runtime_checkable
+class Explainable(Protocol):
+    """A method that compares cells of a support with cells of a query, and can show how."""
+
+    def explain(
+        self, variables: Variables, supports: Any, masks, sizes, queries: Any, settings: Any
+    ) -> Explanation:
+        """Returns what it finds between the first support and the first query of an episode."""
 
 
 def build(model: ConfigDict) -> Method:

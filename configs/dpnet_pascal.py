@@ -1,0 +1,41 @@
+"""DPNet on PASCAL-5i as its paper runs it: frozen ResNet-50 to stage 3, 321x321, batches of 4, 200 epochs.
+
+    python train.py --config=configs/dpnet_pascal.py:fold=0 --config.data.dir=VOC2012 \
+        --config.model.weights=resnet50.safetensors --workdir=runs/dpnet_pascal0
+
+The list oslsm.txt holds CANet's 10,092 photos, as ids or as pairs ID__CLASS. An object of fewer than 2,048
+pixels makes no pair, which is PFENet's form of that list's rule. Give `--config.eval.scales=0.7,1.0,1.3` for
+the paper's multi-scale inference, and `--config.eval.void=background` for CANet's metric.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    """Returns the configuration; the argument is as `fold=0,shots=5`, the shots being the evaluation's."""
+    config = common.get_config()
+    config.batch_size = 4
+    config.data.name = "pascal5i"
+    config.data.dir = "VOC2012"
+    config.data.train_list, config.data.test_list = "oslsm", "val"
+    config.data.min_area = 2048
+
+    config.model.name = "dpnet"
+    config.model.backbone = "resnet50"
+    config.model.backbone_options.stages = 3
+    config.model.backbone_options.first_block_dilation = "stage"
+
+    config.train.policy = "pair_epoch"
+    config.train.size = 321
+    config.train.crop, config.train.rotate = 1.5, 10.0
+    config.train.epochs = 200
+    config.train.reference_batch_size = 4
+    config.train.learning_rate = 0.0025
+    config.train.schedule = "constant"
+
+    config.eval.runs, config.eval.episodes = 1, 1000
+    config.eval.size, config.eval.label = 321, "original"
+    config.eval.rows = ("aux", "master")
+    return common.apply(config, argument, parts=("eval",))
