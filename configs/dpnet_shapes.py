@@ -25,7 +25,7 @@ def get_config(argument: str = "") -> ConfigDict:
 
     config.train.ways, config.train.shots, config.train.queries = 1, 1, 1
     config.train.reference_batch_size = 16
-    config.train.steps = 1500
+    config.train.steps = 1000
     config.train.learning_rate = 2e-3
 
     config.eval.rows = (

@@ -27,5 +27,9 @@ def replicate(tree: Any, count: int | None = None) -> Any:
 
 
 def first_copy(stacked: Any) -> Any:
-    """Returns the first device's copy of a replicated tree."""
-    return jax.tree.map(lambda x: x[0], stacked)
+    """Returns the first local device's copy of a replicated tree.
+
+    It is read from that device alone. Indexing the stacked array would run a collective over all devices for
+    each leaf, and many of those at once can wait for one another for ever.
+    """
+    return jax.tree.map(lambda x: x.addressable_data(0)[0], stacked)

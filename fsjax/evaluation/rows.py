@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -186,18 +186,33 @@ class Evaluation:
         return self._scored(ANY_OBJECT, self.episodes, counted, time.monotonic() - began)
 
     def _scored(self, name: str, episodes: Episodes, counted: list[np.ndarray], seconds: float) -> Scored:
-        ids = episodes.source.ids
-        records = [
-            {
-                "row": name,
-                "run": self._places[spec.index][0],
-                "index": spec.index,
-                "class_ids": list(spec.class_ids),
-                "support": [[ids[position] for position in way] for way in spec.support],
-                "shown": list(spec.shown),
-                "query": [ids[position] for position in spec.query],
-                "confusion": matrices.tolist(),
-            }
-            for spec, matrices in zip(episodes.specs, counted, strict=True)
-        ]
-        return Scored(name, records, manifest.digest(episodes.specs, ids), seconds)
+        runs = {index: run for index, (run, _) in self._places.items()}
+        records = make_records(name, episodes, counted, runs)
+        return Scored(name, records, manifest.digest(episodes.specs, episodes.source.ids), seconds)
+
+
+def make_records(
+    name: str, episodes: Episodes, counted: Sequence[np.ndarray], runs: Mapping[int, int]
+) -> list[Record]:
+    """Returns the lines of episodes.jsonl of one row.
+
+    Args:
+      name: of the row.
+      episodes: what was segmented.
+      counted: the confusion matrices of each, of `run_predictor`.
+      runs: the run of each episode's index.
+    """
+    ids = episodes.source.ids
+    return [
+        {
+            "row": name,
+            "run": runs[spec.index],
+            "index": spec.index,
+            "class_ids": list(spec.class_ids),
+            "support": [[ids[position] for position in way] for way in spec.support],
+            "shown": list(spec.shown),
+            "query": [ids[position] for position in spec.query],
+            "confusion": matrices.tolist(),
+        }
+        for spec, matrices in zip(episodes.specs, counted, strict=True)
+    ]

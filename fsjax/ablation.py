@@ -1,0 +1,192 @@
+"""DPNet's ablations: the same training with other switches, on the same episodes, in one program.
+
+Switches are arguments of the compiled step and predictor, so that nothing compiles again from one variant to
+the next. All variants have the same parameters, begin with the same ones, and see the same episodes.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fsjax import experiment
+from fsjax.data import manifest
+from fsjax.data.loader import batches, prefetch
+from fsjax.data.sampling import fold_classes
+from fsjax.devices import DEVICES, first_copy, replicate
+from fsjax.errors import InputError
+from fsjax.evaluation import metrics, report
+from fsjax.evaluation.evaluate import predictor, run_predictor
+from fsjax.evaluation.rows import make_records
+from fsjax.models.dpnet import DPNet
+from fsjax.models.dpnet_head import Switches
+from fsjax.models.method import build, switches
+from fsjax.models.variables import Variables
+from fsjax.progress import Progress
+from fsjax.training.optimizer import learning_rate, make_optimizer
+from fsjax.training.step import make_state, split, train_step
+from fsjax.training.weights import initial_variables
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of an ablation.
+
+    Attributes:
+      name: of the row.
+      changes: fields of `config.model.dpnet` that it sets.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+OFF = Variant("ccm=off", {"ccm": False})
+FULL = Variant("ccm")
+TABLES = {
+    "ccm": (OFF, FULL),
+    "all": (
+        Variant("baseline", {"pim": False, "msf": False, "ccm": False}),
+        Variant("+pim", {"msf": False, "ccm": False}),
+        OFF,
+        Variant("global", {"pseudo_prototype": "global"}),
+        Variant("cosine", {"pseudo_prototype": "cosine"}),
+        FULL,
+    ),
+}
+"""The rows of "ccm", which compares the cycle comparison with none, and of DPNet's Tables 3 and 4 together:
+"ccm=off" is the row +MSF of the one and the baseline of the other."""
+
+
+def run(
+    config: ConfigDict, sources: experiment.Sources, out: str | Path, variants: Sequence[Variant]
+) -> list[dict]:
+    """Trains and evaluates every variant; the last one is compared with each other in pairs of episodes.
+
+    Writes `results.json`, `results.md` and `episodes.jsonl`.
+
+    Args:
+      config: of DPNet; its fields are described in configs/common.py.
+      sources: "train" and "test".
+      out: the folder for what is written.
+      variants: the last is what the others are compared with.
+
+    Returns:
+      The rows: of each variant its master branch, and of the last one the auxiliary branch, too.
+
+    Raises:
+      InputError: for another method, or a configuration that does not fit.
+    """
+    experiment.check_evaluation(config, sources)
+    method = build(config.model)
+    if not isinstance(method, DPNet) or not method.head.auxiliary:
+        raise InputError("The ablations are DPNet's: give a configuration of it, with its auxiliary branch.")
+    header, specs, sampler = experiment.novel_episodes(config, sources["test"], "")
+    episodes = experiment.read_as_evaluated(config, sources["test"], sampler, specs)
+    variables = initial_variables(config, method)
+    trainer = _Trainer(config, method, sources["train"], variables)
+    settings = method.settings(config.eval)
+
+    def predict(switches: Switches, variables: Variables, batch):
+        return predictor(replace(method, switches=switches), settings)(variables, batch)
+
+    predict = jax.pmap(predict, in_axes=(None, 0, 0))
+    records, rows = [], []
+    policies = {"void": config.eval.void, "counting": config.eval.counting}
+    classes = {class_id: name for name, class_id in header.classes.items()}
+    length = len(specs) // header.runs
+    runs = {spec.index: place // length for place, spec in enumerate(specs)}
+    of_row: dict[str, list] = {}
+    for variant in variants:
+        turned = switches(_with(config.model.dpnet, variant.changes))
+        began = time.monotonic()
+        learned = trainer.train(variant.name, turned)
+        counted = run_predictor(partial(predict, turned), learned, episodes, variant.name)
+        seconds = time.monotonic() - began
+        branches = ("aux", "master") if variant is variants[-1] else ("master",)
+        for branch in branches:
+            name = variant.name if branch == "master" else f"{variant.name}, aux"
+            of_row[name] = make_records(name, episodes, counted[branch], runs)
+            rows.append(
+                {
+                    "name": name,
+                    **metrics.summarize(of_row[name], classes, **policies),
+                    "seed": header.seed,
+                    "manifest": manifest.digest(specs, sources["test"].ids),
+                    "seconds": seconds,
+                    "against": [],
+                }
+            )
+            records += of_row[name]
+    last = of_row[variants[-1].name]
+    rows[-1]["against"] = [
+        {"row": name, **metrics.paired_difference(last, others, classes, **policies)}
+        for name, others in of_row.items()
+        if others is not last
+    ]
+    report.write_report(
+        Path(out), _about(config, sources["test"], header, policies, trainer.steps), rows, records
+    )
+    return rows
+
+
+class _Trainer:
+    """Trains variants from the same variables with one compiled step."""
+
+    def __init__(self, config: ConfigDict, method: DPNet, source, variables: Variables):
+        base, novel = fold_classes(source.folds, config.fold)
+        self._config, self._method, self._source = config, method, source
+        self._sampler = experiment.make_sampler(config, source, base, config.train, config.seed, novel)
+        schedule, self.steps = learning_rate(config.train, config.batch_size, config.lr_scaling)
+        self._optimizer = make_optimizer(config.train, schedule)
+        self._learned, self._frozen = split(method, variables)
+        self._step = jax.pmap(self._step_of, DEVICES, in_axes=(None, 0, 0, 0), donate_argnums=(1,))
+
+    def _step_of(self, switches: Switches, *arguments):
+        method = replace(self._method, switches=switches)
+        return train_step(method, self._optimizer, self._config.seed)(*arguments)
+
+    def train(self, name: str, switches: Switches) -> Variables:
+        """Returns the variables after training with these switches, the frozen ones included."""
+        config = self._config
+        state = replicate(make_state(self._learned, self._optimizer))
+        frozen = replicate(self._frozen)
+        episodes = batches(
+            self._source, self._sampler, experiment.training_inputs(config),
+            experiment.training_slots(config.batch_size), seed=config.seed, stop=self.steps,
+            threads=config.data.threads, workers=config.data.workers,
+        )  # fmt: skip
+        with Progress(f"training {name}", self.steps) as progress:
+            for step, batch in enumerate(prefetch(episodes), 1):
+                state, values = self._step(switches, state, frozen, batch)
+                if step % config.train.log_every == 0 or step == self.steps:
+                    progress.reach(step, loss=float(np.asarray(values["loss"])[0]))
+        return jax.device_get({**self._frozen, **first_copy(state).variables})
+
+
+def _with(options: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    changed = options.copy_and_resolve_references()
+    changed.update(changes)
+    return changed
+
+
+def _about(config: ConfigDict, source, header: manifest.Header, policies, steps: int) -> dict:
+    return {
+        "data_set": source.name, "version": source.version, "split": source.split, "fold": header.fold,
+        "classes": list(header.classes),
+        "protocol": {
+            "ways": header.ways, "shots": header.shots, "queries": header.queries, "input": config.eval.input,
+            "size": config.eval.size, "label": config.eval.label, "beta": config.eval.beta, **policies,
+        },
+        "step": steps,
+        "augmentation": experiment.augmentation(config.train),
+        "tested_images_in_training": 0,
+        "config": json.loads(config.to_json_best_effort()),
+    }  # fmt: skip
