@@ -47,7 +47,7 @@ def _picture(shown: Shown, names: Sequence[str], final: str) -> figures.Picture:
     truth_size = episode.query_mask_sizes[0]
     logits = {name: _cut(values[0], truth_size) for name, values in shown.logits.items()}
     return figures.Picture(
-        title="\n".join(_class_name(names, class_id) for class_id in episode.class_ids),
+        title="\n".join(_class_name(names, int(class_id)) for class_id in episode.class_ids),
         supports=[(_cut(image, size), _cut(mask, size)) for image, mask, size in supports],
         query=_cut(episode.query_images[0], episode.query_sizes[0]),
         truth=_cut(episode.query_masks[0], truth_size),
@@ -63,7 +63,7 @@ def _cycle_picture(shown: Shown, names: Sequence[str]) -> CyclePicture:
     support_cells, query_cells = found.support_cells, found.query_cells
     forward = _cut(_renumber(found.forward, found.backward.shape[1], query_cells[1]), support_cells)
     return CyclePicture(
-        title=_class_name(names, episode.class_ids[0]),
+        title=_class_name(names, int(episode.class_ids[0])),
         support=_cut(episode.support_images[0, 0], support_size),
         support_mask=_of_first_way(_cut(episode.support_masks[0, 0], support_size)),
         query=_cut(episode.query_images[0], query_size),

@@ -87,6 +87,8 @@ def test_lists_may_be_paths_and_hold_paths(folder):
     pairs = folder.parent / "pairs.txt"
     pairs.write_text("".join(lines))
     assert load(folder, train_list=str(pairs))["train"].ids == NAMES[:2]
+    pairs.write_text(f"{NAMES[1]}__07\n{NAMES[0]}__15\n{NAMES[1]}__15\n")  # pairs with a class, as OSLSM's
+    assert load(folder, train_list=str(pairs))["train"].ids == (NAMES[1], NAMES[0])
 
 
 def test_the_plain_masks_serve_where_there_are_no_augmented_ones(folder):
