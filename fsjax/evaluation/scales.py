@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 from fsjax.errors import InputError
@@ -52,7 +53,7 @@ def rescale(
     """
     if factor == 1:
         return images, sizes
-    shape = tuple(int(_fit(side, factor)) for side in images.shape[-3:-1])
+    shape = tuple(int(_fit(np.int32(side), factor)) for side in images.shape[-3:-1])
     new_sizes = jnp.minimum(_fit(sizes, factor), jnp.asarray(shape)[(None,) * (sizes.ndim - 1)])
 
     def one(image, old, new):
@@ -80,4 +81,5 @@ def mean_prediction(
 
 
 def _fit(size, factor: float):
-    return 8 * jnp.maximum(jnp.round((factor * size - 1) / 8).astype(jnp.int32), 1) + 1
+    """Returns the size 8 k + 1 nearest to a factor of this one; NumPy's arrays stay NumPy's."""
+    return 8 * ((factor * size - 1) / 8).round().astype("int32").clip(1) + 1

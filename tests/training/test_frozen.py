@@ -243,6 +243,10 @@ def test_training_and_evaluation_from_cached_features(tmp_path, folder, whole):
     again = experiment.evaluate(config, sources(folder), tmp_path / "photos", workdir=whole)
     for row, other in zip(rows, again, strict=True):
         assert abs(row["mean_iou"] - other["mean_iou"]) < 3
+    config.eval.scales = (0.7, 1.0, 1.3)
+    scaled = experiment.evaluate(config, sources(folder), tmp_path / "scales", workdir=whole)
+    assert [row["mean_iou"] for row in scaled] != [row["mean_iou"] for row in again]
+    assert "scales [0.7, 1.0, 1.3]" in (tmp_path / "scales" / "results.md").read_text()
     assert "no crops or rotations" in (tmp_path / "cached" / "results.md").read_text()
 
 
