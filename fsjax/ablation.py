@@ -4,7 +4,6 @@ Switches are arguments of the compiled step and predictor, so that nothing compi
 the next. All variants have the same parameters, begin with the same ones, and see the same episodes.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,14 +16,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fsjax import experiment
-from fsjax.data import manifest
 from fsjax.data.loader import batches, prefetch
 from fsjax.data.sampling import fold_classes
 from fsjax.devices import DEVICES, first_copy, replicate
 from fsjax.errors import InputError
-from fsjax.evaluation import metrics, report
+from fsjax.evaluation import report
 from fsjax.evaluation.evaluate import predictor, run_predictor
-from fsjax.evaluation.rows import make_records
+from fsjax.evaluation.rows import score_row
 from fsjax.models.dpnet import DPNet
 from fsjax.models.dpnet_head import Switches
 from fsjax.models.method import build, switches
@@ -98,42 +96,26 @@ def run(
         return predictor(replace(method, switches=switches), settings)(variables, batch)
 
     predict = jax.pmap(predict, in_axes=(None, 0, 0))
-    records, rows = [], []
-    policies = {"void": config.eval.void, "counting": config.eval.counting}
-    classes = {class_id: name for name, class_id in header.classes.items()}
     length = len(specs) // header.runs
-    runs = {spec.index: place // length for place, spec in enumerate(specs)}
-    of_row: dict[str, list] = {}
+    runs = [place // length for place in range(len(specs))]
+    scored = []
     for variant in variants:
         turned = switches(_with(config.model.dpnet, variant.changes))
         began = time.monotonic()
         learned = trainer.train(variant.name, turned)
         counted = run_predictor(partial(predict, turned), learned, episodes, variant.name)
         seconds = time.monotonic() - began
-        branches = ("aux", "master") if variant is variants[-1] else ("master",)
-        for branch in branches:
-            name = variant.name if branch == "master" else f"{variant.name}, aux"
-            of_row[name] = make_records(name, episodes, counted[branch], runs)
-            rows.append(
-                {
-                    "name": name,
-                    **metrics.summarize(of_row[name], classes, **policies),
-                    "seed": header.seed,
-                    "manifest": manifest.digest(specs, sources["test"].ids),
-                    "seconds": seconds,
-                    "against": [],
-                }
-            )
-            records += of_row[name]
-    last = of_row[variants[-1].name]
-    rows[-1]["against"] = [
-        {"row": name, **metrics.paired_difference(last, others, classes, **policies)}
-        for name, others in of_row.items()
-        if others is not last
-    ]
-    report.write_report(
-        Path(out), _about(config, sources["test"], header, policies, trainer.steps), rows, records
-    )
+        names = {"master": variant.name}
+        if variant is variants[-1]:
+            names = {"aux": f"{variant.name}, aux", **names}
+        scored += [
+            score_row(name, episodes, counted[branch], runs, seconds) for branch, name in names.items()
+        ]
+    policies = {"void": config.eval.void, "counting": config.eval.counting}
+    comparisons = [(variants[-1].name, row.name) for row in scored[:-1]]
+    rows = experiment.summaries(scored, header, policies, comparisons)
+    about = experiment.describe(config, sources, header, trainer.steps, beta=config.eval.beta, **policies)
+    report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))
     return rows
 
 
@@ -175,18 +157,3 @@ def _with(options: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     changed = options.copy_and_resolve_references()
     changed.update(changes)
     return changed
-
-
-def _about(config: ConfigDict, source, header: manifest.Header, policies, steps: int) -> dict:
-    return {
-        "data_set": source.name, "version": source.version, "split": source.split, "fold": header.fold,
-        "classes": list(header.classes),
-        "protocol": {
-            "ways": header.ways, "shots": header.shots, "queries": header.queries, "input": config.eval.input,
-            "size": config.eval.size, "label": config.eval.label, "beta": config.eval.beta, **policies,
-        },
-        "step": steps,
-        "augmentation": experiment.augmentation(config.train),
-        "tested_images_in_training": 0,
-        "config": json.loads(config.to_json_best_effort()),
-    }  # fmt: skip

@@ -3,9 +3,10 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -33,7 +34,7 @@ from fsjax.training.frozen_features import FrozenFeatures
 from fsjax.training.optimizer import learning_rate, make_optimizer
 from fsjax.training.same_run import check_same_run
 from fsjax.training.step import make_state, make_train_step, split
-from fsjax.training.weights import initial_variables, trained_variables
+from fsjax.training.weights import initial_variables, kept_variables, trained_variables
 
 LOG = logging.getLogger(__name__)
 
@@ -76,28 +77,27 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
     with Checkpoints(workdir) as checkpoints:
         # From the beginning, or where an earlier run of the same command stopped
         if checkpoints.latest_step is None:
-            variables = initial_variables(config, method)
-            state = make_state(split(method, variables)[0], optimizer)
-            if method.frozen:
-                config.model.backbone_sha256 = frozen.keep(workdir, variables["backbone"])
+            learned, fixed = split(method, initial_variables(config, method))
+            state = make_state(learned, optimizer)
+            if fixed:
+                config.model.backbone_sha256 = frozen.keep(workdir, fixed["backbone"])
         else:
             check_same_run(checkpoints.config(), config)
-            variables, _ = trained_variables(config, method, workdir)
+            learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
             config.model.backbone_sha256 = checkpoints.config().model.backbone_sha256
-            state = checkpoints.restore(
-                jax.eval_shape(lambda: make_state(split(method, variables)[0], optimizer))
-            )
+            fixed = kept_variables(fixed, workdir, config.model.backbone_sha256)
+            state = checkpoints.restore(jax.eval_shape(lambda: make_state(learned, optimizer)))
             LOG.info("Going on from step %d of %d.", int(state.step), steps)
         start = int(state.step)
         stacked = replicate(state)
 
         # A frozen extractor either runs in every step or has run once for each image
-        features = open_features(config, "train", source, method, variables, settings)
+        features = open_features(config, "train", source, method, fixed, settings)
         if features:
             images = sorted({int(image) for c in base for image in sampler.eligible(c)})
             for flipped in (False, True)[: 1 + settings.flip]:
                 features.fill(images, flipped=flipped)
-        fixed = {} if features else replicate(split(method, variables)[1])
+        placed = {} if features else replicate(fixed)
 
         # The loop
         episodes = batches(
@@ -106,7 +106,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
         )  # fmt: skip
         with Curves(workdir, start) as curves, Progress("training", steps, "step", start) as progress:
             for step, batch in enumerate(prefetch(episodes), start + 1):
-                stacked, values = train_step(stacked, fixed, batch)
+                stacked, values = train_step(stacked, placed, batch)
                 curves.add(step, values, learning_rate=schedule(step - 1))
                 saving = step % config.train.checkpoint_every == 0 or step == steps
                 if saving or step % config.train.log_every == 0:
@@ -174,20 +174,8 @@ def evaluate(
     scored = sorted(evaluation.score(config.eval.rows), key=lambda row: evaluation.position(row.name))
 
     policies = {"void": config.eval.void, "counting": config.eval.counting}
-    about = {
-        "data_set": source.name, "version": source.version, "split": source.split, "fold": header.fold,
-        "classes": list(header.classes),
-        "protocol": {
-            "ways": header.ways, "shots": header.shots, "queries": header.queries,
-            "input": config.eval.input, "size": config.eval.size, "label": config.eval.label,
-            "scales": list(config.eval.scales), **policies,
-        },
-        "step": step,
-        "augmentation": augmentation(config.train) if workdir else "",
-        "tested_images_in_training": images_in_both(config, sources) if workdir else 0,
-        "config": json.loads(config.to_json_best_effort()),
-    }  # fmt: skip
-    rows = summaries(scored, header, policies, evaluation)
+    about = describe(config, sources, header, step, scales=list(config.eval.scales), **policies)
+    rows = summaries(scored, header, policies, evaluation.comparisons)
     if config.eval.pictures:
         sheet.draw(Path(out), evaluation, config.eval.pictures)
     report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))
@@ -244,10 +232,48 @@ def novel_episodes(
     return header, specs, make_sampler(config, source, novel, header, header.seed)
 
 
+def describe(
+    config: ConfigDict, sources: Sources, header: manifest.Header, step: int | None, **protocol: Any
+) -> dict[str, Any]:
+    """Returns what all rows of results.json share.
+
+    Args:
+      config: of the evaluation.
+      sources: "train" and "test".
+      header: of its episodes.
+      step: of the training; None without one.
+      **protocol: what else the report says of the protocol.
+    """
+    source = sources["test"]
+    return {
+        "data_set": source.name, "version": source.version, "split": source.split, "fold": header.fold,
+        "classes": list(header.classes),
+        "protocol": {
+            "ways": header.ways, "shots": header.shots, "queries": header.queries,
+            "input": config.eval.input, "size": config.eval.size, "label": config.eval.label, **protocol,
+        },
+        "step": step,
+        "augmentation": "" if step is None else augmentation(config.train),
+        "tested_images_in_training": 0 if step is None else images_in_both(config, sources),
+        "config": json.loads(config.to_json_best_effort()),
+    }  # fmt: skip
+
+
 def summaries(
-    scored: list[Scored], header: manifest.Header, policies: dict[str, str], evaluation: Evaluation
+    scored: Sequence[Scored],
+    header: manifest.Header,
+    policies: dict[str, str],
+    comparisons: Sequence[tuple[str, str]],
 ) -> list[dict]:
-    """Returns the rows of results.json; some are also compared with others on the same episodes."""
+    """Returns the rows of results.json.
+
+    Args:
+      scored: the rows.
+      header: of their episodes.
+      policies: of `metrics.summarize`.
+      comparisons: pairs of rows; where both are there, the first is compared with the second in pairs of
+        episodes.
+    """
     classes = {class_id: name for name, class_id in header.classes.items()}
     records = {row.name: row.records for row in scored}
     rows = [
@@ -266,7 +292,7 @@ def summaries(
                 "row": other,
                 **metrics.paired_difference(records[row["name"]], records[other], classes, **policies),
             }
-            for name, other in evaluation.comparisons
+            for name, other in comparisons
             if name == row["name"] and other in records
         ]
     return rows

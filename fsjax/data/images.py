@@ -270,7 +270,7 @@ def _photo(source: Source, pick: _Pick, settings: InputSettings, flip: bool, wor
         image, mask = resize_image(image, *size), mask if pick.original else resize_mask(mask, *size)
     if flip:
         image, mask = image[:, ::-1], mask[:, ::-1]
-    return _Photo(_padded(image, settings.size), np.int32(size), *_placed(mask, pick, settings))
+    return _Photo(padded(image, settings.size), np.int32(size), *_placed(mask, pick, settings))
 
 
 def _record(
@@ -299,10 +299,10 @@ def _stored_mask(source: Source, pick: _Pick, settings: InputSettings) -> np.nda
 def _placed(mask: np.ndarray, pick: _Pick, settings: InputSettings) -> tuple[np.ndarray, np.ndarray]:
     """Returns a mask in its array, and its size."""
     side = settings.label_side if pick.original else settings.size
-    return _padded(mask, side), np.int32(mask.shape)
+    return padded(mask, side), np.int32(mask.shape)
 
 
-def _padded(array: np.ndarray, side: int) -> np.ndarray:
+def padded(array: np.ndarray, side: int) -> np.ndarray:
     """Returns the array at the top left of zeros [side, side, ...]."""
     result = np.zeros((side, side, *array.shape[2:]), array.dtype)
     result[: array.shape[0], : array.shape[1]] = array

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -186,27 +186,27 @@ class Evaluation:
         return self._scored(ANY_OBJECT, self.episodes, counted, time.monotonic() - began)
 
     def _scored(self, name: str, episodes: Episodes, counted: list[np.ndarray], seconds: float) -> Scored:
-        runs = {index: run for index, (run, _) in self._places.items()}
-        records = make_records(name, episodes, counted, runs)
-        return Scored(name, records, manifest.digest(episodes.specs, episodes.source.ids), seconds)
+        runs = [self._places[spec.index][0] for spec in episodes.specs]
+        return score_row(name, episodes, counted, runs, seconds)
 
 
-def make_records(
-    name: str, episodes: Episodes, counted: Sequence[np.ndarray], runs: Mapping[int, int]
-) -> list[Record]:
-    """Returns the lines of episodes.jsonl of one row.
+def score_row(
+    name: str, episodes: Episodes, counted: Sequence[np.ndarray], runs: Sequence[int], seconds: float
+) -> Scored:
+    """Returns a row with its lines of episodes.jsonl.
 
     Args:
       name: of the row.
       episodes: what was segmented.
       counted: the confusion matrices of each, of `run_predictor`.
-      runs: the run of each episode's index.
+      runs: the run of each.
+      seconds: that it took.
     """
     ids = episodes.source.ids
-    return [
+    records = [
         {
             "row": name,
-            "run": runs[spec.index],
+            "run": run,
             "index": spec.index,
             "class_ids": list(spec.class_ids),
             "support": [[ids[position] for position in way] for way in spec.support],
@@ -214,5 +214,6 @@ def make_records(
             "query": [ids[position] for position in spec.query],
             "confusion": matrices.tolist(),
         }
-        for spec, matrices in zip(episodes.specs, counted, strict=True)
+        for spec, run, matrices in zip(episodes.specs, runs, counted, strict=True)
     ]
+    return Scored(name, records, manifest.digest(episodes.specs, ids), seconds)

@@ -23,7 +23,7 @@ from fsjax.models.dpnet_head import Head, Keys, Segmented, Switches, compared
 from fsjax.models.loss import cross_entropy, upsample
 from fsjax.models.padding import strided, zero_padding
 from fsjax.models.pseudo_prototype import PSEUDO_PROTOTYPES, Supports
-from fsjax.models.resnet import Features
+from fsjax.models.resnet import Features, blank_photo, draw_extractor
 from fsjax.models.variables import Variables
 
 
@@ -91,14 +91,11 @@ class DPNet:
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""
-        images, sizes = jnp.zeros((1, 33, 33, 3), jnp.uint8), jnp.full((1, 2), 33, jnp.int32)
-        backbone = jax.jit(self.extractor.init)(rng, images, sizes)
-        return {"backbone": dict(backbone), "head": self.init_head(rng)}
+        return {"backbone": draw_extractor(self.extractor, rng), "head": self.init_head(rng)}
 
     def init_head(self, rng: jax.Array) -> dict[str, Any]:
         """Returns freshly drawn parameters of the head; the extractor's are not drawn."""
-        images, sizes = jnp.zeros((1, 33, 33, 3), jnp.uint8), jnp.full((1, 2), 33, jnp.int32)
-        maps, _ = jax.eval_shape(lambda: self.extractor.init_with_output(rng, images, sizes))
+        maps, _ = jax.eval_shape(lambda: self.extractor.init_with_output(rng, *blank_photo()))
         channels = maps["stage2"].map.shape[-1] + maps["stage3_pre"].map.shape[-1]
         supports = Features(jnp.zeros((1, 1, 1, 5, 5, channels)), jnp.full((1, 1, 1, 2), 5, jnp.int32))
         queries = jax.tree.map(lambda x: x[:, 0], supports)

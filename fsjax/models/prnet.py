@@ -26,7 +26,7 @@ from fsjax.models.prototypes import (
     query_prototypes,
     support_prototypes,
 )
-from fsjax.models.resnet import Features
+from fsjax.models.resnet import Features, draw_extractor
 from fsjax.models.variables import Variables
 
 
@@ -60,8 +60,7 @@ class PRNet:
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""
-        images, sizes = jnp.zeros((1, 33, 33, 3), jnp.uint8), jnp.full((1, 2), 33, jnp.int32)
-        return {"backbone": dict(jax.jit(self.extractor.init)(rng, images, sizes)), "head": {}}
+        return {"backbone": draw_extractor(self.extractor, rng), "head": self.init_head(rng)}
 
     def init_head(self, rng: jax.Array) -> dict[str, Any]:
         """Returns the head's parameters: it has none."""

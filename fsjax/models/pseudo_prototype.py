@@ -24,7 +24,7 @@ class Supports(NamedTuple):
 
     prototypes: Float[Array, "B N K C"]  # P
     compared: Float[Array, "B N K cells c"]  # features before the last ReLU
-    foreground: Bool[Array, "B N K cells"]
+    foreground: Bool[Array, "B N K cells"]  # none of it padding
     valid: Bool[Array, "B N K cells"]  # False for padding
 
 
@@ -112,7 +112,7 @@ def compare(
 
     def one(supports: Supports, query, valid):
         matches = match_cells(supports.compared, query, supports.valid, valid, tile=tile)
-        foreground = supports.foreground & supports.valid
+        foreground = supports.foreground
         return Comparison(
             matches, forward_matched(matches, foreground), cycle_consistent(matches, foreground)
         )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -220,6 +221,16 @@ def small(**fields: Any) -> ResNet:
         "bottleneck": False,
     }
     return ResNet(**defaults | fields)
+
+
+def blank_photo() -> tuple[UInt8[Array, "1 33 33 3"], Int[Array, "1 2"]]:
+    """Returns the smallest photo that an extractor can be drawn with, and its size."""
+    return jnp.zeros((1, 33, 33, 3), jnp.uint8), jnp.full((1, 2), 33, jnp.int32)
+
+
+def draw_extractor(extractor: nn.Module, rng: jax.Array) -> dict[str, Any]:
+    """Returns freshly drawn variables of an extractor."""
+    return dict(jax.jit(extractor.init)(rng, *blank_photo()))
 
 
 BACKBONES = {"resnet50": resnet50, "resnet101": resnet101, "small": small}

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fsjax.data.feature_cache import FeatureCache
-from fsjax.data.images import InputSettings, input_size, resize_image
+from fsjax.data.images import InputSettings, input_size, padded, resize_image
 from fsjax.data.source import Source
 from fsjax.devices import replicate, spread
 from fsjax.errors import InputError
@@ -100,9 +100,7 @@ class FrozenFeatures:
         image = self._source.image(position)
         height, width = input_size(*image.shape[:2], self._settings)
         image = resize_image(image, height, width)
-        padded = np.zeros((self._settings.size, self._settings.size, 3), np.uint8)
-        padded[:height, :width] = image[:, ::-1] if flipped else image
-        return padded, np.int32([height, width])
+        return padded(image[:, ::-1] if flipped else image, self._settings.size), np.int32([height, width])
 
 
 def _extractor_key(model: ConfigDict, variables: Variables) -> str:

@@ -43,11 +43,22 @@ def trained_variables(config: ConfigDict, method: Method, workdir: str | Path) -
         check_same_task(checkpoints.config(), config)
         shapes = jax.eval_shape(method.init, jax.random.key(config.seed))
         learned, fixed = split(method, shapes)
-        variables = checkpoints.variables(learned)
-        if fixed:
-            sha256 = checkpoints.config().model.backbone_sha256
-            variables["backbone"] = frozen.restore(workdir, fixed["backbone"], sha256)
-        return variables, checkpoints.latest_step
+        kept = kept_variables(fixed, workdir, checkpoints.config().model.backbone_sha256)
+        return {**kept, **checkpoints.variables(learned)}, checkpoints.latest_step
+
+
+def kept_variables(like: Variables, workdir: str | Path, sha256: str) -> Variables:
+    """Returns the variables that a run keeps beside its checkpoints.
+
+    Args:
+      like: those that `split` sets apart, or their shapes; where there are none, none are returned.
+      workdir: the run's folder.
+      sha256: what its checkpoints say of the extractor.
+
+    Raises:
+      InputError: as `frozen.restore`.
+    """
+    return {"backbone": frozen.restore(workdir, like["backbone"], sha256)} if like else {}
 
 
 def _of_run(config: ConfigDict, workdir: str, like: Variables) -> Variables:
