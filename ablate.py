@@ -3,11 +3,14 @@
     python ablate.py                    the cycle comparison against none, at most ten minutes on two cores
     python ablate.py --table=all        Tables 3 and 4 of the paper on the embedded benchmark, at most thirty
 
-PRNet's extractor is trained first where `model.weights`, by default runs/prnet_shapes_fold0, is not there.
+Unless a configuration or `--config.model.weights` names another, the extractor is that of the fold's PRNet in
+runs/prnet_shapes_fold0, which is trained first, or to its end, where it is not there.
 """
 
 import sys
 from pathlib import Path
+
+from ml_collections import ConfigDict
 
 import datasets
 from fsjax import ablation, cli, experiment
@@ -30,13 +33,20 @@ def program(argv: list[str]) -> None:
         raise InputError(f"There is no table {table!r}: choose from {', '.join(ablation.TABLES)}.")
     config = cli.set_fields(cli.load_config(flags.config or CONFIGS / "dpnet_shapes.py"), fields)
     sources = datasets.load(config.data)
-    if not flags.config and not Path(config.model.weights).exists():
-        extractor = cli.load_config(CONFIGS / "prnet_shapes.py")
-        extractor.fold, extractor.data = config.fold, config.data
-        experiment.train(extractor, sources, config.model.weights)
+    if not flags.config and not any(field.startswith("--config.model.weights=") for field in fields):
+        config.model.weights = _trained_extractor(config, sources)
     out = flags.out or f"runs/ablation_{table}"
     print(report.table(ablation.run(config, sources, out, ablation.TABLES[table])))
     print(f"Tables are in {out}.")
+
+
+def _trained_extractor(config: ConfigDict, sources: experiment.Sources) -> str:
+    """Returns the folder of the fold's PRNet, trained on the embedded benchmark as `python train.py` does."""
+    prnet = cli.load_config(f"{CONFIGS / 'prnet_shapes.py'}:fold={config.fold}")
+    prnet.data = config.data
+    folder = f"runs/prnet_shapes_fold{config.fold}"
+    experiment.train(prnet, sources, folder)
+    return folder
 
 
 def main(argv: list[str] | None = None) -> int:

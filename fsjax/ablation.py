@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from fsjax import experiment
@@ -23,11 +22,14 @@ from fsjax.errors import InputError
 from fsjax.evaluation import report
 from fsjax.evaluation.evaluate import predictor, run_predictor
 from fsjax.evaluation.rows import score_row
+from fsjax.evaluation.scales import Scales
+from fsjax.evaluation.summary import describe, summaries
 from fsjax.models.dpnet import DPNet
 from fsjax.models.dpnet_head import Switches
 from fsjax.models.method import build, switches
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
+from fsjax.training.curves import Curves
 from fsjax.training.optimizer import learning_rate, make_optimizer
 from fsjax.training.step import make_state, split, train_step
 from fsjax.training.weights import initial_variables
@@ -68,7 +70,8 @@ def run(
 ) -> list[dict]:
     """Trains and evaluates every variant; the last one is compared with each other in pairs of episodes.
 
-    Writes `results.json`, `results.md` and `episodes.jsonl`.
+    Writes `results.json`, `results.md` and `episodes.jsonl`, and for each variant a folder with the curves of
+    its training.
 
     Args:
       config: of DPNet; its fields are described in configs/common.py.
@@ -81,19 +84,25 @@ def run(
 
     Raises:
       InputError: for another method, or a configuration that does not fit.
+      FloatingPointError: when a loss is no longer finite.
     """
     experiment.check_evaluation(config, sources)
     method = build(config.model)
     if not isinstance(method, DPNet) or not method.head.auxiliary:
         raise InputError("The ablations are DPNet's: give a configuration of it, with its auxiliary branch.")
+    if config.train.cached_features or config.eval.cached_features:
+        raise InputError(
+            "The ablations read photos: set train.cached_features and eval.cached_features=False."
+        )
     header, specs, sampler = experiment.novel_episodes(config, sources["test"], "")
     episodes = experiment.read_as_evaluated(config, sources["test"], sampler, specs)
     variables = initial_variables(config, method)
     trainer = _Trainer(config, method, sources["train"], variables)
     settings = method.settings(config.eval)
+    scales = Scales(config.eval.scales, config.eval.scale_average)
 
     def predict(switches: Switches, variables: Variables, batch):
-        return predictor(replace(method, switches=switches), settings)(variables, batch)
+        return predictor(replace(method, switches=switches), settings, scales=scales)(variables, batch)
 
     predict = jax.pmap(predict, in_axes=(None, 0, 0))
     length = len(specs) // header.runs
@@ -102,7 +111,7 @@ def run(
     for variant in variants:
         turned = switches(_with(config.model.dpnet, variant.changes))
         began = time.monotonic()
-        learned = trainer.train(variant.name, turned)
+        learned = trainer.train(variant.name, turned, Path(out) / variant.name)
         counted = run_predictor(partial(predict, turned), learned, episodes, variant.name)
         seconds = time.monotonic() - began
         names = {"master": variant.name}
@@ -111,10 +120,8 @@ def run(
         scored += [
             score_row(name, episodes, counted[branch], runs, seconds) for branch, name in names.items()
         ]
-    policies = {"void": config.eval.void, "counting": config.eval.counting}
-    comparisons = [(variants[-1].name, row.name) for row in scored[:-1]]
-    rows = experiment.summaries(scored, header, policies, comparisons)
-    about = experiment.describe(config, sources, header, trainer.steps, beta=config.eval.beta, **policies)
+    rows = summaries(scored, header, config.eval, [(variants[-1].name, row.name) for row in scored[:-1]])
+    about = describe(config, sources, header, trainer.steps, settings)
     report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))
     return rows
 
@@ -123,11 +130,13 @@ class _Trainer:
     """Trains variants from the same variables with one compiled step."""
 
     def __init__(self, config: ConfigDict, method: DPNet, source, variables: Variables):
+        config = config.copy_and_resolve_references()
         base, novel = fold_classes(source.folds, config.fold)
-        self._config, self._method, self._source = config, method, source
         self._sampler = experiment.make_sampler(config, source, base, config.train, config.seed, novel)
-        schedule, self.steps = learning_rate(config.train, config.batch_size, config.lr_scaling)
-        self._optimizer = make_optimizer(config.train, schedule)
+        config.train.steps = experiment.steps_of(config, self._sampler)
+        self._config, self._method, self._source = config, method, source
+        self._schedule, self.steps = learning_rate(config.train, config.batch_size, config.lr_scaling)
+        self._optimizer = make_optimizer(config.train, self._schedule)
         self._learned, self._frozen = split(method, variables)
         self._step = jax.pmap(self._step_of, DEVICES, in_axes=(None, 0, 0, 0), donate_argnums=(1,))
 
@@ -135,8 +144,14 @@ class _Trainer:
         method = replace(self._method, switches=switches)
         return train_step(method, self._optimizer, self._config.seed)(*arguments)
 
-    def train(self, name: str, switches: Switches) -> Variables:
-        """Returns the variables after training with these switches, the frozen ones included."""
+    def train(self, name: str, switches: Switches, folder: Path) -> Variables:
+        """Returns the variables after training with these switches, the frozen ones included.
+
+        Args:
+          name: for the progress bar.
+          switches: what is turned on.
+          folder: for the curves.
+        """
         config = self._config
         state = replicate(make_state(self._learned, self._optimizer))
         frozen = replicate(self._frozen)
@@ -145,11 +160,13 @@ class _Trainer:
             experiment.training_slots(config.batch_size), seed=config.seed, stop=self.steps,
             threads=config.data.threads, workers=config.data.workers,
         )  # fmt: skip
-        with Progress(f"training {name}", self.steps) as progress:
+        with Curves(folder, 0) as curves, Progress(f"training {name}", self.steps) as progress:
             for step, batch in enumerate(prefetch(episodes), 1):
                 state, values = self._step(switches, state, frozen, batch)
+                curves.add(step, values, learning_rate=self._schedule(step - 1))
                 if step % config.train.log_every == 0 or step == self.steps:
-                    progress.reach(step, loss=float(np.asarray(values["loss"])[0]))
+                    curves.flush()
+                    progress.reach(step, loss=curves.loss)
         return jax.device_get({**self._frozen, **first_copy(state).variables})
 
 

@@ -1,12 +1,10 @@
 """The last room: train a method on base classes, evaluate it on novel ones, write down what came out."""
 
-import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -20,8 +18,9 @@ from fsjax.devices import first_copy, replicate
 from fsjax.errors import InputError
 from fsjax.evaluation import figures, metrics, report, sheet
 from fsjax.evaluation.evaluate import Episodes
-from fsjax.evaluation.rows import Evaluation, Scored, check_rows
+from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.evaluation.scales import Scales
+from fsjax.evaluation.summary import describe, summaries
 from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
 from fsjax.models.method import Method, build
@@ -64,7 +63,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
     config.data.version = source.version
     base, novel = fold_classes(source.folds, config.fold)
     sampler = make_sampler(config, source, base, config.train, config.seed, novel)
-    config.train.steps = steps_of(config.train, sampler)
+    config.train.steps = steps_of(config, sampler)
     settings = training_inputs(config)
     slots = training_slots(config.batch_size)
 
@@ -95,8 +94,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
         features = open_features(config, "train", source, method, fixed, settings)
         if features:
             images = sorted({int(image) for c in base for image in sampler.eligible(c)})
-            for flipped in (False, True)[: 1 + settings.flip]:
-                features.fill(images, flipped=flipped)
+            features.fill(images, mirrored=settings.flip)
         placed = {} if features else replicate(fixed)
 
         # The loop
@@ -173,9 +171,8 @@ def evaluate(
     )
     scored = sorted(evaluation.score(config.eval.rows), key=lambda row: evaluation.position(row.name))
 
-    policies = {"void": config.eval.void, "counting": config.eval.counting}
-    about = describe(config, sources, header, step, scales=list(config.eval.scales), **policies)
-    rows = summaries(scored, header, policies, evaluation.comparisons)
+    about = describe(config, sources, header, step, evaluation.settings)
+    rows = summaries(scored, header, config.eval, evaluation.comparisons)
     if config.eval.pictures:
         sheet.draw(Path(out), evaluation, config.eval.pictures)
     report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))
@@ -232,79 +229,6 @@ def novel_episodes(
     return header, specs, make_sampler(config, source, novel, header, header.seed)
 
 
-def describe(
-    config: ConfigDict, sources: Sources, header: manifest.Header, step: int | None, **protocol: Any
-) -> dict[str, Any]:
-    """Returns what all rows of results.json share.
-
-    Args:
-      config: of the evaluation.
-      sources: "train" and "test".
-      header: of its episodes.
-      step: of the training; None without one.
-      **protocol: what else the report says of the protocol.
-    """
-    source = sources["test"]
-    return {
-        "data_set": source.name, "version": source.version, "split": source.split, "fold": header.fold,
-        "classes": list(header.classes),
-        "protocol": {
-            "ways": header.ways, "shots": header.shots, "queries": header.queries,
-            "input": config.eval.input, "size": config.eval.size, "label": config.eval.label, **protocol,
-        },
-        "step": step,
-        "augmentation": "" if step is None else augmentation(config.train),
-        "tested_images_in_training": 0 if step is None else images_in_both(config, sources),
-        "config": json.loads(config.to_json_best_effort()),
-    }  # fmt: skip
-
-
-def summaries(
-    scored: Sequence[Scored],
-    header: manifest.Header,
-    policies: dict[str, str],
-    comparisons: Sequence[tuple[str, str]],
-) -> list[dict]:
-    """Returns the rows of results.json.
-
-    Args:
-      scored: the rows.
-      header: of their episodes.
-      policies: of `metrics.summarize`.
-      comparisons: pairs of rows; where both are there, the first is compared with the second in pairs of
-        episodes.
-    """
-    classes = {class_id: name for name, class_id in header.classes.items()}
-    records = {row.name: row.records for row in scored}
-    rows = [
-        {
-            "name": row.name,
-            **metrics.summarize(row.records, classes, **policies),
-            "seed": header.seed,
-            "manifest": row.manifest,
-            "seconds": row.seconds,
-        }
-        for row in scored
-    ]
-    for row in rows:
-        row["against"] = [
-            {
-                "row": other,
-                **metrics.paired_difference(records[row["name"]], records[other], classes, **policies),
-            }
-            for name, other in comparisons
-            if name == row["name"] and other in records
-        ]
-    return rows
-
-
-def images_in_both(config: ConfigDict, sources: Sources) -> int:
-    """Returns how many tested images were also seen in training, as background."""
-    if config.data.drop_novel_images:
-        return 0
-    return len(set(sources["test"].ids) & set(sources["train"].ids))
-
-
 def make_sampler(
     config: ConfigDict,
     source: Source,
@@ -334,17 +258,21 @@ def make_sampler(
     )  # fmt: skip
 
 
-def steps_of(train: ConfigDict, sampler: EpisodeSampler) -> int:
-    """Returns the steps of the reference batch size that `train.epochs` or else `train.steps` asks for.
+def steps_of(config: ConfigDict, sampler: EpisodeSampler) -> int:
+    """Returns `train.steps`, or the steps in which `train.epochs` walks through all pairs are made.
+
+    Where `lr_scaling` counts steps of the reference batch size, so are these.
 
     Raises:
       InputError: for epochs of episodes that know none.
     """
+    train = config.train
     if not train.epochs:
         return train.steps
     if not isinstance(sampler, PairSampler):
         raise InputError("train.epochs counts walks through all pairs: set train.policy=pair_epoch.")
-    return round(train.epochs * sampler.pairs / train.reference_batch_size)
+    counted = train.reference_batch_size if config.lr_scaling == "linear" else config.batch_size
+    return round(train.epochs * sampler.pairs / counted)
 
 
 def training_inputs(config: ConfigDict) -> InputSettings:
@@ -362,16 +290,6 @@ def training_inputs(config: ConfigDict) -> InputSettings:
     return InputSettings(
         size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate
     )
-
-
-def augmentation(train: ConfigDict) -> str:
-    """Returns what a report says of the augmentation in training."""
-    parts = ["flips"] * train.flip
-    parts += [f"crops of photos enlarged up to {train.crop:g} times"] * (train.crop > 1)
-    parts += [f"rotations up to {train.rotate:g} degrees"] * (train.rotate > 0)
-    if train.cached_features:
-        parts.append("no crops or rotations, because features were cached")
-    return ", ".join(parts) or "none"
 
 
 def open_features(

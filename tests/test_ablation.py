@@ -10,6 +10,7 @@ from fsjax import ablation
 from fsjax.ablation import OFF, Variant
 from fsjax.errors import InputError
 from fsjax.evaluation.report import read_records
+from fsjax.training.curves import read_metrics
 from tests.training.test_frozen import dpnet_config, sources
 
 
@@ -39,6 +40,9 @@ def test_variants_share_their_program_and_their_episodes(tmp_path, config, caplo
         scores = {row["name"]: row["mean_iou"] for row in rows}
         assert other["difference"] == pytest.approx(scores["ccm"] - scores[name])
     assert json.loads((tmp_path / "out" / "results.json").read_text())["step"] == 2
+    losses = {v.name: [line["loss"] for line in read_metrics(tmp_path / "out" / v.name)] for v in variants}
+    assert losses["ccm"] == losses["ccm again"] != losses["global"]
+    assert len(losses["ccm"]) == 2
 
 
 def test_the_tables_are_the_papers():
@@ -56,6 +60,33 @@ def test_another_method_is_refused(tmp_path, config):
     with pytest.raises(InputError, match="The ablations are DPNet's"):
         ablation.run(other, sources(tmp_path), tmp_path / "out", [OFF])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fold", "weights"),
+    [
+        ([], 0, "runs/prnet_shapes_fold0"),
+        (["--config.fold=2"], 2, "runs/prnet_shapes_fold2"),
+        (["--config.fold=2", "--config.model.weights=mine"], None, "mine"),
+    ],
+)
+def test_the_extractor_is_the_folds_prnet_or_what_was_named(monkeypatch, arguments, fold, weights):
+    trained, used = [], []
+    monkeypatch.setattr(
+        ablate.experiment, "train", lambda config, sources, workdir: trained.append((config.fold, workdir))
+    )
+    monkeypatch.setattr(ablate.ablation, "run", lambda config, *rest: used.append(config.model.weights) or [])
+    monkeypatch.setattr(ablate.datasets, "load", lambda data: {})
+    assert ablate.main(["ablate.py", *arguments]) == 0
+    assert used == [weights]
+    assert trained == ([] if fold is None else [(fold, weights)])
+
+
+def test_cached_features_are_refused(tmp_path, config):
+    other = config.copy_and_resolve_references()
+    other.train.cached_features = True
+    with pytest.raises(InputError, match="The ablations read photos"):
+        ablation.run(other, sources(tmp_path), tmp_path / "out", [OFF])
 
 
 def test_an_unknown_table_is_refused(capsys):

@@ -214,7 +214,7 @@ def run_predictor(
 def _batches(episodes: Episodes) -> Iterator[Episode]:
     if episodes.features:
         images = {image for spec in episodes.specs for image in (*spec.query, *sum(spec.support, ()))}
-        episodes.features.fill(sorted(images), flipped=False)
+        episodes.features.fill(sorted(images), mirrored=False)
     return evaluation_batches(
         episodes.source,
         episodes.specs,

@@ -69,7 +69,7 @@ class Evaluation:
       run_length: episodes of each run.
       adapt_length: of each run, the first so many episodes are adapted to.
       settings: of the method's segmentation.
-      scales: at which the method's own rows are segmented.
+      scales: at which queries are segmented.
       fusion: settings of prototypes that are rows beside a method's own.
       adapt: settings of the adaptation.
     """
@@ -95,24 +95,23 @@ class Evaluation:
             the baselines "rgb", "texture" and "color_histogram", and prototypes of a frozen extractor,
             "frozen_fusion0" and so on; see `check_rows`.
         """
+        own = make_predictor(self.method, self.settings, scales=self.scales, oracle=ORACLE in names)
         for name in self._fitting(names):
             if name in BASELINES:
                 baseline = BASELINES[name]
-                predict = make_predictor(baseline, self.fusion)
+                predict = make_predictor(baseline, self.fusion, scales=self.scales)
                 photos = replace(self.episodes, features=None)
                 yield from self._run(predict, {"backbone": {}, "head": {}}, photos, {baseline.final: name})
             elif name == ANY_OBJECT:
                 yield self._any_object()
             elif name == UNTRAINED:
-                yield from self._run(
-                    self._predict, self.untrained(), self.episodes, {self.method.final: name}
-                )
+                yield from self._run(own, self.untrained(), self.episodes, {self.method.final: name})
             elif name in WRONG_SUPPORTS:
                 wrong = [
                     other_support(spec, self.sampler, WRONG_SUPPORTS[name]) for spec in self.episodes.specs
                 ]
                 found = self._with(spec for spec in wrong if spec is not None)
-                yield from self._run(self._predict, self.variables, found, {self.method.final: name})
+                yield from self._run(own, self.variables, found, {self.method.final: name})
             elif name == ADAPTED:
                 predict = make_predictor(self.method, self.settings, self.adapt, scales=self.scales)
                 first = self._with(
@@ -121,11 +120,11 @@ class Evaluation:
                 yield from self._run(predict, self.variables, first, {self.method.final: self.adapted_name})
         prototypes = {FROZEN_PROTOTYPES[name]: name for name in names if name in FROZEN_PROTOTYPES}
         if prototypes:
-            predict = make_predictor(FrozenPrototypes(self.method), self.fusion)
+            predict = make_predictor(FrozenPrototypes(self.method), self.fusion, scales=self.scales)
             yield from self._run(predict, self.variables, self.episodes, prototypes)
         outputs = {name: name for name in names if name in (*self.method.outputs, ORACLE)}
         if outputs:
-            yield from self._run(self._predict, self.variables, self.episodes, outputs)
+            yield from self._run(own, self.variables, self.episodes, outputs)
 
     def position(self, name: str) -> int:
         """Returns where a row stands in a table: baselines first, then controls, then the method's own."""
@@ -135,13 +134,9 @@ class Evaluation:
     @property
     def comparisons(self) -> list[tuple[str, str]]:
         """The rows that are compared in pairs, where both are there: the second is subtracted."""
-        plain, final = self.method.plain, self.method.final
-        return [
-            (self.adapted_name, final),
-            (final, plain),
-            (final, "frozen_fusion2"),
-            (final, "frozen_fusion0"),
-        ]
+        final = self.method.final
+        others = [self.method.plain, *reversed(FROZEN_PROTOTYPES)]
+        return [(self.adapted_name, final), *((final, other) for other in others if other != final)]
 
     @property
     def adapted_name(self) -> str:
@@ -154,11 +149,6 @@ class Evaluation:
                 LOG.info("The row %s is left out: it is for one-way episodes.", name)
             else:
                 yield name
-
-    @cached_property
-    def _predict(self) -> Predictor:
-        """Compiled once for all rows that run the method as it is."""
-        return make_predictor(self.method, self.settings, scales=self.scales, oracle=True)
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int]]:

@@ -67,7 +67,11 @@ def rescale(
 def mean_prediction(
     predictions: Sequence[Mapping[str, Float[Array, "T H W classes"]]], average: str
 ) -> dict[str, Float[Array, "T H W classes"]]:
-    """Averages the named logits of several scales; of probabilities the logarithm of the mean is returned."""
+    """Averages the named logits of several scales; of probabilities the logarithm of the mean is returned.
+
+    Probabilities are a softmax over the classes. DPNet's for several ways do not add up to one, so that each
+    scale's are divided by their sum first.
+    """
     if len(predictions) == 1:
         return dict(predictions[0])
 

@@ -39,7 +39,7 @@ def match_cells(
       query: features of the query's cells.
       support_valid: False for cells that never match, such as padding.
       query_valid: the same of the query.
-      tile: so many rows of the matrix of cosines are held at a time.
+      tile: so many rows of the matrix of cosines are held at a time. Under vmap each pair holds its own.
     """
     cells, channels = support.shape
     tiles = -(-cells // tile)

@@ -77,12 +77,15 @@ class DPNet:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The auxiliary branch, which knows no pseudo-prototype, and the master branch."""
+        """The auxiliary branch, which decodes no pseudo-prototype, and the master branch.
+
+        Both see the pseudo-prototype through W of Eq. 5, which recalibrates the query's features.
+        """
         return ("aux", "master") if self.head.auxiliary else ("master",)
 
     @property
     def plain(self) -> str:
-        """The branch without the pseudo-prototype."""
+        """The branch that decodes no pseudo-prototype, where there is one."""
         return self.outputs[0]
 
     def settings(self, evaluation: ConfigDict) -> DPNetSettings:
@@ -94,9 +97,19 @@ class DPNet:
         return {"backbone": draw_extractor(self.extractor, rng), "head": self.init_head(rng)}
 
     def init_head(self, rng: jax.Array) -> dict[str, Any]:
-        """Returns freshly drawn parameters of the head; the extractor's are not drawn."""
+        """Returns freshly drawn parameters of the head; the extractor's are not drawn.
+
+        Raises:
+          InputError: for an extractor whose third stage is not twice as wide as its second.
+        """
         maps, _ = jax.eval_shape(lambda: self.extractor.init_with_output(rng, *blank_photo()))
-        channels = maps["stage2"].map.shape[-1] + maps["stage3_pre"].map.shape[-1]
+        second, third = (maps[stage].map.shape[-1] for stage in ("stage2", "stage3_pre"))
+        if third != 2 * second:
+            raise InputError(
+                f"DPNet's extractor has {second} channels in stage 2 and {third} in stage 3: make the third "
+                "stage twice as wide as the second."
+            )
+        channels = second + third
         supports = Features(jnp.zeros((1, 1, 1, 5, 5, channels)), jnp.full((1, 1, 1, 2), 5, jnp.int32))
         queries = jax.tree.map(lambda x: x[:, 0], supports)
         masks, pixels = jnp.ones((1, 1, 1, 33, 33), jnp.uint8), jnp.full((1, 1, 1, 2), 33, jnp.int32)

@@ -131,6 +131,11 @@ def _dpnet(model: ConfigDict, extractor: nn.Module) -> DPNet:
     if (extractor.stages or len(extractor.stage_sizes)) != 3:
         raise InputError("DPNet compares stage 3: set model.backbone_options.stages=3.")
     options = model.dpnet
+    sizes = [options.width, options.dis_hidden, options.pim_hidden, options.tile, *options.rates]
+    if min(sizes) < 1 or not options.rates:
+        raise InputError(
+            "model.dpnet has width, dis_hidden, pim_hidden, tile and rates: give whole numbers from 1."
+        )
     head = Head(
         width=options.width,
         dis_hidden=options.dis_hidden,
@@ -156,6 +161,10 @@ def switches(options: ConfigDict) -> Switches:
             raise InputError(f"model.dpnet.{field} is {options[field]!r}: choose from {', '.join(values)}.")
     if not 0 <= options.dropout < 1:
         raise InputError(f"model.dpnet.dropout is {options.dropout}: choose 0 or more and less than 1.")
+    if not 0 <= options.beta <= 1:
+        raise InputError(f"model.dpnet.beta is {options.beta}: choose 0 to 1.")
+    if options.lambda1 < 0 or options.lambda2 < 0:
+        raise InputError("model.dpnet.lambda1 and lambda2 weigh losses: choose 0 or more.")
     if not options.auxiliary and (options.aux_only or options.lambda1):
         raise InputError(
             "model.dpnet.auxiliary=False has no auxiliary loss: set lambda1=0 and aux_only=False."

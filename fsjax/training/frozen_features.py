@@ -71,22 +71,29 @@ class FrozenFeatures:
             input=settings.input,
         )
 
-    def fill(self, positions: Sequence[int], *, flipped: bool) -> None:
+    def fill(self, positions: Sequence[int], *, mirrored: bool) -> None:
         """Computes and writes those features that are not there yet, on all local devices.
 
         Args:
           positions: of the photos in the source.
-          flipped: whether of their mirror images.
+          mirrored: whether their mirror images' are also needed.
+
+        Raises:
+          InputError: where the disk has no room for all of them; nothing is then computed.
         """
-        missing = self.cache.missing(positions, flipped)
-        if not missing:
-            return
-        self.cache.reserve(len(missing))
+        missing = {
+            flipped: self.cache.missing(positions, flipped) for flipped in (False, True)[: 1 + mirrored]
+        }
+        self.cache.reserve(sum(map(len, missing.values())))
+        for flipped, of_view in missing.items():
+            if of_view:
+                self._fill_view(of_view, flipped)
+
+    def _fill_view(self, missing: Sequence[int], flipped: bool) -> None:
         devices = jax.local_device_count()
         stacked = replicate(self._frozen)
-        with Progress(
-            "features of mirror images" if flipped else "features", len(missing), "image"
-        ) as progress:
+        label = "features of mirror images" if flipped else "features"
+        with Progress(label, len(missing), "image") as progress:
             for start in range(0, len(missing), devices):
                 now = missing[start : start + devices]
                 filled = now + [now[-1]] * (devices - len(now))

@@ -5,11 +5,13 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from fsjax.errors import InputError
 from fsjax.models import pretrained
 from fsjax.models.method import Method
 from fsjax.models.variables import Variables
 from fsjax.training import frozen
 from fsjax.training.checkpoints import Checkpoints
+from fsjax.training.optimizer import learning_rate
 from fsjax.training.same_run import check_same_extractor, check_same_task
 from fsjax.training.step import split
 
@@ -17,15 +19,21 @@ from fsjax.training.step import split
 def initial_variables(config: ConfigDict, method: Method) -> Variables:
     """Returns a method's variables before any training.
 
-    The extractor is that of `model.weights`, a file or the folder of a run of the same task; without one it
-    is drawn from the seed, as the head always is.
+    The extractor is that of `model.weights`, a file or the folder of a run of the same task; without one, or
+    where it says "random", it is drawn from the seed, as the head always is.
 
     Raises:
-      InputError: for weights that are missing, of another architecture, or of a run that saw novel classes.
+      InputError: for weights that are missing, of another architecture, or of a run that saw novel classes or
+        has not ended; and for none where the extractor is frozen.
     """
     rng = jax.random.key(config.seed)
     place = config.model.weights
-    if not place:
+    if method.frozen and not place:
+        raise InputError(
+            "This method never trains its extractor: set model.weights to a file or a run's folder, or to "
+            "random, to freeze one that has learned nothing."
+        )
+    if place in ("", "random"):
         return method.init(rng)
     like = jax.eval_shape(method.init, rng)["backbone"]
     backbone = _of_run(config, place, like) if Path(place).is_dir() else _of_file(config, place, like)
@@ -66,6 +74,12 @@ def _of_run(config: ConfigDict, workdir: str, like: Variables) -> Variables:
         stored = checkpoints.config()
         check_same_task(stored, config)
         check_same_extractor(stored, config)
+        _, steps = learning_rate(stored.train, stored.batch_size, stored.lr_scaling)
+        if checkpoints.latest_step < steps:
+            raise InputError(
+                f"{workdir} stopped at step {checkpoints.latest_step} of {steps}: run its training to the "
+                "end before another takes its extractor."
+            )
         if stored.model.backbone_sha256:
             return frozen.restore(workdir, like, stored.model.backbone_sha256)
         return checkpoints.variables({"backbone": like, "head": {}})["backbone"]

@@ -1,10 +1,15 @@
 """Multi-scale inference: sizes of 8 k + 1, photos interpolated by hand, means of probabilities."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fsjax.evaluation.evaluate import embed_images, predict_logits
 from fsjax.evaluation.scales import Scales, mean_prediction, rescale
+from fsjax.models.dpnet import DPNetSettings
+from tests.models.tiny import random_episode
+from tests.training.test_frozen import METHOD
 
 
 @pytest.mark.parametrize(
@@ -52,3 +57,34 @@ def test_the_mean_of_probabilities_and_of_logits_differ():
 
 def test_the_place_of_the_whole_scale():
     assert Scales((0.7, 1.0, 1.3)).whole == 1
+
+
+def test_only_queries_are_rescaled_and_their_predictions_meet_at_the_label_size():
+    episode = jax.tree.map(jnp.asarray, random_episode(3, ways=1, side=33))
+    variables, settings = METHOD.init(jax.random.key(0)), DPNetSettings()
+    shape = episode.query_masks.shape[1:]
+
+    @jax.jit
+    def at_all_scales(variables):
+        scales = Scales((0.7, 1.0, 1.3))
+        embedded = embed_images(METHOD, variables, jax.tree.map(lambda x: x[None], episode), scales)
+        supports, queries = jax.tree.map(lambda x: x[0], embedded)
+        return predict_logits(METHOD, variables, supports, queries, episode, settings, scales)
+
+    @jax.jit
+    def at_one_scale(variables, queries, sizes):
+        images, pixels = episode.support_images, episode.support_sizes
+        shown, _ = METHOD.embed(variables, images.reshape(-1, *images.shape[2:]), pixels.reshape(-1, 2))
+        shown = jax.tree.map(lambda x: x.reshape(*pixels.shape[:2], *x.shape[1:]), shown)
+        fitted = METHOD.fit(variables, shown, episode.support_masks, pixels)
+        features, _ = METHOD.embed(variables, queries, sizes)
+        return METHOD.segment(variables, fitted, features, shape, episode.query_mask_sizes, settings)
+
+    found = np.exp(at_all_scales(variables)["master"])
+    each = [
+        np.exp(at_one_scale(variables, *rescale(episode.query_images, episode.query_sizes, factor))["master"])
+        for factor in (0.7, 1.0, 1.3)
+    ]  # one-way: they add up to one
+    assert found.shape == (*episode.query_masks.shape, 2)
+    np.testing.assert_allclose(found, np.mean(each, 0), rtol=1e-4, atol=1e-6)
+    assert np.abs(each[0] - each[1]).max() > 1e-4
