@@ -201,7 +201,7 @@ def _ring(kept: bool) -> dict:
 
 
 def _show_map(axis, picture: CyclePicture, values: np.ndarray, low: float, high: float) -> None:
-    axis.imshow(values, extent=_extent(picture), cmap=figures.SIMILARITY_COLORS, vmin=low, vmax=high)
+    axis.imshow(values, extent=_extent(picture), cmap=figures.MAP_COLORS, vmin=low, vmax=high)
     _frame(axis, picture)
 
 

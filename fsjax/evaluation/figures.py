@@ -15,7 +15,7 @@ from fsjax.files import replacing
 WAY_COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Colours of way 1, 2, ... that colour-blind eyes tell apart (Okabe and Ito); they repeat after six."""
 
-SIMILARITY_COLORS = "magma"
+MAP_COLORS = "magma"
 INK, FAINT, ACCENT = "#222222", "#9a9a9a", "#0072B2"
 CELL = 1.55  # inches
 DPI = 160
@@ -32,7 +32,7 @@ class Picture:
       supports: for each way the photo, uint8 RGB [H, W, 3], and its mask, [H, W]: 0, 1..N, 255.
       query: photo, uint8 RGB [H, W, 3].
       truth: mask of the query, 0, 1..N, 255.
-      similarity: the foreground's probability, the softmax of the similarities, over the query, [h, w].
+      foreground: its probability over the query, [h, w], 0 to 1.
       predictions: name of the result (e.g. "fusion 1") to its mask, 0..N.
     """
 
@@ -40,15 +40,15 @@ class Picture:
     supports: Sequence[tuple[np.ndarray, np.ndarray]]
     query: np.ndarray
     truth: np.ndarray
-    similarity: np.ndarray
+    foreground: np.ndarray
     predictions: Mapping[str, np.ndarray]
 
 
 def episode_sheet(path: Path, pictures: Sequence[Picture]) -> None:
     """Writes a PNG with a row for each episode, all of as many ways and predictions.
 
-    Columns: support of each way with its mask, query, truth, similarity map, predictions, each with the
-    IoU that it reaches on this one query (in percent, averaged over the ways that occur).
+    Columns: support of each way with its mask, query, truth, the foreground's probability, predictions, each
+    with the IoU that it reaches on this one query (in percent, averaged over the ways that occur).
 
     Args:
       path: of the PNG.
@@ -56,16 +56,16 @@ def episode_sheet(path: Path, pictures: Sequence[Picture]) -> None:
     """
     ways = len(pictures[0].supports)
     supports = ["support"] if ways == 1 else [f"support of way {way + 1}" for way in range(ways)]
-    columns = [*supports, "query", "truth", "similarity map", *pictures[0].predictions]
+    columns = [*supports, "query", "truth", "probability", *pictures[0].predictions]
     figure, axes = grid([picture.title for picture in pictures], columns)
     color_bar(figure, axes[-1][ways + 2])
     for picture, row in zip(pictures, axes, strict=True):
         for axis, (photo, mask) in zip(row[:ways], picture.supports, strict=True):
             show_masked(axis, photo, mask)
-        query, truth, similarity, *predictions = row[ways:]
+        query, truth, foreground, *predictions = row[ways:]
         query.imshow(picture.query)
         show_masked(truth, picture.query, picture.truth)
-        _show_similarity(similarity, picture)
+        _show_foreground(foreground, picture)
         for axis, mask in zip(predictions, picture.predictions.values(), strict=True):
             show_masked(axis, picture.query, mask)
             axis.set_xlabel(f"IoU {_iou(mask, picture.truth):.0f}", fontsize=7, color=INK, labelpad=2)
@@ -138,9 +138,9 @@ def grid(rows: Sequence[str], columns: Sequence[str], cell: float = CELL) -> tup
     return figure, axes
 
 
-def _show_similarity(axis, picture: Picture) -> None:
+def _show_foreground(axis, picture: Picture) -> None:
     height, width = picture.query.shape[:2]
-    axis.imshow(picture.similarity, extent=(0, width, height, 0), cmap=SIMILARITY_COLORS, vmin=0, vmax=1)
+    axis.imshow(picture.foreground, extent=(0, width, height, 0), cmap=MAP_COLORS, vmin=0, vmax=1)
 
 
 def show_masked(axis, photo: np.ndarray, mask: np.ndarray) -> None:
@@ -213,7 +213,7 @@ def color_bar(figure, axis, low: float = 0.0, high: float = 1.0) -> None:
     inch = 1 / figure.get_size_inches()[1]
     inset = 0.06 * cell.width
     place = [cell.x0 + inset, cell.y0 - 0.22 * inch, cell.width - 2 * inset, 0.07 * inch]
-    colors = ScalarMappable(Normalize(low, high), SIMILARITY_COLORS)
+    colors = ScalarMappable(Normalize(low, high), MAP_COLORS)
     bar = figure.colorbar(colors, cax=figure.add_axes(place), orientation="horizontal")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5, color=FAINT)

@@ -51,7 +51,7 @@ def _picture(shown: Shown, names: Sequence[str], final: str) -> figures.Picture:
         supports=[(_cut(image, size), _cut(mask, size)) for image, mask, size in supports],
         query=_cut(episode.query_images[0], episode.query_sizes[0]),
         truth=_cut(episode.query_masks[0], truth_size),
-        similarity=_foreground(logits[final]),
+        foreground=_foreground(logits[final]),
         predictions={name: values.argmax(-1) for name, values in logits.items()},
     )
 
