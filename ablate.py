@@ -18,7 +18,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation import report
 
 FLAGS = {
-    "config": "The configuration's file; by default configs/dpnet_shapes.py.",
+    "config": "The configuration's file; by default configs/dpnet_shapes.py. :fold=1,seed=2 may follow.",
     "table": "Which variants: ccm (the default) or all.",
     "out": "The folder for the tables; by default runs/ablation_ and the table's name.",
 }
@@ -33,6 +33,7 @@ def program(argv: list[str]) -> None:
         raise InputError(f"There is no table {table!r}: choose from {', '.join(ablation.TABLES)}.")
     config = cli.set_fields(cli.load_config(flags.config or CONFIGS / "dpnet_shapes.py"), fields)
     sources = datasets.load(config.data)
+    ablation.check(config, sources)
     if not flags.config and not any(field.startswith("--config.model.weights=") for field in fields):
         config.model.weights = _trained_extractor(config, sources)
     out = flags.out or f"runs/ablation_{table}"

@@ -1,6 +1,7 @@
 """Trains a few-shot segmenter on base classes and evaluates it on classes it never saw.
 
-    python train.py                                              the embedded benchmark, in minutes on a CPU
+    python train.py                                              PRNet on the embedded benchmark, in minutes
+    python train.py --config=configs/dpnet_shapes.py             DPNet over the extractor of that run
     python train.py --config=configs/prnet_pascal.py:fold=1 --workdir=runs/pascal1 --config.data.dir=VOC2012
 
 The same command started again goes on where it stopped.
@@ -14,7 +15,7 @@ from fsjax import cli, experiment
 from fsjax.evaluation import report
 
 FLAGS = {
-    "config": "The configuration's file; by default configs/prnet_shapes.py.",
+    "config": "The configuration's file; by default configs/prnet_shapes.py. :fold=1,seed=2 may follow.",
     "workdir": "The run's folder; by default runs/ and the configuration's name and fold.",
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"

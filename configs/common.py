@@ -84,9 +84,7 @@ def get_config() -> ConfigDict:
     train.size = 417  # images are resized to this square, in pixels
     train.policy = "class_uniform"  # or "pair_epoch": walks through all (image, class) pairs
     train.flip = True  # horizontally, each image by itself
-    train.crop = (
-        1.0  # photos are enlarged up to so many times, and cut back to their size at random; 1: never
-    )
+    train.crop = 1.0  # photos are enlarged up to so many times and cut back at random; 1: never
     train.rotate = 0.0  # half of the photos are rotated up to so many degrees; 0: none
     train.cached_features = False  # of a frozen extractor: it runs once an image, without crops and rotations
     train.void = "ignore"  # void pixels of training masks: "ignore" them or call them "background"

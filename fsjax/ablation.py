@@ -15,6 +15,7 @@ import jax
 from ml_collections import ConfigDict
 
 from fsjax import experiment
+from fsjax.data import manifest
 from fsjax.data.loader import batches, prefetch
 from fsjax.data.sampling import fold_classes
 from fsjax.devices import DEVICES, first_copy, replicate
@@ -24,6 +25,7 @@ from fsjax.evaluation.evaluate import predictor, run_predictor
 from fsjax.evaluation.rows import score_row
 from fsjax.evaluation.scales import Scales
 from fsjax.evaluation.summary import describe, summaries
+from fsjax.files import make_writable
 from fsjax.models.dpnet import DPNet
 from fsjax.models.dpnet_head import Switches
 from fsjax.models.method import build, switches
@@ -65,13 +67,30 @@ TABLES = {
 "ccm=off" is the row +MSF of the one and the baseline of the other."""
 
 
+def check(config: ConfigDict, sources: experiment.Sources) -> None:
+    """Makes sure that a configuration can be ablated, before an hour of training.
+
+    Raises:
+      InputError: for another method, or a configuration that does not fit.
+    """
+    experiment.check_evaluation(config, sources)
+    method = build(config.model)
+    if not isinstance(method, DPNet) or not method.head.auxiliary:
+        raise InputError("The ablations are DPNet's: give a configuration of it, with its auxiliary branch.")
+    if config.train.cached_features or config.eval.cached_features:
+        raise InputError(
+            "The ablations read photos: set train.cached_features and eval.cached_features=False."
+        )
+    learning_rate(config.train, config.batch_size, config.lr_scaling)
+
+
 def run(
     config: ConfigDict, sources: experiment.Sources, out: str | Path, variants: Sequence[Variant]
 ) -> list[dict]:
     """Trains and evaluates every variant; the last one is compared with each other in pairs of episodes.
 
-    Writes `results.json`, `results.md` and `episodes.jsonl`, and for each variant a folder with the curves of
-    its training.
+    Writes `manifest.jsonl`, for each variant a folder with the curves of its training, and, when all are
+    done, `results.json`, `results.md` and `episodes.jsonl`.
 
     Args:
       config: of DPNet; its fields are described in configs/common.py.
@@ -83,20 +102,16 @@ def run(
       The rows: of each variant its master branch, and of the last one the auxiliary branch, too.
 
     Raises:
-      InputError: for another method, or a configuration that does not fit.
+      InputError: as `check`, or for weights that do not fit.
       FloatingPointError: when a loss is no longer finite.
     """
-    experiment.check_evaluation(config, sources)
+    check(config, sources)
     method = build(config.model)
-    if not isinstance(method, DPNet) or not method.head.auxiliary:
-        raise InputError("The ablations are DPNet's: give a configuration of it, with its auxiliary branch.")
-    if config.train.cached_features or config.eval.cached_features:
-        raise InputError(
-            "The ablations read photos: set train.cached_features and eval.cached_features=False."
-        )
     header, specs, sampler = experiment.novel_episodes(config, sources["test"], "")
     episodes = experiment.read_as_evaluated(config, sources["test"], sampler, specs)
     variables = initial_variables(config, method)
+    make_writable(out)
+    manifest.write(Path(out) / "manifest.jsonl", header, specs, sources["test"].ids)
     trainer = _Trainer(config, method, sources["train"], variables)
     settings = method.settings(config.eval)
     scales = Scales(config.eval.scales, config.eval.scale_average)

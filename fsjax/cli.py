@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from fsjax.errors import InputError
 
 INPUT_ERROR = 2
+INTERRUPTED = 130  # as a shell says it
 
 
 def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
@@ -24,7 +25,8 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
       argv: the command line; the process's own by default.
 
     Returns:
-      0, or 2 after one sentence on standard error: the user's input is at fault, or a loss is not finite.
+      0; 2 after one sentence on standard error: the user's input or disk is at fault, or a loss is not
+      finite; 130 where the user interrupted it.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
@@ -34,6 +36,12 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
     except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR
+    except OSError as error:
+        print(f"error: {error}.", file=sys.stderr)
+        return INPUT_ERROR
+    except KeyboardInterrupt:
+        print("\nStopped: the same command goes on from a training's last checkpoint.", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

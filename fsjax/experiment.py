@@ -21,6 +21,7 @@ from fsjax.evaluation.evaluate import Episodes
 from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.evaluation.scales import Scales
 from fsjax.evaluation.summary import describe, summaries
+from fsjax.files import make_writable
 from fsjax.models.adaptation import AdaptSettings
 from fsjax.models.fusion import FusionSettings
 from fsjax.models.method import Method, build
@@ -78,16 +79,15 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
         if checkpoints.latest_step is None:
             learned, fixed = split(method, initial_variables(config, method))
             state = make_state(learned, optimizer)
-            if fixed:
-                config.model.backbone_sha256 = frozen.keep(workdir, fixed["backbone"])
         else:
-            check_same_run(checkpoints.config(), config)
+            check_same_run(checkpoints.config(), config, workdir)
             learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
             config.model.backbone_sha256 = checkpoints.config().model.backbone_sha256
             fixed = kept_variables(fixed, workdir, config.model.backbone_sha256)
             state = checkpoints.restore(jax.eval_shape(lambda: make_state(learned, optimizer)))
-            LOG.info("Going on from step %d of %d.", int(state.step), steps)
+            LOG.info("Going on from step %d of %d in %s.", int(state.step), steps, workdir)
         start = int(state.step)
+        make_writable(workdir)
         stacked = replicate(state)
 
         # A frozen extractor either runs in every step or has run once for each image
@@ -96,6 +96,8 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
             images = sorted({int(image) for c in base for image in sampler.eligible(c)})
             features.fill(images, mirrored=settings.flip)
         placed = {} if features else replicate(fixed)
+        if fixed and start == 0:
+            config.model.backbone_sha256 = frozen.keep(workdir, fixed["backbone"])
 
         # The loop
         episodes = batches(
@@ -151,6 +153,9 @@ def evaluate(
         variables, step = trained_variables(config, method, workdir)
     else:
         variables, step = initial_variables(config, method), None
+        if method.frozen:
+            LOG.info("Without a run the head is as it was drawn, before any training.")
+    make_writable(out)
     if save_episodes:
         manifest.write(save_episodes, header, specs, source.ids)
     read = read_as_evaluated(config, source, sampler, specs)
@@ -188,6 +193,8 @@ def check_evaluation(config: ConfigDict, sources: Sources) -> None:
     metrics.check_policies(void=config.eval.void, counting=config.eval.counting)
     FusionSettings(**config.eval.fusion)
     AdaptSettings(**config.eval.adapt)
+    if min(config.eval.runs, config.eval.episodes, config.eval.batch_size) < 1:
+        raise InputError("eval.runs, eval.episodes and eval.batch_size count: give 1 or more of each.")
     scales = Scales(config.eval.scales, config.eval.scale_average)
     if config.eval.cached_features and scales.factors != (1.0,):
         raise InputError(

@@ -77,6 +77,7 @@ def test_the_extractor_is_the_folds_prnet_or_what_was_named(monkeypatch, argumen
     )
     monkeypatch.setattr(ablate.ablation, "run", lambda config, *rest: used.append(config.model.weights) or [])
     monkeypatch.setattr(ablate.datasets, "load", lambda data: {})
+    monkeypatch.setattr(ablate.ablation, "check", lambda config, sources: None)
     assert ablate.main(["ablate.py", *arguments]) == 0
     assert used == [weights]
     assert trained == ([] if fold is None else [(fold, weights)])

@@ -214,6 +214,7 @@ def test_fields_are_set(argument, value):
             ["--config.model.backbone=vgg"],
             "model.backbone is 'vgg': choose one of resnet50, resnet101, small.",
         ),
+        (["--config.eval.episodes=0"], "eval.runs, eval.episodes and eval.batch_size count: give 1 or more"),
         (["--config.eval.rows=fusion0,fusion9"], "eval.rows holds 'fusion9': choose from fusion0"),
         (["--config.eval.adapt.parameters=some"], "eval.adapt.parameters is 'some'"),
         (["--config.eval.input=round"], "input='round' is unknown"),
@@ -253,6 +254,34 @@ def test_a_bad_evaluation_is_refused_before_anything_is_written(
     assert sentence in refusal(evaluation, *arguments)
     assert not (place / "out").exists()
     assert not (place / "nowhere").exists()
+
+
+@pytest.mark.parametrize("flag", ["--out", "--save_episodes"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_scoring(
+    trained, tmp_path, refusal, flag, caplog
+):
+    places = {"--out": f"{tmp_path}/out", "--save_episodes": f"{tmp_path}/saved.jsonl"}
+    places[flag] = f"{trained}/mini.py/in_a_file"
+    sentence = refusal(
+        evaluation, f"--workdir={trained}/run", *(f"{name}={place}" for name, place in places.items())
+    )
+    assert f"{trained}/mini.py" in sentence
+    assert not any("episodes" in line for line in caplog.messages)
+    assert files(tmp_path) == {}
+
+
+def test_a_run_in_a_file_is_refused(place, refusal):
+    sentence = refusal(train, f"--config={place}/mini.py", f"--workdir={place}/mini.py/run")
+    assert f"{place}/mini.py/run cannot be written to" in sentence
+
+
+def test_an_interrupted_program_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.cli, "load_config", interrupted)
+    assert start(train) == 130
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 # Data
@@ -360,13 +389,14 @@ def test_a_run_keeps_its_configuration(trained, refusal):
 @pytest.mark.parametrize(
     ("weights", "sentence"),
     [
-        ("nowhere.npz", "there is no such weights file"),
+        ("nowhere.npz", "and nothing is there: name a .npz or .safetensors file"),
         ("backbone.pth", "weights are read from .npz or .safetensors"),
         ("other.npz", "the weight bn1.running_mean of shape (8,) is missing"),
     ],
 )
 def test_wrong_weights_are_refused(weights, sentence, place, refusal):
     np.savez(place / "other.npz", **{"features.weight": np.zeros(3, np.float32)})
+    (place / "backbone.pth").write_bytes(b"PK")
     assert sentence in refusal(
         train,
         f"--config={place}/mini.py",

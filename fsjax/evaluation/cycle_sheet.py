@@ -80,13 +80,14 @@ def cycle_sheet(path: Path, pictures: Sequence[CyclePicture]) -> None:
         figures.show_masked(support, picture.support, picture.support_mask)
         query.imshow(picture.query)
         found = cycles(picture)
-        _join(support, query, picture, sample(found, picture.foreground.shape))
+        shown = sample(found, picture.foreground.shape)
+        _join(support, query, picture, shown)
         label = {"fontsize": 8, "color": figures.INK, "labelpad": 3}
-        support.set_xlabel(f"kept {found.kept.sum()} of {len(found.kept)}", **label)
+        support.set_xlabel(f"kept {found.kept.sum()} of {len(found.kept)}; {len(shown.kept)} drawn", **label)
         _show_map(similarity, picture, picture.similarity, low, high)
         _show_map(confidence, picture, picture.confidence, 0.0, 1.0)
         _show_selected(selected, picture)
-        selected.set_xlabel(f"{picture.selected.sum()} cells", **label)
+        selected.set_xlabel(f"{picture.selected.sum()} of {picture.selected.size} cells", **label)
     _legend(figure, axes[-1][1])
     figures.save(figure, path)
 
@@ -236,11 +237,11 @@ def _legend(figure, axis) -> None:
     handles = [
         Line2D([], [], label="kept", **_line(True)),
         Line2D([], [], label="rejected", **_line(False)),
-        Line2D([], [], label="S1, Q1", **_dot(True)),
-        Line2D([], [], label="S2", **_ring(True)),
+        Line2D([], [], label="S1 and its match Q1", **_dot(True)),
+        Line2D([], [], label="S2, the match of Q1", **_ring(True)),
     ]
     place = axis.get_position()
     font = {"fontsize": 8, "labelcolor": figures.INK}
-    spacing = {"ncols": len(handles), "handlelength": 1.8, "columnspacing": 1.2, "frameon": False}
+    spacing = {"ncols": 2, "handlelength": 1.8, "columnspacing": 1.2, "frameon": False}
     corner = (place.x1, place.y0)
     figure.legend(handles=handles, loc="upper right", bbox_to_anchor=corner, **font, **spacing)

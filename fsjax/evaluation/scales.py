@@ -26,7 +26,7 @@ class Scales:
 
     def __post_init__(self):
         if 1.0 not in self.factors or not all(0.1 <= factor <= 4 for factor in self.factors):
-            raise InputError(f"eval.scales is {self.factors}: choose 1 and others between 0.1 and 4.")
+            raise InputError(f"eval.scales is {self.factors}: choose 1.0 and, if any, others from 0.1 to 4.")
         if self.average not in ("probability", "logit"):
             raise InputError(f"eval.scale_average is {self.average!r}: choose 'probability' or 'logit'.")
 

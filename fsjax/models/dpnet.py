@@ -187,7 +187,7 @@ class DPNet:
             present = jnp.ones((B, N * T, 2), bool)
             return jax.vmap(lambda *one: cross_entropy(*one, align_corners=True))(
                 flat, truth, *sizes, present
-            )  # Eq. 9
+            )  # DPNet Eq. 9
 
         terms = {
             "seg_loss": entropy(found.master),
@@ -196,7 +196,8 @@ class DPNet:
         total = (1 - switches.aux_only) * (terms["seg_loss"] + switches.lambda2 * terms["dis_loss"])
         if found.aux is not None:
             terms["aux_loss"] = entropy(found.aux)
-            total += jnp.where(switches.aux_only > 0, 1.0, switches.lambda1) * terms["aux_loss"]  # Eq. 11
+            weight = jnp.where(switches.aux_only > 0, 1.0, switches.lambda1)
+            total += weight * terms["aux_loss"]  # DPNet Eq. 11
         return total, terms
 
     def _discriminator_loss(self, found: Segmented, labels, sizes) -> Float[Array, " B"]:

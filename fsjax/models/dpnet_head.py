@@ -163,8 +163,9 @@ class Head(nn.Module):
         """Returns the logits of the master and of the auxiliary branch (DPNet 4.3 to 4.5)."""
         B, N, T, C = pseudo.shape
         factor = 1 + switches.pim * self.interaction(prototype, pseudo)
-        p, p_q = ((factor * vectors).reshape(-1, C) for vectors in (prototype, pseudo))  # Eq. 6, Eq. 7
-        recalibrated = factor[..., None, None, :] * queries[:, None]  # Eq. 8
+        # DPNet Eq. 6 and DPNet Eq. 7
+        p, p_q = ((factor * vectors).reshape(-1, C) for vectors in (prototype, pseudo))
+        recalibrated = factor[..., None, None, :] * queries[:, None]  # DPNet Eq. 8
         pairs = recalibrated.reshape(-1, *queries.shape[2:])
         sizes = jnp.broadcast_to(cells[:, None], (B, N, T, 2)).reshape(-1, 2)
         drawn = None if keys is None else keys.pairs.reshape(-1)

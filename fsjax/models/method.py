@@ -131,11 +131,11 @@ def _dpnet(model: ConfigDict, extractor: nn.Module) -> DPNet:
     if (extractor.stages or len(extractor.stage_sizes)) != 3:
         raise InputError("DPNet compares stage 3: set model.backbone_options.stages=3.")
     options = model.dpnet
-    sizes = [options.width, options.dis_hidden, options.pim_hidden, options.tile, *options.rates]
-    if min(sizes) < 1 or not options.rates:
-        raise InputError(
-            "model.dpnet has width, dis_hidden, pim_hidden, tile and rates: give whole numbers from 1."
-        )
+    for field in ("width", "dis_hidden", "pim_hidden", "tile"):
+        if options[field] < 1:
+            raise InputError(f"model.dpnet.{field} is {options[field]}: choose 1 or more.")
+    if not options.rates or min(options.rates) < 1:
+        raise InputError(f"model.dpnet.rates is {tuple(options.rates)}: give dilations of 1 or more.")
     head = Head(
         width=options.width,
         dis_hidden=options.dis_hidden,

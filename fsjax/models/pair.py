@@ -76,7 +76,7 @@ class PrototypeInteraction(nn.Module):
         hidden = nn.Dense(self.hidden, precision=Precision.HIGHEST, name="reduce")(z_score(mixed))
         weights = nn.Dense(channels, precision=Precision.HIGHEST, name="expand")(nn.relu(hidden))
         alpha = self.param("alpha", nn.initializers.constant(self.alpha_init), ())
-        return alpha * nn.sigmoid(weights)  # Eq. 5
+        return alpha * nn.sigmoid(weights)  # DPNet Eq. 5
 
 
 def z_score(x: Float[Array, "*pairs c"]) -> Float[Array, "*pairs c"]:

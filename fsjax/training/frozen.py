@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from fsjax.errors import InputError
 from fsjax.files import replacing
@@ -28,7 +28,7 @@ def digest(backbone: Variables) -> str:
 def keep(workdir: str | Path, backbone: Variables) -> str:
     """Writes a run's extractor to `workdir/backbone.safetensors`, whole or not at all; returns its hash."""
     with replacing(Path(workdir) / NAME) as temporary:
-        save_file(_flat(backbone), temporary)
+        temporary.write_bytes(save(_flat(backbone)))  # readable by others, which save_file's files are not
     return digest(backbone)
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from fsjax.models.method import Method
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.training.frozen import digest
+
+LOG = logging.getLogger(__name__)
 
 
 class FrozenFeatures:
@@ -84,7 +88,11 @@ class FrozenFeatures:
         missing = {
             flipped: self.cache.missing(positions, flipped) for flipped in (False, True)[: 1 + mirrored]
         }
-        self.cache.reserve(sum(map(len, missing.values())))
+        count = sum(map(len, missing.values()))
+        self.cache.reserve(count)
+        if count:
+            size = count * math.prod(self.cache.shape) * np.dtype(np.float16).itemsize / 1e9
+            LOG.info("Features of %d views are written to %s: %.1f GB.", count, self.cache.path, size)
         for flipped, of_view in missing.items():
             if of_view:
                 self._fill_view(of_view, flipped)

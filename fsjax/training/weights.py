@@ -35,6 +35,11 @@ def initial_variables(config: ConfigDict, method: Method) -> Variables:
         )
     if place in ("", "random"):
         return method.init(rng)
+    if not Path(place).exists():
+        raise InputError(
+            f"model.weights is {place}, and nothing is there: name a .npz or .safetensors file, or train a "
+            "PRNet on the same fold first and name its folder."
+        )
     like = jax.eval_shape(method.init, rng)["backbone"]
     backbone = _of_run(config, place, like) if Path(place).is_dir() else _of_file(config, place, like)
     return {"backbone": backbone, "head": method.init_head(rng)}
@@ -48,7 +53,7 @@ def trained_variables(config: ConfigDict, method: Method, workdir: str | Path) -
         not be novel.
     """
     with Checkpoints(workdir) as checkpoints:
-        check_same_task(checkpoints.config(), config)
+        check_same_task(checkpoints.config(), config, workdir)
         shapes = jax.eval_shape(method.init, jax.random.key(config.seed))
         learned, fixed = split(method, shapes)
         kept = kept_variables(fixed, workdir, checkpoints.config().model.backbone_sha256)
@@ -72,8 +77,8 @@ def kept_variables(like: Variables, workdir: str | Path, sha256: str) -> Variabl
 def _of_run(config: ConfigDict, workdir: str, like: Variables) -> Variables:
     with Checkpoints(workdir) as checkpoints:
         stored = checkpoints.config()
-        check_same_task(stored, config)
-        check_same_extractor(stored, config)
+        check_same_task(stored, config, workdir)
+        check_same_extractor(stored, config, workdir)
         _, steps = learning_rate(stored.train, stored.batch_size, stored.lr_scaling)
         if checkpoints.latest_step < steps:
             raise InputError(

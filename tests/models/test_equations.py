@@ -22,4 +22,5 @@ def without_opening(module):
 
 @pytest.mark.parametrize(("paper", "number"), EQUATIONS)
 def test_an_equation_is_named(paper, number):
-    assert any(re.search(rf"Eq\. {number}\b", without_opening(module)) for module in MODULES[paper])
+    name = rf"DPNet Eq\. {number}\b" if paper == "DPNet" else rf"Eq\. {number}\b"
+    assert any(re.search(name, without_opening(module)) for module in MODULES[paper])

@@ -122,7 +122,7 @@ def test_a_state_comes_back_bit_for_bit(saved, state):
 def test_the_configuration_comes_back_with_its_tuples(saved):
     config = small_config()
     assert Checkpoints.stored_config(saved).to_dict() == config.to_dict()
-    check_same_run(Checkpoints.stored_config(saved), config)
+    check_same_run(Checkpoints.stored_config(saved), config, saved)
 
 
 def test_the_two_latest_are_kept(tmp_path, state):
@@ -181,10 +181,10 @@ def test_only_fields_that_change_a_run_must_stay(field, value, matters):
         part = part[key]
     part[name] = value
     if not matters:
-        check_same_run(before, now)
+        check_same_run(before, now, "runs/mine")
         return
-    with pytest.raises(InputError, match=f" {field}="):
-        check_same_run(before, now)
+    with pytest.raises(InputError, match=f"The run in runs/mine began with {field}="):
+        check_same_run(before, now, "runs/mine")
 
 
 # ---- curves ----

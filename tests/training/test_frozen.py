@@ -263,7 +263,7 @@ def test_training_and_evaluation_from_cached_features(tmp_path, folder, whole):
         ("train", "epochs", 2, "set train.policy=pair_epoch"),
         ("train", "policy", "alphabetical", "choose from class_uniform, pair_epoch"),
         ("eval", "scales", (0.7, 1.0), "Features are cached at one scale"),
-        ("eval", "scales", (0.7,), "choose 1 and others"),
+        ("eval", "scales", (0.7,), "choose 1.0 and, if any"),
         ("eval", "scale_average", "sum", "'probability' or 'logit'"),
         ("eval", "beta", 2.0, "eval.beta is 2.0"),
         ("eval", "rows", ("adapted",), "eval.rows holds 'adapted'"),
@@ -306,8 +306,8 @@ def test_an_extractor_is_not_taken_from_an_unfinished_run(tmp_path, folder):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"tile": 0}, "give whole numbers from 1"),
-        ({"rates": ()}, "give whole numbers from 1"),
+        ({"tile": 0}, "model.dpnet.tile is 0: choose 1 or more"),
+        ({"rates": ()}, "give dilations of 1 or more"),
         ({"beta": 7.0}, "model.dpnet.beta is 7.0"),
         ({"lambda2": -1.0}, "choose 0 or more"),
         ({"dropout": 1.0}, "choose 0 or more and less than 1"),
