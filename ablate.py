@@ -45,7 +45,7 @@ def _trained_extractor(config: ConfigDict, sources: experiment.Sources) -> str:
     """Returns the folder of the fold's PRNet, trained on the embedded benchmark as `python train.py` does."""
     prnet = cli.load_config(f"{CONFIGS / 'prnet_shapes.py'}:fold={config.fold}")
     prnet.data = config.data
-    folder = f"runs/prnet_shapes_fold{config.fold}"
+    folder = str(cli.run_folder(prnet))
     experiment.train(prnet, sources, folder)
     return folder
 

@@ -25,7 +25,7 @@ def program(argv: list[str]) -> None:
     """Trains, evaluates, and prints the table."""
     flags, fields = cli.parse(argv, __doc__, FLAGS)
     config = cli.set_fields(cli.load_config(flags.config or CONFIG), fields)
-    workdir = Path(flags.workdir or f"runs/{config.model.name}_{config.data.name}_fold{config.fold}")
+    workdir = Path(flags.workdir or cli.run_folder(config))
     sources = datasets.load(config.data)
     experiment.check_evaluation(config, sources)
     experiment.train(config, sources, workdir)

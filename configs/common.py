@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
     model.backbone_options = ConfigDict(
         {"stages": 4, "convention": "torchvision", "first_block_dilation": "previous"}
     )
-    model.weights = ""  # .npz or .safetensors with torchvision's key names, a run's folder, or "random" ("")
+    model.weights = ""  # a file with torchvision's key names, a run's folder, or "random"; prnet: or none
     model.batch_statistics = False  # True when training from scratch
     model.scale = 20.0  # prnet: of the cosines
     model.compute_dtype = "float32"  # of the convolutions

@@ -16,8 +16,7 @@ from ml_collections import ConfigDict
 
 from fsjax import experiment
 from fsjax.data import manifest
-from fsjax.data.loader import batches, prefetch
-from fsjax.data.sampling import fold_classes
+from fsjax.data.loader import prefetch
 from fsjax.devices import DEVICES, first_copy, replicate
 from fsjax.errors import InputError
 from fsjax.evaluation import report
@@ -32,7 +31,7 @@ from fsjax.models.method import build, switches
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.training.curves import Curves
-from fsjax.training.optimizer import learning_rate, make_optimizer
+from fsjax.training.optimizer import learning_rate
 from fsjax.training.step import make_state, split, train_step
 from fsjax.training.weights import initial_variables
 
@@ -145,19 +144,18 @@ class _Trainer:
     """Trains variants from the same variables with one compiled step."""
 
     def __init__(self, config: ConfigDict, method: DPNet, source, variables: Variables):
-        config = config.copy_and_resolve_references()
-        base, novel = fold_classes(source.folds, config.fold)
-        self._sampler = experiment.make_sampler(config, source, base, config.train, config.seed, novel)
-        config.train.steps = experiment.steps_of(config, self._sampler)
-        self._config, self._method, self._source = config, method, source
-        self._schedule, self.steps = learning_rate(config.train, config.batch_size, config.lr_scaling)
-        self._optimizer = make_optimizer(config.train, self._schedule)
+        self._plan, self._method, self._source = experiment.make_plan(config, source), method, source
         self._learned, self._frozen = split(method, variables)
         self._step = jax.pmap(self._step_of, DEVICES, in_axes=(None, 0, 0, 0), donate_argnums=(1,))
 
     def _step_of(self, switches: Switches, *arguments):
         method = replace(self._method, switches=switches)
-        return train_step(method, self._optimizer, self._config.seed)(*arguments)
+        return train_step(method, self._plan.optimizer, self._plan.config.seed)(*arguments)
+
+    @property
+    def steps(self) -> int:
+        """How many steps each variant is trained for."""
+        return self._plan.steps
 
     def train(self, name: str, switches: Switches, folder: Path) -> Variables:
         """Returns the variables after training with these switches, the frozen ones included.
@@ -167,19 +165,15 @@ class _Trainer:
           switches: what is turned on.
           folder: for the curves.
         """
-        config = self._config
-        state = replicate(make_state(self._learned, self._optimizer))
+        log_every = self._plan.config.train.log_every
+        state = replicate(make_state(self._learned, self._plan.optimizer))
         frozen = replicate(self._frozen)
-        episodes = batches(
-            self._source, self._sampler, experiment.training_inputs(config),
-            experiment.training_slots(config.batch_size), seed=config.seed, stop=self.steps,
-            threads=config.data.threads, workers=config.data.workers,
-        )  # fmt: skip
+        episodes = experiment.training_episodes(self._plan, self._source)
         with Curves(folder, 0) as curves, Progress(f"training {name}", self.steps) as progress:
             for step, batch in enumerate(prefetch(episodes), 1):
                 state, values = self._step(switches, state, frozen, batch)
-                curves.add(step, values, learning_rate=self._schedule(step - 1))
-                if step % config.train.log_every == 0 or step == self.steps:
+                curves.add(step, values, learning_rate=self._plan.schedule(step - 1))
+                if step % log_every == 0 or step == self.steps:
                     curves.flush()
                     progress.reach(step, loss=curves.loss)
         return jax.device_get({**self._frozen, **first_copy(state).variables})

@@ -108,6 +108,11 @@ def load_config(place: str | Path) -> ConfigDict:
         raise InputError(f"The configuration {place} cannot be read: {error}.") from error
 
 
+def run_folder(config: ConfigDict) -> Path:
+    """Returns the folder of a run for which none is named."""
+    return Path(f"runs/{config.model.name}_{config.data.name}_fold{config.fold}")
+
+
 def set_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
     """Returns a configuration after setting fields of it.
 

@@ -2,11 +2,13 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import optax
 from ml_collections import ConfigDict
 
 from fsjax.data import manifest
@@ -15,6 +17,7 @@ from fsjax.data.loader import Slots, batches, prefetch
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, PairSampler, build_index, fold_classes
 from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate
+from fsjax.episode import Episode
 from fsjax.errors import InputError
 from fsjax.evaluation import figures, metrics, report, sheet
 from fsjax.evaluation.evaluate import Episodes
@@ -58,20 +61,11 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
     """
     workdir = Path(workdir)
 
-    # Data
     source = sources["train"]
-    config = config.copy_and_resolve_references()
-    config.data.version = source.version
-    base, novel = fold_classes(source.folds, config.fold)
-    sampler = make_sampler(config, source, base, config.train, config.seed, novel)
-    config.train.steps = steps_of(config, sampler)
+    plan = make_plan(config, source)
+    config, optimizer, steps = plan.config, plan.optimizer, plan.steps
     settings = training_inputs(config)
-    slots = training_slots(config.batch_size)
-
-    # Method and optimiser
     method = build(config.model)
-    schedule, steps = learning_rate(config.train, config.batch_size, config.lr_scaling)
-    optimizer = make_optimizer(config.train, schedule)
     train_step = make_train_step(method, optimizer, config.seed)
 
     with Checkpoints(workdir) as checkpoints:
@@ -93,21 +87,19 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
         # A frozen extractor either runs in every step or has run once for each image
         features = open_features(config, "train", source, method, fixed, settings)
         if features:
-            images = sorted({int(image) for c in base for image in sampler.eligible(c)})
+            base = plan.sampler.classes
+            images = sorted({int(image) for c in base for image in plan.sampler.eligible(c)})
             features.fill(images, mirrored=settings.flip)
         placed = {} if features else replicate(fixed)
         if fixed and start == 0:
             config.model.backbone_sha256 = frozen.keep(workdir, fixed["backbone"])
 
         # The loop
-        episodes = batches(
-            source, sampler, settings, slots, seed=config.seed, start=start, stop=steps,
-            threads=config.data.threads, workers=config.data.workers, features=features and features.cache,
-        )  # fmt: skip
+        episodes = training_episodes(plan, source, start, features)
         with Curves(workdir, start) as curves, Progress("training", steps, "step", start) as progress:
             for step, batch in enumerate(prefetch(episodes), start + 1):
                 stacked, values = train_step(stacked, placed, batch)
-                curves.add(step, values, learning_rate=schedule(step - 1))
+                curves.add(step, values, learning_rate=plan.schedule(step - 1))
                 saving = step % config.train.checkpoint_every == 0 or step == steps
                 if saving or step % config.train.log_every == 0:
                     curves.flush()
@@ -115,6 +107,43 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> None:
                 if saving:
                     checkpoints.save(first_copy(stacked), config)
     figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir))
+
+
+class Plan(NamedTuple):
+    """What a training draws, how fast it learns, and how long."""
+
+    config: ConfigDict  # with its data's version and its steps filled in
+    sampler: EpisodeSampler
+    schedule: optax.Schedule
+    optimizer: optax.GradientTransformation
+    steps: int
+
+
+def make_plan(config: ConfigDict, source: Source) -> Plan:
+    """Returns the plan of a training on a fold's base classes; the configuration is copied.
+
+    Raises:
+      InputError: for a configuration that does not fit itself or the data.
+    """
+    config = config.copy_and_resolve_references()
+    config.data.version = source.version
+    base, novel = fold_classes(source.folds, config.fold)
+    sampler = make_sampler(config, source, base, config.train, config.seed, novel)
+    config.train.steps = steps_of(config, sampler)
+    schedule, steps = learning_rate(config.train, config.batch_size, config.lr_scaling)
+    return Plan(config, sampler, schedule, make_optimizer(config.train, schedule), steps)
+
+
+def training_episodes(
+    plan: Plan, source: Source, start: int = 0, features: FrozenFeatures | None = None
+) -> Iterator[Episode]:
+    """Yields the batches of a training's steps from `start` on, read as photos or as cached features."""
+    config = plan.config
+    return batches(
+        source, plan.sampler, training_inputs(config), training_slots(config.batch_size),
+        seed=config.seed, start=start, stop=plan.steps, threads=config.data.threads,
+        workers=config.data.workers, features=features and features.cache,
+    )  # fmt: skip
 
 
 def evaluate(

@@ -48,8 +48,8 @@ class Explanation(NamedTuple):
     Maps are whole grids, padding included, and indices count the other grid's cells row by row.
     """
 
-    forward: Int[Array, "hs ws"]  # of each support cell, its most similar query cell (Eq. 1)
-    backward: Int[Array, "hq wq"]  # of each query cell, its most similar support cell (Eq. 2)
+    forward: Int[Array, "hs ws"]  # of each support cell, its most similar query cell (DPNet Eq. 1)
+    backward: Int[Array, "hq wq"]  # of each query cell, its most similar support cell (DPNet Eq. 2)
     foreground: Bool[Array, "hs ws"]
     similarity: Float[Array, "hq wq"]  # the largest cosine with a foreground cell
     confidence: Float[Array, "hq wq"]  # the discriminator's output, 0 to 1
@@ -79,7 +79,7 @@ class DPNet:
     def outputs(self) -> tuple[str, ...]:
         """The auxiliary branch, which decodes no pseudo-prototype, and the master branch.
 
-        Both see the pseudo-prototype through W of Eq. 5, which recalibrates the query's features.
+        Both see the pseudo-prototype through W of DPNet Eq. 5, which recalibrates the query's features.
         """
         return ("aux", "master") if self.head.auxiliary else ("master",)
 

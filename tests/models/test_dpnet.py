@@ -17,7 +17,7 @@ from fsjax.models.padding import strided, zero_padding
 from fsjax.models.pseudo_prototype import PSEUDO_PROTOTYPES
 from fsjax.models.resnet import Features
 from tests.models import dpnet_reference as reference
-from tests.models.tiny import random_task
+from tests.models.tiny import random_task, swap_ways
 
 RATES = (1, 2, 3)
 ONE, TWO = (1, 1, 1), (2, 2, 2)  # ways, shots, queries
@@ -311,14 +311,7 @@ def test_one_ways_probabilities_add_up_to_one(tasks, segment):
 
 def test_the_order_of_ways_permutes_what_is_found(tasks, segment):
     task = tasks[TWO][0]
-    swap = np.arange(256, dtype=np.uint8)
-    swap[[1, 2]] = [2, 1]
-    episode = task.episode._replace(
-        support_masks=swap[task.episode.support_masks][::-1],
-        support_sizes=task.episode.support_sizes[::-1],
-        query_masks=swap[task.episode.query_masks],
-    )
-    swapped = task._replace(supports=Features(*(field[::-1] for field in task.supports)), episode=episode)
+    swapped = swap_ways(task)
     for name, maps in segment(swapped, SIZES).items():
         np.testing.assert_allclose(maps, segment(task, SIZES)[name][..., [0, 2, 1]], atol=1e-6)
     losses = evaluate([swapped, task])[0]

@@ -12,7 +12,7 @@ from fsjax.models.prnet import PRNet
 from fsjax.models.prototypes import Prototypes
 from fsjax.models.resnet import Features
 from tests.models import reference
-from tests.models.tiny import Linear, random_task
+from tests.models.tiny import Linear, random_task, swap_ways
 
 METHOD = PRNet(extractor=Linear(), feature="map")
 
@@ -173,15 +173,8 @@ def test_the_scale_of_features_and_the_order_of_ways_change_no_loss():
         features._replace(map=features.map * np.float32(64)) for features in (task.supports, task.queries)
     ]
     np.testing.assert_array_equal(loss(*scaled, task.episode)[0], total)
-    swap = np.arange(256, dtype=np.uint8)
-    swap[[1, 2]] = [2, 1]
-    episode = task.episode._replace(
-        support_masks=swap[task.episode.support_masks][::-1],
-        support_sizes=task.episode.support_sizes[::-1],
-        query_masks=swap[task.episode.query_masks],
-    )
-    supports = Features(*(field[::-1] for field in task.supports))
-    np.testing.assert_allclose(loss(supports, task.queries, episode)[0], total, rtol=1e-5)
+    swapped = swap_ways(task)
+    np.testing.assert_allclose(loss(swapped.supports, task.queries, swapped.episode)[0], total, rtol=1e-5)
 
 
 def segment(task, present, shape, sizes):

@@ -79,6 +79,18 @@ def random_task(seed, ways, shots, queries=1, *, padded=True, channels=5, void=0
     )
 
 
+def swap_ways(task):
+    """The same two-way task with its ways in the other order."""
+    swap = np.arange(256, dtype=np.uint8)
+    swap[[1, 2]] = [2, 1]
+    episode = task.episode._replace(
+        support_masks=swap[task.episode.support_masks][::-1],
+        support_sizes=task.episode.support_sizes[::-1],
+        query_masks=swap[task.episode.query_masks],
+    )
+    return task._replace(supports=Features(*(field[::-1] for field in task.supports)), episode=episode)
+
+
 def random_episode(seed, ways=2, shots=1, queries=1, side=16, weight=1.0):
     """A NumPy episode of unpadded photos whose colours lean towards one colour a class."""
     rng = np.random.default_rng(seed)

@@ -25,6 +25,7 @@ from fsjax.training.optimizer import learning_rate, make_optimizer
 from fsjax.training.same_run import check_same_run
 from fsjax.training.step import make_state
 from tests.toy import ToySource
+from tests.training.interruption import interrupted_before
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = {"stage_sizes": (1, 1), "widths": (8, 16), "strides": (1, 2), "dilations": (1, 1)}
@@ -256,17 +257,8 @@ def test_a_run_compiles_its_step_once(tmp_path, folder, caplog):
 
 
 def test_three_steps_and_three_more_are_six(tmp_path, folder, whole, monkeypatch):
-    add = Curves.add
-
-    def stop_before_step_5(self, step, *args, **more):
-        if step == 5:
-            raise KeyboardInterrupt
-        add(self, step, *args, **more)
-
-    monkeypatch.setattr(Curves, "add", stop_before_step_5)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_before(5, monkeypatch):
         experiment.train(small_config(), sources(folder), tmp_path)
-    monkeypatch.undo()
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2, 3, 4]
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step == 3

@@ -19,13 +19,14 @@ from fsjax.evaluation.report import read_records
 from fsjax.models.method import build
 from fsjax.training import frozen
 from fsjax.training.checkpoints import Checkpoints
-from fsjax.training.curves import Curves, read_metrics
+from fsjax.training.curves import read_metrics
 from fsjax.training.frozen_features import FrozenFeatures
 from fsjax.training.optimizer import learning_rate
 from fsjax.training.step import make_state, make_train_step, split
 from fsjax.training.weights import initial_variables, trained_variables
 from tests.models.tiny import random_episode
 from tests.toy import ToySource
+from tests.training.interruption import interrupted_before
 
 EXTRACTOR = {"stage_sizes": (1, 1, 1), "widths": (4, 4, 8)}
 OPTIMIZER = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.01, 0.9))
@@ -150,17 +151,8 @@ def test_a_wrong_extractor_is_refused(tmp_path, variables, damage, said):
 
 
 def test_two_steps_and_two_more_are_four(tmp_path, folder, whole, monkeypatch):
-    add = Curves.add
-
-    def stop(self, step, *args, **more):
-        if step == 4:
-            raise KeyboardInterrupt
-        add(self, step, *args, **more)
-
-    monkeypatch.setattr(Curves, "add", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_before(4, monkeypatch):
         experiment.train(dpnet_config(), sources(folder), tmp_path)
-    monkeypatch.undo()
     experiment.train(dpnet_config(), sources(folder), tmp_path)
     assert read_metrics(tmp_path) == read_metrics(whole)
     assert_equal(*(trained_variables(CONFIG, METHOD, place)[0] for place in (tmp_path, whole)))
