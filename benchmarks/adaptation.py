@@ -14,9 +14,9 @@ import numpy as np
 import optax
 
 from fsjax.episode import Episode
-from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.prnet import PRNet
-from fsjax.models.resnet import resnet50
+from fsjax.models.backbones.resnet import resnet50
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.prnet import PRNet
 
 
 def make_episode(size: int) -> Episode:

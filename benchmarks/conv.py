@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsjax.models.conv import conv, xla_conv
+from fsjax.models.layers.conv import conv, xla_conv
 
 
 class Layer(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from jax.lax import Precision
 
 from benchmarks.adaptation import timed
-from fsjax.models.cycle import SMALLEST_NORM, Matches, match_cells
+from fsjax.models.dpnet.cycle import SMALLEST_NORM, Matches, match_cells
 
 
 def materialized(support, query, support_valid, query_valid) -> Matches:

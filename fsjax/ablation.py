@@ -25,8 +25,8 @@ from fsjax.evaluation.rows import score_row
 from fsjax.evaluation.scales import Scales
 from fsjax.evaluation.summary import describe, summaries
 from fsjax.files import make_writable
-from fsjax.models.dpnet import DPNet
-from fsjax.models.dpnet_head import Switches
+from fsjax.models.dpnet.dpnet import DPNet
+from fsjax.models.dpnet.head import Switches
 from fsjax.models.method import build, switches
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress

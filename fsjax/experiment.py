@@ -19,15 +19,16 @@ from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate
 from fsjax.episode import Episode
 from fsjax.errors import InputError
-from fsjax.evaluation import figures, metrics, report, sheet
+from fsjax.evaluation import metrics, report
 from fsjax.evaluation.evaluate import Episodes
+from fsjax.evaluation.pictures import figures, sheet
 from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.evaluation.scales import Scales
 from fsjax.evaluation.summary import describe, summaries
 from fsjax.files import make_writable
-from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.fusion import FusionSettings
 from fsjax.models.method import Method, build
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.training import frozen

@@ -14,8 +14,8 @@ from jax.lax import Precision
 from jaxtyping import Array, Float, Int, Int32, UInt8
 
 from fsjax.episode import IGNORED
-from fsjax.models.padding import inside, strided
-from fsjax.models.resnet import Features
+from fsjax.models.backbones.resnet import Features
+from fsjax.models.layers.padding import inside, strided
 
 
 class RawRGB(nn.Module):

@@ -12,11 +12,11 @@ from fsjax.data.images import load_episode
 from fsjax.evaluation.baselines import FilterBank, RawRGB, any_object, color_histogram_logits
 from fsjax.evaluation.evaluate import Episodes
 from fsjax.evaluation.metrics import confusion
-from fsjax.models.dpnet import DPNet
-from fsjax.models.dpnet_head import compared
-from fsjax.models.loss import upsample
-from fsjax.models.prnet import PRNet
-from fsjax.models.resnet import Features
+from fsjax.models.backbones.resnet import Features
+from fsjax.models.dpnet.dpnet import DPNet
+from fsjax.models.dpnet.head import compared
+from fsjax.models.layers.cross_entropy import upsample
+from fsjax.models.prnet.prnet import PRNet
 
 
 class ColorHistogram:

@@ -17,9 +17,9 @@ from fsjax.devices import replicate
 from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
 from fsjax.evaluation.scales import ONE_SCALE, Scales, mean_prediction, rescale
-from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.dpnet import Explanation
+from fsjax.models.dpnet.dpnet import Explanation
 from fsjax.models.method import Explainable, Method
+from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.training.frozen_features import FrozenFeatures

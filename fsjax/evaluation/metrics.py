@@ -20,7 +20,7 @@ from jaxtyping import Array, Int, Int32, UInt8
 
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
-from fsjax.models.padding import inside
+from fsjax.models.layers.padding import inside
 
 Record = dict[str, Any]
 

@@ -16,9 +16,9 @@ from fsjax.evaluation.controls import BASELINES, FROZEN_PROTOTYPES, FrozenProtot
 from fsjax.evaluation.evaluate import ORACLE, Episodes, Predictor, make_predictor, run_predictor
 from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.scales import Scales
-from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.fusion import FusionSettings
 from fsjax.models.method import Adaptable, Method
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.variables import Variables
 
 LOG = logging.getLogger(__name__)

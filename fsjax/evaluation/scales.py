@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 from fsjax.errors import InputError
-from fsjax.models.resize import resize
+from fsjax.models.layers.resize import resize
 
 
 @dataclass(frozen=True)

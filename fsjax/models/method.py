@@ -11,12 +11,12 @@ from ml_collections import ConfigDict
 from fsjax.devices import DEVICES
 from fsjax.episode import Episode
 from fsjax.errors import InputError
-from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.dpnet import DPNet, Explanation
-from fsjax.models.dpnet_head import Head, Switches
-from fsjax.models.prnet import PRNet
-from fsjax.models.pseudo_prototype import PSEUDO_PROTOTYPES
-from fsjax.models.resnet import BACKBONES
+from fsjax.models.backbones.resnet import BACKBONES
+from fsjax.models.dpnet.dpnet import DPNet, Explanation
+from fsjax.models.dpnet.head import Head, Switches
+from fsjax.models.dpnet.pseudo_prototype import PSEUDO_PROTOTYPES
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.prnet import PRNet
 from fsjax.models.variables import Variables
 
 

@@ -6,7 +6,7 @@ import jax
 from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
-from fsjax.models import pretrained
+from fsjax.models.backbones import pretrained
 from fsjax.models.method import Method
 from fsjax.models.variables import Variables
 from fsjax.training import frozen

@@ -7,7 +7,7 @@ import pytest
 
 from fsjax.evaluation.evaluate import embed_images, predict_logits
 from fsjax.evaluation.scales import Scales, mean_prediction, rescale
-from fsjax.models.dpnet import DPNetSettings
+from fsjax.models.dpnet.dpnet import DPNetSettings
 from tests.models.tiny import random_episode
 from tests.training.test_frozen import METHOD
 

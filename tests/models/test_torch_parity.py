@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.models.resnet import resnet50, resnet101
+from fsjax.models.backbones.resnet import resnet50, resnet101
 
 torch = pytest.importorskip("torch")
 

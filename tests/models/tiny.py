@@ -7,9 +7,9 @@ import numpy as np
 from flax import linen as nn
 
 from fsjax.episode import IGNORED, Episode
-from fsjax.models.norm import BatchNorm
-from fsjax.models.padding import zero_padding
-from fsjax.models.resnet import Features
+from fsjax.models.backbones.resnet import Features
+from fsjax.models.layers.norm import BatchNorm
+from fsjax.models.layers.padding import zero_padding
 
 PATCH = 4  # pixels a cell
 

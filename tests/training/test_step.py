@@ -10,9 +10,9 @@ import pytest
 
 from fsjax.devices import DEVICES, replicate
 from fsjax.evaluation.evaluate import make_predictor
-from fsjax.models.adaptation import AdaptSettings
-from fsjax.models.fusion import FusionSettings
-from fsjax.models.prnet import PRNet
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.fusion import FusionSettings
+from fsjax.models.prnet.prnet import PRNet
 from fsjax.training.step import embed_episodes, make_state, make_train_step, trainable
 from tests.models.tiny import TwoLayers, random_episode
 

@@ -1,0 +1,129 @@
+"""ImageNet weights for the ResNets, from files with torchvision's key names.
+
+Such a file holds `conv1.weight`, `bn1.running_mean`, `layer1.0.downsample.0.weight` and so on, with
+convolutions OIHW. Every key is accounted for: it is loaded, left out by one of the rules in
+`_is_left_out`, or an error.
+"""
+
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from fsjax.errors import InputError
+from fsjax.models.backbones.resnet import MEAN_BGR
+
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+
+def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: str) -> dict[str, Any]:
+    """Returns the variables of a ResNet, read from a weights file.
+
+    Args:
+      path: a `.npz` or `.safetensors` file; its weights may be float16.
+      variables_shape: what `jax.eval_shape(resnet.init, ...)` returns, with the keys `params` and
+        `batch_stats`; initialising the weights just to replace them would take seconds.
+      convention: the ResNet's field of that name.
+
+    Returns:
+      A tree like `variables_shape` of float32 NumPy arrays, convolutions HWIO.
+
+    Raises:
+      InputError: the file is missing or not readable, is of another convention, or has a key too few,
+        a key too many or one of another shape; the message names it.
+    """
+    weights = _read(Path(path))
+    leaves, tree = jax.tree_util.tree_flatten_with_path(variables_shape)
+    expected = {_key([part.key for part in names]): leaf.shape for names, leaf in leaves}
+    stages = max(int(key[len("layer")]) for key in expected if key.startswith("layer"))
+
+    _check_convention(path, weights, convention)
+    for key, shape in expected.items():
+        if key not in weights:
+            raise InputError(
+                f"{path}: the weight {key} of shape {_stored(shape)} is missing; is it another network's?"
+            )
+        if weights[key].shape != _stored(shape):
+            raise InputError(
+                f"{path}: {key} has the shape {weights[key].shape}, the network needs {_stored(shape)}; "
+                "choose the weights of the backbone that is configured."
+            )
+    for key in weights.keys() - expected.keys():
+        if not _is_left_out(key, weights[key], stages):
+            raise InputError(
+                f"{path}: {key} of shape {weights[key].shape} has no place in the network; "
+                "choose the weights of the backbone that is configured."
+            )
+    values = [_as_ours(weights[key]) for key in expected]
+    return jax.tree_util.tree_unflatten(tree, values)
+
+
+def _read(path):
+    if path.suffix not in (".npz", ".safetensors"):
+        raise InputError(
+            f"{path}: weights are read from .npz or .safetensors; "
+            "write a PyTorch file anew with safetensors.torch.save_file(state_dict, path)."
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such weights file; download the weights and give their path.")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.numpy.load_file(path)
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: the weights file is damaged ({error}); download it again.") from error
+
+
+def _key(names):
+    """The file's key of a variable, e.g. layer1.0.downsample.0.weight."""
+    _, *modules, leaf = names
+    key = ".".join([*modules, _LEAVES[leaf]])
+    key = key.replace("downsample_conv", "downsample.0").replace("downsample_bn", "downsample.1")
+    return re.sub(r"^layer(\d+)_(\d+)", r"layer\1.\2", key)
+
+
+def _stored(shape):
+    """The shape that a variable of this shape has in the file: OIHW for HWIO."""
+    return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else tuple(shape)
+
+
+def _as_ours(weight):
+    weight = weight.astype(np.float32)
+    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)) if weight.ndim == 4 else weight
+
+
+def _is_left_out(key, weight, stages):
+    """Whether a key belongs to what fsjax does without, by rule."""
+    stage = re.match(r"layer(\d+)\.", key)
+    return (
+        key.startswith("fc.")
+        or key.endswith(".num_batches_tracked")
+        or (stage is not None and int(stage[1]) > stages)
+        or key == "mean_bgr"  # checked on its own
+        or (key == "conv1.bias" and not np.any(np.abs(weight) > 1e-6))  # Caffe's files carry it
+    )
+
+
+def _check_convention(path, weights, convention):
+    mean = weights.get("mean_bgr")
+    if mean is None:
+        return
+    if convention != "caffe":
+        raise InputError(
+            f"{path}: its mean_bgr says that it is of the caffe convention; set convention to caffe."
+        )
+    if mean.shape != (3,) or np.abs(mean - np.asarray(MEAN_BGR)).max() > 0.01:
+        raise InputError(f"{path}: it expects images minus mean_bgr {mean}, fsjax subtracts {MEAN_BGR}.")

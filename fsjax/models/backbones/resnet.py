@@ -1,0 +1,255 @@
+"""The feature extractors: dilated ResNets, exact under padding (PRNet 4.1, DPNet 5.1)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float, Int, UInt8
+
+from fsjax.errors import InputError
+from fsjax.models.layers.conv import Conv
+from fsjax.models.layers.norm import BatchNorm
+from fsjax.models.layers.padding import strided, zero_padding
+
+MEAN_RGB = (0.485, 0.456, 0.406)  # of ImageNet, of values in [0, 1]
+DEVIATION_RGB = (0.229, 0.224, 0.225)
+MEAN_BGR = (103.06262, 115.902885, 123.15163)  # of ImageNet, of values in [0, 255]: MSRA's ResNets
+
+
+class Features(NamedTuple):
+    """A batch of feature maps, each valid in its top-left rectangle and zero elsewhere."""
+
+    map: Float[Array, "*images h w c"]  # float32
+    sizes: Int[Array, "*images 2"]  # valid height and width, in cells
+
+
+def normalize(
+    images: UInt8[Array, "b h w 3"], sizes: Int[Array, "b 2"], convention: str
+) -> Float[Array, "b h w 3"]:
+    """Returns what the weights of a convention expect of a photo, with the padding set to zero.
+
+    Args:
+      images: RGB.
+      sizes: valid height and width of each image, in pixels.
+      convention: `torchvision` (RGB in [0, 1], minus ImageNet's mean, over its deviation) or `caffe`
+        (BGR in [0, 255], minus the mean).
+    """
+    photos = images.astype(jnp.float32)
+    if convention == "torchvision":
+        photos = (photos / 255 - _pixel(MEAN_RGB)) / _pixel(DEVIATION_RGB)
+    else:
+        photos = photos[..., ::-1] - _pixel(MEAN_BGR)
+    return zero_padding(photos, sizes)
+
+
+def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+    """Returns the 3x3 maxima at stride 2 of non-negative features, with zeros around them.
+
+    One axis after the other, by slices: on a CPU the gradient takes a tenth of `nn.max_pool`'s time.
+    """
+    for axis in (1, 2):
+        length = (x.shape[axis] + 1) // 2
+        padded = jnp.pad(x, [(1, 1) if axis == padded_axis else (0, 0) for padded_axis in range(4)])
+        first, middle, last = (_every_second(padded, start, length, axis) for start in range(3))
+        x = jnp.maximum(jnp.maximum(first, middle), last)
+    return x
+
+
+class Block(nn.Module):
+    """A residual block: three convolutions in a bottleneck (1x1, 3x3, 1x1), else two (3x3, 3x3).
+
+    Attributes:
+      width: channels of the 3x3 convolutions; a bottleneck returns four times as many.
+      bottleneck: which of the two kinds it is.
+      stride: of the whole block.
+      dilation: of the 3x3 convolutions.
+      convention: `torchvision` puts a bottleneck's stride on its 3x3, `caffe` on its first 1x1.
+      dtype: what the convolutions compute in.
+      axis_name: see `BatchNorm`.
+    """
+
+    width: int
+    bottleneck: bool
+    stride: int = 1
+    dilation: int = 1
+    convention: str = "torchvision"
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], sizes: Int[Array, "b 2"], **statistics: Any
+    ) -> tuple[Float[Array, "b h2 w2 o"], Int[Array, "b 2"]]:
+        """Returns the sum of the block and its shortcut, before the ReLU, and its valid sizes.
+
+        Args:
+          x: the block's input.
+          sizes: valid height and width of `x`, in cells.
+          **statistics: arguments of `BatchNorm`.
+        """
+        layer = partial(_conv_norm, dtype=self.dtype, axis_name=self.axis_name, statistics=statistics)
+        out_sizes = strided(sizes, self.stride)
+        if self.bottleneck:
+            first, second = (1, self.stride) if self.convention == "torchvision" else (self.stride, 1)
+            y = nn.relu(layer(x, "conv1", "bn1", self.width, stride=first))
+            y = zero_padding(y, strided(sizes, first))
+            y = nn.relu(layer(y, "conv2", "bn2", self.width, 3, second, self.dilation))
+            y = layer(y, "conv3", "bn3", 4 * self.width)
+        else:
+            y = zero_padding(x, sizes)
+            y = nn.relu(layer(y, "conv1", "bn1", self.width, 3, self.stride, self.dilation))
+            y = layer(zero_padding(y, out_sizes), "conv2", "bn2", self.width, 3, 1, self.dilation)
+        if x.shape != y.shape:
+            x = layer(x, "downsample_conv", "downsample_bn", y.shape[-1], stride=self.stride)
+        return x + y, out_sizes
+
+
+class ResNet(nn.Module):
+    """A ResNet whose last stages are dilated instead of strided.
+
+    Attributes:
+      stage_sizes: blocks of each stage.
+      widths: channels of each stage's 3x3 convolutions; the first is the stem's too.
+      strides: of each stage's first block.
+      dilations: of each stage's 3x3 convolutions.
+      bottleneck: whether blocks are bottlenecks.
+      stages: how many stages are built; None for all.
+      convention: whose weights fit: decides on the normalisation and on a bottleneck's stride.
+      first_block_dilation: in a dilated stage the first block's 3x3 keeps the `previous` stage's
+        dilation (torchvision's rule) or takes its own `stage`'s.
+      dtype: what the convolutions compute in; parameters, statistics and results are float32.
+      axis_name: see `BatchNorm`.
+    """
+
+    stage_sizes: Sequence[int]
+    widths: Sequence[int] = (64, 128, 256, 512)
+    strides: Sequence[int] = (1, 2, 1, 1)
+    dilations: Sequence[int] = (1, 1, 2, 4)
+    bottleneck: bool = True
+    stages: int | None = None
+    convention: str = "torchvision"
+    first_block_dilation: str = "previous"
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        images: UInt8[Array, "b h w 3"],
+        sizes: Int[Array, "b 2"],
+        *,
+        batch_statistics: bool = False,
+        weights: Float[Array, "b"] | None = None,
+    ) -> dict[str, Features]:
+        """Returns the named features of photos; a padded photo's are exactly the unpadded one's.
+
+        Args:
+          images: RGB; what lies beyond `sizes` is not used.
+          sizes: valid height and width of each image, in pixels.
+          batch_statistics: see `BatchNorm`; images should then be unpadded.
+          weights: of the images, see `BatchNorm`.
+
+        Returns:
+          `stem`; `stage1` and so on, after their last ReLU; `stage1_pre` and so on, before it.
+
+        Raises:
+          InputError: a field has a value that is not one of those above.
+        """
+        self._check_fields()
+        statistics = {"batch_statistics": batch_statistics, "weights": weights}
+        shared = {"dtype": self.dtype, "axis_name": self.axis_name}
+
+        x = normalize(images, sizes, self.convention)
+        x = nn.relu(_conv_norm(x, "conv1", "bn1", self.widths[0], 7, 2, statistics=statistics, **shared))
+        sizes = strided(sizes, 2)
+        x = max_pool(zero_padding(x, sizes))
+        sizes = strided(sizes, 2)
+        features = {"stem": _features(x, sizes)}
+
+        for stage, blocks in enumerate(self.stage_sizes[: self.stages]):
+            for index in range(blocks):
+                keep = index == 0 and stage > 0 and self.first_block_dilation == "previous"
+                total, sizes = Block(
+                    self.widths[stage],
+                    self.bottleneck,
+                    stride=self.strides[stage] if index == 0 else 1,
+                    dilation=self.dilations[stage - 1 if keep else stage],
+                    convention=self.convention,
+                    name=f"layer{stage + 1}_{index}",
+                    **shared,
+                )(x, sizes, **statistics)
+                x = nn.relu(total)
+            features[f"stage{stage + 1}"] = _features(x, sizes)
+            features[f"stage{stage + 1}_pre"] = _features(total, sizes)
+        return features
+
+    def _check_fields(self):
+        allowed = {
+            "stages": (None, *range(1, len(self.stage_sizes) + 1)),
+            "convention": ("torchvision", "caffe"),
+            "first_block_dilation": ("previous", "stage"),
+        }
+        for field, values in allowed.items():
+            if getattr(self, field) not in values:
+                choices = ", ".join(map(str, values))
+                raise InputError(
+                    f"the backbone's {field} is {getattr(self, field)!r}: choose from {choices}."
+                )
+
+
+def resnet50(**fields: Any) -> ResNet:
+    """Returns ResNet-50 at output stride 8; `fields` are those of `ResNet`."""
+    return ResNet(stage_sizes=(3, 4, 6, 3), **fields)
+
+
+def resnet101(**fields: Any) -> ResNet:
+    """Returns ResNet-101 at output stride 8; `fields` are those of `ResNet`."""
+    return ResNet(stage_sizes=(3, 4, 23, 3), **fields)
+
+
+def small(**fields: Any) -> ResNet:
+    """Returns the extractor that is trained from scratch: 0.31 M parameters at output stride 8."""
+    defaults = {
+        "stage_sizes": (1, 1, 1),
+        "widths": (32, 64, 128),
+        "strides": (1, 2, 1),
+        "dilations": (1, 1, 2),
+        "bottleneck": False,
+    }
+    return ResNet(**defaults | fields)
+
+
+def blank_photo() -> tuple[UInt8[Array, "1 33 33 3"], Int[Array, "1 2"]]:
+    """Returns the smallest photo that an extractor can be drawn with, and its size."""
+    return jnp.zeros((1, 33, 33, 3), jnp.uint8), jnp.full((1, 2), 33, jnp.int32)
+
+
+def draw_extractor(extractor: nn.Module, rng: jax.Array) -> dict[str, Any]:
+    """Returns freshly drawn variables of an extractor."""
+    return dict(jax.jit(extractor.init)(rng, *blank_photo()))
+
+
+BACKBONES = {"resnet50": resnet50, "resnet101": resnet101, "small": small}
+
+
+def _conv_norm(
+    x, conv_name, norm_name, width, kernel_size=1, stride=1, dilation=1, *, dtype, axis_name, statistics
+):
+    y = Conv(width, kernel_size, stride, dilation, dtype=dtype, name=conv_name)(x)
+    return BatchNorm(axis_name=axis_name, name=norm_name)(y, **statistics)
+
+
+def _features(x, sizes):
+    return Features(zero_padding(x.astype(jnp.float32), sizes), sizes)
+
+
+def _every_second(x, start, length, axis):
+    return lax.slice_in_dim(x, start, start + 2 * length - 1, 2, axis)
+
+
+def _pixel(values):
+    return jnp.asarray(values, jnp.float32)[None, None, None, :]

@@ -1,0 +1,159 @@
+"""Fusion agrees with Eqs. 7 to 14 written as loops, and by hand; what is not selected changes nothing."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fsjax.errors import InputError
+from fsjax.models.prnet.fusion import FusionSettings, fuse, hard_selection
+from fsjax.models.prnet.prototypes import Prototypes
+from tests.models.prnet import reference
+from tests.models.tiny import random_task
+
+run = jax.jit(fuse, static_argnames="settings")
+defaults = FusionSettings()
+
+
+def random_support(seed, ways, channels=5):
+    vectors = np.random.default_rng(seed).normal(size=(ways + 1, channels)).astype(np.float32)
+    return Prototypes(vectors, np.ones(ways + 1, bool))
+
+
+def assert_stages(ours, expected):
+    for maps, wanted in zip(ours, expected, strict=True):
+        for similarities, small in zip(maps, wanted, strict=True):
+            valid = similarities[: small.shape[0], : small.shape[1]]
+            np.testing.assert_allclose(valid, small, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("ways", "queries", "settings"),
+    [
+        (1, 1, {}),
+        (2, 3, {}),
+        (2, 3, {"joint": True}),
+        (3, 2, {"second_mask": "m2", "omega_s": 0.7, "omega_q": 0.4, "omega_f": 0.2}),
+        (3, 2, {"second_mask": "m2", "joint": True}),
+    ],
+)
+def test_agrees_with_loops(ways, queries, settings):
+    task = random_task(7, ways, 1, queries, channels=3)
+    support = random_support(7, ways, channels=3)
+    ours = run(*task.queries, support, settings=FusionSettings(**settings))
+    assert_stages(ours, reference.fuse(task.query_list, list(support.vectors), **settings))
+
+
+def test_the_choices_differ():
+    task = random_task(7, 3, 1, 2, channels=3)
+    p_s = list(random_support(7, 3, channels=3).vectors)
+    results = [
+        reference.fuse(task.query_list, p_s, second_mask=mask, joint=joint)[2]
+        for mask in ("m3", "m2")
+        for joint in (False, True)
+    ]
+    for one, other in itertools.combinations(results, 2):
+        assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) > 1e-3
+
+
+def test_two_by_two_by_hand():
+    support = Prototypes(np.float32([[1, 0], [0, 1]]), np.ones(2, bool))
+    # Background's cells have cosines .8 and .714: alpha is .779, only (4, 3) is selected. Both cells of
+    # way 1 have cosine 1, which is not above their alpha of 1: it keeps (0, 1).
+    features = np.float32([[[[4, 3], [5.1, 5]], [[0, 1], [0, 1]]]])
+    ours = run(features, np.int32([[2, 2]]), support, settings=defaults)
+    for maps, background in zip(ours, [(1, 0), (2.5, 1.5), (3.25, 2.25)], strict=True):
+        for y, x in np.ndindex(2, 2):
+            expected = [
+                reference.cosine(features[0, y, x], np.array(p, np.float32)) for p in (background, (0, 1))
+            ]
+            np.testing.assert_allclose(maps[0, y, x], expected, atol=1e-6)
+
+
+def test_selection_is_strictly_above_the_mean_of_maximum_and_mean():
+    similarities = np.zeros((2, 4, 4), np.float32)
+    predicted = np.array([[0, 0, 0, 1], [2, 2, 255, 255]])
+    similarities[predicted == 0, 0] = [0.75, 0.5, 0.25]  # alpha .625
+    similarities[predicted == 1, 1] = 0.3  # alone: alpha is itself
+    similarities[predicted == 2, 2] = [-0.25, -0.25]  # alike: so too
+    similarities[predicted == 255] = 0.9  # padding
+    ours = jax.jit(hard_selection)(similarities, predicted)
+    expected = np.zeros((2, 4, 4), bool)
+    expected[0, 0, 0] = True
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_class_of_one_cell_keeps_its_prototype():
+    rng = np.random.default_rng(0)
+    support = Prototypes(np.float32([[1, 0, 0], [0, 1, 0]]), np.ones(2, bool))
+    features = np.abs(rng.normal(size=(1, 4, 4, 3))).astype(np.float32) * np.float32([1, 0.1, 1])
+    features[0, 2, 1] = [0.1, 1, 0.5]
+    ours = run(features, np.int32([[4, 4]]), support, settings=defaults)
+    assert (np.argmax(ours.fusion0[0], -1) == 1).sum() == 1
+    for refined in ours[1:]:
+        np.testing.assert_array_equal(refined[..., 1], ours.fusion0[..., 1])
+        assert np.abs(refined[..., 0] - ours.fusion0[..., 0]).max() > 0.01
+
+
+def test_perfect_features_are_a_fixed_point():
+    support = random_support(0, 2)
+    cells = np.random.default_rng(1).integers(0, 3, (2, 4, 5))
+    ours = run(support.vectors[cells], np.int32([[4, 5]] * 2), support, settings=defaults)
+    np.testing.assert_allclose(ours.fusion1, ours.fusion0, atol=1e-6)
+    np.testing.assert_allclose(ours.fusion2, ours.fusion0, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [2.0**-7, 2.0**9])
+def test_the_scale_of_features_changes_nothing(factor):
+    task, support = random_task(2, 2, 1, 3), random_support(2, 2)
+    ours = run(*task.queries, support, settings=defaults)
+    scaled = Prototypes(support.vectors * np.float32(factor), support.present)
+    again = run(task.queries.map * np.float32(factor), task.queries.sizes, scaled, settings=defaults)
+    jax.tree.map(np.testing.assert_array_equal, ours, again)
+
+
+def test_permuting_ways_permutes_maps():
+    task, support = random_task(3, 3, 1, 2), random_support(3, 3)
+    order = np.array([0, 3, 1, 2])
+    ours = run(*task.queries, support, settings=defaults)
+    permuted = run(*task.queries, Prototypes(support.vectors[order], support.present), settings=defaults)
+    for maps, others in zip(ours, permuted, strict=True):
+        np.testing.assert_allclose(maps[..., order], others, atol=1e-6)
+
+
+def test_an_absent_class_is_never_predicted_nor_refined_and_gradients_are_finite():
+    task, support = random_task(4, 2, 1, 2), random_support(4, 2)
+    vectors = support.vectors.copy()
+    vectors[2] = 0
+    absent = Prototypes(vectors, np.array([True, True, False]))
+    ours = run(*task.queries, absent, settings=defaults)
+    without = Prototypes(vectors[:2], absent.present[:2])
+    for maps, others in zip(ours, run(*task.queries, without, settings=defaults), strict=True):
+        np.testing.assert_allclose(maps[..., :2], others, atol=1e-6)
+        np.testing.assert_array_equal(maps[..., 2], 0)
+
+    def total(features, vectors):
+        prototypes = Prototypes(vectors, jnp.asarray(absent.present))
+        maps = fuse(features, jnp.asarray(task.queries.sizes), prototypes, defaults)
+        return sum(jnp.sum(stage[:, :2, :2]) for stage in maps)
+
+    gradients = jax.jit(jax.grad(total, (0, 1)))(task.queries.map, vectors)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_of_several_queries_each_is_refined_by_itself():
+    task, support = random_task(5, 2, 1, 3), random_support(5, 2)
+    ours = run(*task.queries, support, settings=defaults)
+    one = jax.jit(partial(fuse, settings=FusionSettings(joint=True)))
+    for t in range(3):
+        alone = one(task.queries.map[t : t + 1], task.queries.sizes[t : t + 1], support)
+        for maps, own in zip(ours, alone, strict=True):
+            np.testing.assert_allclose(maps[t], own[0], atol=1e-6)
+
+
+def test_an_unknown_second_mask_is_named():
+    with pytest.raises(InputError, match=r"'m4'.*'m3' or 'm2'"):
+        FusionSettings(second_mask="m4")
