@@ -32,9 +32,7 @@ class Segmenting(Protocol):
     @property
     def final(self) -> str: ...
 
-    def embed(
-        self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]
-    ) -> Any:
+    def embed(self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]) -> Any:
         """Returns the features of photos, one call for all images of a batch.
 
         Args:
