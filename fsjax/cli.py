@@ -133,10 +133,7 @@ def _fields_help(table: Mapping[str, Field]) -> list[str]:
     lines = []
     for name, field in table.items():
         text = f"{field.help.rstrip('.')}; give {field.allowed}."
-        lines += [
-            f"  --config.{name}={field.default}",
-            *textwrap.wrap(text, 100, initial_indent=" " * 8, subsequent_indent=" " * 8),
-        ]
+        lines += [f"  --config.{name}={field.default}", textwrap.indent(textwrap.fill(text, 100), " " * 8)]
     return lines
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import datasets
 from fsjax import cli
-from fsjax import config as fields
+from fsjax.config import check, trains
 from fsjax.errors import InputError
 from fsjax.models import build
 
@@ -20,7 +20,7 @@ FILES = sorted(FOLDER.glob("*.py"))
 @pytest.mark.parametrize("argument", ["", ":fold=1,ways=2,shots=5,seed=3"])
 def test_a_configuration_is_sound(path, argument):
     config = cli.load_config(f"{path}{argument}")
-    fields.check(config)
+    check(config)
     if argument:
         assert (config.fold, config.seed, config.eval.ways, config.eval.shots) == (1, 3, 2, 5)
 
@@ -39,12 +39,9 @@ def test_a_configuration_stands_alone_and_names_its_command(path):
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert imported == {"fsjax.config", "ml_collections"}
     assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
-    program = "train.py" if fields.trains(cli.load_config(path)) else "eval.py"
-    command = (
-        f"python {program}"
-        if path.stem == "prnet_shapes"
-        else f"python {program} --config=configs/{path.name}"
-    )
+    program = "train.py" if trains(cli.load_config(path)) else "eval.py"
+    usual = path.stem == "prnet_shapes"  # which train.py takes by itself
+    command = f"python {program}" if usual else f"python {program} --config=configs/{path.name}"
     assert command in (ast.get_docstring(tree) or "")
 
 
@@ -63,26 +60,12 @@ def test_the_papers_numbers(name, size, batch, epochs, rate):
 
 def test_prnet_is_trained_as_its_paper_says():
     config = cli.load_config(FOLDER / "prnet_pascal.py")
-    train = config.train
-    assert (config.model.backbone, train.size, config.batch_size, train.steps) == (
-        "resnet101",
-        417,
-        1,
-        30_000,
-    )
-    assert (train.optimizer, train.learning_rate, train.momentum, train.weight_decay) == (
-        "sgd",
-        7e-3,
-        0.9,
-        5e-4,
-    )
-    assert (train.milestones, train.decay) == ((10_000, 20_000), 0.1)
-    assert (config.model.scale, config.eval.adapt.steps, config.eval.runs, config.eval.episodes) == (
-        20,
-        5,
-        5,
-        1000,
-    )
+    train, evaluation = config.train, config.eval
+    assert (config.model.backbone, config.model.scale, config.batch_size) == ("resnet101", 20, 1)
+    assert (train.size, train.steps, train.optimizer, train.learning_rate) == (417, 30_000, "sgd", 7e-3)
+    assert (train.momentum, train.weight_decay, train.decay) == (0.9, 5e-4, 0.1)
+    assert (train.schedule, train.milestones) == ("step", (10_000, 20_000))
+    assert (evaluation.adapt.steps, evaluation.runs, evaluation.episodes) == (5, 5, 1000)
 
 
 def test_one_benchmark_is_the_same_for_both_methods():
