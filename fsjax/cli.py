@@ -3,6 +3,7 @@
 import logging
 import sys
 import tempfile
+import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
@@ -133,7 +134,8 @@ def _help(description: str, strings: dict[str, str]) -> str:
 def _fields_help(table: Mapping[str, Field]) -> list[str]:
     lines = []
     for name, field in table.items():
-        lines += [f"  --config.{name}={field.default}", f"        {field.help} Give {field.allowed}."]
+        text = f"{field.help.rstrip('.')}; give {field.allowed}."
+        lines += [f"  --config.{name}={field.default}", textwrap.indent(textwrap.fill(text, 100), " " * 8)]
     return lines
 
 
