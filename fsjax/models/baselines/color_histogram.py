@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32, UInt8
 
 from fsjax.models.layers.cross_entropy import upsample
 from fsjax.models.layers.local_mean import local_mean
-from fsjax.models.layers.padding import inside
+from fsjax.models.layers.padding import inside, nearest_fit
 from fsjax.models.method import Shape
 from fsjax.models.variables import Variables
 
@@ -44,6 +44,10 @@ class ColorHistogram:
     outputs: ClassVar[tuple[str, ...]] = ("histogram",)
     plain: ClassVar[str] = "histogram"
     final: ClassVar[str] = "histogram"
+
+    def side(self, pixels: Any) -> Any:
+        """Returns the nearest whole number of pixels, at least one."""
+        return nearest_fit(pixels, 1, 0)
 
     def embed(
         self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]

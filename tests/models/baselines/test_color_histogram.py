@@ -180,3 +180,5 @@ def test_it_is_segmenting_and_nothing_more():
     method: Segmenting = ColorHistogram()
     assert not isinstance(method, Trainable)
     assert hash(method) == hash(ColorHistogram())
+    assert (method.side(4.6), method.side(0.2)) == (5, 1)
+    np.testing.assert_array_equal(method.side(np.asarray([4.6, 7.0])), [5, 7])
