@@ -186,7 +186,9 @@ def _configurations(folder: Path) -> list[Path]:
     return []
 
 
-def configured(source: str | Path | ConfigDict, arguments: Sequence[str], *, trains: bool = False) -> ConfigDict:
+def configured(
+    source: str | Path | ConfigDict, arguments: Sequence[str], *, trains: bool = False
+) -> ConfigDict:
     """Returns a checked configuration, and lets JAX keep what it compiles.
 
     Args:
