@@ -89,8 +89,20 @@ def load(
     # Keyed by the folder, the lists and the files' times, so that no records are mixed up or out of date.
     builder = Pascal5i(folder, ids, data_dir=tfds_dir / f"voc_{place[:16]}")
     return opened.splits(
-        builder, version=f"{builder.version}-{photos[:8]}", class_names=CLASS_NAMES, folds=fold_ids
+        builder,
+        version=f"{builder.version}-{photos[:8]}",
+        title=_title(folds or FOLDS),
+        class_names=CLASS_NAMES,
+        folds=fold_ids,
     )
+
+
+def _title(folds: Sequence[Sequence[str]]) -> str:
+    """Returns what reports call the data: only with its own four folds is it PASCAL-5i."""
+    if [sorted(fold) for fold in folds] == [sorted(fold) for fold in FOLDS]:
+        return "PASCAL-5i"
+    count = len({name for fold in folds for name in fold})
+    return f"VOC folder: {count} class{'es' * (count != 1)}"
 
 
 def _stamps(folder: Path, ids: dict[str, list[str]]) -> list[tuple[int, int]]:

@@ -1,1 +1,3 @@
 """Few-shot semantic segmentation in JAX."""
+
+__version__ = "0.1.0"

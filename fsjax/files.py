@@ -1,5 +1,6 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and what they hold in one number."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +35,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_sha256(path: str | Path) -> str:
+    """Returns the sha256 of a file's bytes.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its name and rights.") from error
+
+
+def folder_sha256(folder: str | Path) -> str:
+    """Returns the sha256 of a folder: of its files' names below it and of their bytes, in the names' order.
+
+    Raises:
+      InputError: there is no such folder, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}: check its name.")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    found = hashlib.sha256()
+    for name in names:
+        found.update(f"{file_sha256(folder / name)}  {name}\n".encode())
+    return found.hexdigest()

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from fsjax.episode import Episode
+from fsjax.models.backbones.backbone import Backbone
 from fsjax.models.variables import Variables
 
 Shape = tuple[int, int]
@@ -31,6 +32,13 @@ class Segmenting(Protocol):
 
     @property
     def final(self) -> str: ...
+
+    def side(self, pixels: Any) -> Any:
+        """Returns the side of a photo nearest to so many pixels that fits the features' cells exactly.
+
+        Args:
+          pixels: numbers or arrays, not necessarily whole.
+        """
 
     def embed(
         self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]
@@ -93,8 +101,12 @@ class Trainable(Segmenting, Protocol):
     """A method with variables: {"backbone", "head"}.
 
     Attributes:
+      backbone: the network behind its features.
       frozen: whether the backbone is never trained.
     """
+
+    @property
+    def backbone(self) -> Backbone: ...
 
     @property
     def frozen(self) -> bool: ...
@@ -104,9 +116,6 @@ class Trainable(Segmenting, Protocol):
 
     def init_head(self, rng: jax.Array) -> dict[str, Any]:
         """Returns the head's part of them alone."""
-
-    def load_backbone(self, path: Any) -> Variables:
-        """Returns the backbone's part of them, from a file of pretrained weights."""
 
     def embed_training(
         self,

@@ -1,6 +1,5 @@
 """Orbax checkpoints of a run: its latest state and the configuration that it was made with."""
 
-import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
+from fsjax.config import Found, store, upgrade
 from fsjax.errors import InputError
 from fsjax.models.variables import Variables
 from fsjax.training.step import TrainState
@@ -44,35 +44,25 @@ class Checkpoints:
         """The step of the latest whole checkpoint, None where there is none."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, config: ConfigDict) -> None:
-        """Saves a state that is not replicated, and its configuration, under the state's step."""
+    def save(self, state: TrainState, config: ConfigDict, found: Found) -> None:
+        """Saves a state that is not replicated, its configuration and what the run found out."""
         step = int(state.step)
         if step != self.latest_step:
             self._dir.mkdir(parents=True, exist_ok=True)
             items = ocp.args.Composite(
                 state=ocp.args.PyTreeSave(jax.tree.map(_as_array, state._asdict())),
-                config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
+                config=ocp.args.JsonSave(store(config, found)),
             )
             self._manager.save(step, args=items)
 
-    @classmethod
-    def stored_config(cls, workdir: str | Path) -> ConfigDict:
-        """Returns the configuration of a run's latest checkpoint.
+    def stored(self) -> tuple[ConfigDict, Found]:
+        """Returns the configuration of the latest checkpoint, brought up to date, and what the run found out.
 
         Raises:
-          InputError: where there is no such run.
-        """
-        with cls(workdir) as checkpoints:
-            return checkpoints.config()
-
-    def config(self) -> ConfigDict:
-        """Returns the configuration of the latest checkpoint.
-
-        Raises:
-          InputError: where there is no checkpoint.
+          InputError: where there is no checkpoint, or one of a newer fsjax.
         """
         items = ocp.args.Composite(config=ocp.args.JsonRestore())
-        return ConfigDict(_tuples(self._manager.restore(self._latest(), args=items).config))
+        return upgrade(self._manager.restore(self._latest(), args=items).config)
 
     def restore(self, like: TrainState) -> TrainState:
         """Returns the latest state.
@@ -94,7 +84,14 @@ class Checkpoints:
         Raises:
           InputError: as `restore`.
         """
-        return self._restore({"variables": like})["variables"]
+        variables = self._restore({"variables": like})["variables"]
+        broken = [name for name, leaf in _leaves(variables).items() if not np.isfinite(leaf).all()]
+        if broken:
+            raise InputError(
+                f"Checkpoint {self.latest_step} in {self._workdir} is damaged: {broken[0]} is not finite; "
+                "delete its folder, and the one before it is used."
+            )
+        return variables
 
     def _restore(self, like: dict[str, Any]) -> dict[str, Any]:
         step = self._latest()
@@ -129,16 +126,13 @@ def _as_array(leaf: Any) -> np.ndarray:
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(leaf.shape) for name, leaf in _leaves(tree).items()}
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: hasattr(leaf, "shape"))
-    return {".".join(_key(part) for part in path): tuple(leaf.shape) for path, leaf in leaves}
+    return {".".join(_key(part) for part in path): leaf for path, leaf in leaves}
 
 
 def _key(part: Any) -> str:
     return str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part))))
-
-
-def _tuples(value: Any) -> Any:
-    """JSON has no tuples; configurations have no lists."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

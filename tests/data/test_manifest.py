@@ -7,7 +7,8 @@ import re
 import pytest
 
 from fsjax.data import manifest
-from fsjax.data.sampling import EpisodeSampler, build_index
+from fsjax.data.index import build_index
+from fsjax.data.sampling import EpisodeSampler
 from fsjax.errors import InputError
 from tests.toy import ToySource
 

@@ -11,6 +11,7 @@ from datasets import pascal5i
 from fsjax.errors import InputError
 from tests.voc import save_mask, save_photo
 
+ALL = range(1, 21)
 NAMES = ("2007_000001", "2007_000002", "2007_000003", "2007_000004")
 
 
@@ -58,7 +59,7 @@ def test_a_folder_is_read(folder):
     for number, name in enumerate(NAMES[:3]):
         photo = Image.open(folder / "JPEGImages" / f"{name}.jpg")
         np.testing.assert_array_equal(train.image(number), np.asarray(photo))
-        np.testing.assert_array_equal(train.labels(number), labels_of(number))
+        np.testing.assert_array_equal(train.mask(number, ALL, "query"), labels_of(number))
         assert train.size(number) == (24 + number, 30)
         assert train.areas(number).tolist() == [48 * (c == 5 * number) for c in range(20)]
 
@@ -66,7 +67,7 @@ def test_a_folder_is_read(folder):
 def test_a_second_time_nothing_is_built(folder, monkeypatch):
     load(folder)
     monkeypatch.delattr(pascal5i.Pascal5i, "_generate_examples")
-    assert load(folder)["test"].labels(0).shape == (27, 30)
+    assert load(folder)["test"].mask(0, ALL, "query").shape == (27, 30)
 
 
 def test_other_lists_and_folders_are_other_data_sets(folder):
@@ -93,12 +94,38 @@ def test_lists_may_be_paths_and_hold_paths(folder):
 
 def test_the_plain_masks_serve_where_there_are_no_augmented_ones(folder):
     (folder / "SegmentationClassAug").rename(folder / "SegmentationClass")
-    np.testing.assert_array_equal(load(folder)["test"].labels(0), labels_of(3))
+    np.testing.assert_array_equal(load(folder)["test"].mask(0, ALL, "query"), labels_of(3))
 
 
 def test_folds_may_be_chosen(folder):
     source = load(folder, folds=(("cat", "dog", "sheep"), ("cow", "horse", "person")))["test"]
     assert source.folds == ((8, 12, 17), (10, 13, 15))
+    assert source.title == "VOC folder: 6 classes"
+
+
+@pytest.mark.parametrize(
+    ("folds", "title"),
+    [
+        (None, "PASCAL-5i"),
+        (tuple(tuple(reversed(fold)) for fold in pascal5i.FOLDS), "PASCAL-5i"),
+        (pascal5i.FOLDS[::-1], "VOC folder: 20 classes"),
+        (pascal5i.FOLDS[:2], "VOC folder: 10 classes"),
+        ((("cat", "dog"), ("dog",)), "VOC folder: 2 classes"),
+        ((("cat",),), "VOC folder: 1 class"),
+    ],
+)
+def test_only_its_own_four_folds_are_pascal5i(folder, folds, title):
+    splits = load(folder, folds=folds)
+    assert [source.title for source in splits.values()] == [title, title]
+    assert splits["test"].name == "pascal5i"
+
+
+@pytest.mark.parametrize("role", ["support", "query"])
+def test_a_mask_shows_the_classes_that_are_asked_for(folder, role):
+    mask, labels = load(folder)["train"].mask(1, (3, 6), role), labels_of(1)
+    assert mask.dtype == np.uint8
+    assert [int(np.unique(mask[labels == label]).item()) for label in (0, 6, 255)] == [0, 2, 255]
+    assert set(np.unique(load(folder)["train"].mask(1, (3,), role))) == {0, 255}
 
 
 def test_grey_photos_become_rgb_and_exif_never_turns_them(folder):
@@ -187,7 +214,7 @@ def test_genuine_photos_agree_with_their_files(shared, tmp_path):
             mask = Image.open(voc / "SegmentationClassAug" / f"{name}.png")
             assert mask.mode == "P"
             labels = np.array(mask.get_flattened_data(), np.uint8).reshape(mask.size[::-1])
-            np.testing.assert_array_equal(source.labels(position), labels)
+            np.testing.assert_array_equal(source.mask(position, ALL, "query"), labels)
             photo = np.asarray(Image.open(voc / "JPEGImages" / f"{name}.jpg").convert("RGB"))
             np.testing.assert_array_equal(source.image(position), photo)
             assert source.areas(position).tolist() == [np.sum(labels == c) for c in range(1, 21)]

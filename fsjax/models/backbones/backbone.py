@@ -33,32 +33,36 @@ class Backbone(Protocol):
 
     A padded photo's features are those of the unpadded one. Variables are a dict whose "params" are trained;
     whatever else it holds is the network's own state.
-
-    Attributes:
-      channels: of the features of each role; the widths may be equal.
-      stages: the number of the last stage that is built.
-      aligned: whether the outermost cells lie on the outermost pixels of a photo of `side` pixels (corners
-        aligned) or half a cell within them (half-pixel centres).
-      awaits_relu: whether features are what a ReLU still has to follow: DEEP ones before the last ReLU.
     """
 
     @property
-    def channels(self) -> Mapping[str, int]: ...
+    def channels(self) -> Mapping[str, int]:
+        """The channels of the features of each role; the widths may be equal."""
 
     @property
-    def stages(self) -> int: ...
+    def stages(self) -> int:
+        """The number of the last stage that is built."""
 
     @property
-    def aligned(self) -> bool: ...
+    def aligned(self) -> bool:
+        """Whether the outermost cells lie on the outermost pixels of a photo of `side` pixels.
+
+        Corners are aligned then; otherwise the cells are half a cell within them (half-pixel centres).
+        """
 
     @property
-    def awaits_relu(self) -> bool: ...
+    def awaits_relu(self) -> bool:
+        """Whether features are what a ReLU still has to follow: DEEP ones before the last ReLU."""
 
     def cells(self, pixels: Any) -> Any:
-        """Returns how many cells an input of so many pixels has along an axis; ints or arrays."""
+        """Returns how many cells of DEEP an input of so many pixels has along an axis; ints or arrays."""
 
-    def side(self, pixels: int) -> int:
-        """Returns the input side nearest to so many pixels that fits the cells exactly."""
+    def side(self, pixels: Any) -> Any:
+        """Returns the input side nearest to so many pixels that fits the cells exactly.
+
+        Args:
+          pixels: an int or float, or an array of them; may be traced.
+        """
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""

@@ -44,7 +44,7 @@ def interpolation_matrix(
 
 def resize(
     x: Float[Array, "*n h w c"],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     in_size: Size,
     out_size: Size,
     *,
@@ -68,7 +68,7 @@ def resize(
 
 def resize_adjoint(
     mask: Float[Array, "*n H W"],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     in_size: Size,
     out_size: Size,
     *,

@@ -1,14 +1,13 @@
 """Multi-scale inference: a query segmented at several sizes, the predictions averaged (DPNet Table 6)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
-from fsjax.errors import InputError
 from fsjax.models.layers.resize import resize
 
 
@@ -24,14 +23,8 @@ class Scales:
     factors: tuple[float, ...] = (1.0,)
     average: str = "probability"
 
-    def __post_init__(self):
-        if 1.0 not in self.factors or not all(0.1 <= factor <= 4 for factor in self.factors):
-            raise InputError(f"eval.scales is {self.factors}: choose 1.0 and, if any, others from 0.1 to 4.")
-        if self.average not in ("probability", "logit"):
-            raise InputError(f"eval.scale_average is {self.average!r}: choose 'probability' or 'logit'.")
-
     @property
-    def whole(self) -> int:
+    def unscaled(self) -> int:
         """The place of the factor 1."""
         return self.factors.index(1.0)
 
@@ -40,21 +33,25 @@ ONE_SCALE = Scales()
 
 
 def rescale(
-    images: Num[Array, "*images H W c"], sizes: Int[Array, "*images 2"], factor: float
+    images: Num[Array, "*images H W c"],
+    sizes: Int[Array, "*images 2"],
+    factor: float,
+    side: Callable[[Any], Any],
 ) -> tuple[Num[Array, "*images h w c"], Int[Array, "*images 2"]]:
-    """Resizes photos bilinearly to a factor of their size, rounded to 8 k + 1 pixels to fit the stride.
+    """Resizes photos bilinearly to a factor of their size, rounded to what fits the network's cells.
 
     At factor 1 the photos are returned as they are, whatever their size.
 
     Args:
       images: uint8 photos, each in the top-left rectangle of its array.
-      sizes: the rectangles' heights and widths.
+      sizes: the rectangles' heights and widths, in pixels.
       factor: of height and width.
+      side: returns the nearest side, in pixels, that fits; of a method.
     """
     if factor == 1:
         return images, sizes
-    shape = tuple(int(_fit(np.int32(side), factor)) for side in images.shape[-3:-1])
-    new_sizes = jnp.minimum(_fit(sizes, factor), jnp.asarray(shape)[(None,) * (sizes.ndim - 1)])
+    shape = tuple(int(side(factor * length)) for length in images.shape[-3:-1])
+    new_sizes = jnp.minimum(side(factor * sizes), jnp.asarray(shape)[(None,) * (sizes.ndim - 1)])
 
     def one(image, old, new):
         return resize(image.astype(jnp.float32), shape, old, new)
@@ -82,8 +79,3 @@ def mean_prediction(
         return jax.nn.logsumexp(logs, 0) - jnp.log(len(logits))
 
     return jax.tree.map(mean, *map(dict, predictions))
-
-
-def _fit(size, factor: float):
-    """Returns the size 8 k + 1 nearest to a factor of this one; NumPy's arrays stay NumPy's."""
-    return 8 * ((factor * size - 1) / 8).round().astype("int32").clip(1) + 1
