@@ -31,8 +31,8 @@ def program(argv: list[str]) -> None:
     flags, settings = cli.parse(argv, __doc__, FLAGS)
     if bool(flags.out) == bool(flags.save_episodes):
         raise InputError(
-            "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write the "
-            "episodes without evaluating them: one of both."
+            "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
+            "the episodes without evaluating them: one of both."
         )
     if flags.workdir and flags.config:
         raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
@@ -45,8 +45,8 @@ def program(argv: list[str]) -> None:
         manifest.write(flags.save_episodes, header, specs, sources["test"].ids)
         print(f"{len(specs)} episodes are in {flags.save_episodes}.")
         return
-    rows = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
-    print(report.table(rows))
+    results = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
+    print(report.table(results.rows))
     print(f"Tables and pictures are in {flags.out}.")
 
 

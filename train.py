@@ -29,8 +29,8 @@ def program(argv: list[str]) -> None:
     sources = datasets.load(config.data)
     experiment.check(config, sources)
     run = experiment.train(config, sources, workdir)
-    rows = experiment.evaluate(config, sources, workdir, run=run)
-    print(report.table(rows))
+    results = experiment.evaluate(config, sources, workdir, run=run)
+    print(report.table(results.rows))
     print(f"Tables, pictures and curves are in {workdir}.")
 
 

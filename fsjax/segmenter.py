@@ -33,9 +33,8 @@ ROUNDED = 64
 class Segmenter:
     """A method, its variables, and how photos are shown to it.
 
-    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation and its
-    pictures use as well, take and return arrays on the device with the axes [devices, ...] in front, of as many
-    devices as there are in the first axis.
+    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation uses, too,
+    take and return arrays whose first axis is that of the devices they run on.
 
     Attributes:
       method: what segments.

@@ -1,7 +1,7 @@
 """Evaluation that sees each photo once a role: supports are described, then queries are segmented.
 
-Variables do not change in an evaluation without adaptation, and its episodes are made of few photos: a fold of
-PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10,000.
+Variables do not change in an evaluation without adaptation, and its episodes are made of few photos: a fold
+of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10,000.
 """
 
 from collections.abc import Sequence

@@ -114,7 +114,7 @@ class Queries:
 
         def wait() -> list[list[Any]]:
             features = []
-            for factor, new, batches in at_scales:
+            for _, new, batches in at_scales:
                 trees = [tree for count, batch in batches for tree in on_host(batch, count)]
                 found = {query.position: tree for query, tree in zip(new, trees, strict=True)}
                 features.append([found.get(query.position, kept[query.position]) for query in queries])

@@ -23,8 +23,8 @@ class Scoring:
       segmenter: what segments them; None for the union of all objects in the truth.
       specs: the episodes.
       outputs: the outputs of its method that are counted.
-      oracle: whether each query is shown with its own truth as the support, every way with all T queries: what
-        the features could do at best with one prototype a class.
+      oracle: whether each query is shown with its own truth as the support, every way with all T queries:
+        what the features could do at best with one prototype a class.
     """
 
     segmenter: Segmenter | None
@@ -54,7 +54,7 @@ class Group(NamedTuple):
 
 
 def group_queries(scorings: Sequence[Scoring]) -> list[Group]:
-    """Returns the groups of all queries, in the order of their positions, those of one size one after another."""
+    """Returns the groups of all queries in the order of their sizes, then of their positions."""
     places: dict[tuple[int, ...], list[Place]] = {}
     for i, scoring in enumerate(scorings):
         for j, spec in enumerate(scoring.specs):

@@ -153,8 +153,8 @@ class Supports:
         arrays = self._store.get(key) if structure.num_leaves else {}
         if arrays is None:
             raise InputError(
-                "What was put aside on disk during the evaluation is damaged: evaluate again, with more of it "
-                "in memory (eval.memory) if the disk is at fault."
+                "What was put aside on disk during the evaluation is damaged: evaluate again, with a larger "
+                "eval.memory if the disk is at fault."
             )
         return jax.tree.unflatten(structure, _leaves(arrays))
 

@@ -1,8 +1,10 @@
 """Evaluation: the rows of a table on a fold's novel classes, and all that is written of them."""
 
 import logging
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -14,7 +16,7 @@ from fsjax.evaluation.pictures import sheet
 from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.rows import Evaluation
 from fsjax.evaluation.show import show
-from fsjax.evaluation.summary import Description, augmentation, summaries
+from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
 from fsjax.experiment.settings import (
     Sources,
     base_classes,
@@ -34,6 +36,21 @@ from fsjax.training.runs import Run
 LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Results:
+    """What an evaluation found.
+
+    Attributes:
+      description: what all rows share.
+      scored: the rows with their episodes.
+      rows: as results.json has them.
+    """
+
+    description: Description
+    scored: Sequence[Scored]
+    rows: Sequence[dict[str, Any]]
+
+
 def evaluate(
     config: ConfigDict,
     sources: Sources,
@@ -41,7 +58,7 @@ def evaluate(
     *,
     run: Run | None = None,
     episodes: str | Path = "",
-) -> list[dict]:
+) -> Results:
     """Evaluates a method on the novel classes of a fold.
 
     Writes `manifest.jsonl`, `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0,
@@ -54,9 +71,6 @@ def evaluate(
       run: whose latest checkpoint is evaluated; without one, the initial weights are.
       episodes: a manifest to take the episodes from, whose ways, shots, queries, runs and seed then hold; by
         default they are drawn from `eval.seed`.
-
-    Returns:
-      The rows of results.json.
 
     Raises:
       InputError: for a configuration, checkpoint or manifest that does not fit, and for classes that the run
@@ -94,7 +108,7 @@ def evaluate(
         shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
         sheet.draw(out, shown, method.outputs, method.final)
     report.write_report(out, about, rows, (record for row in scored for record in row.records))
-    return rows
+    return Results(about, scored, rows)
 
 
 def _trained_classes(
@@ -108,8 +122,8 @@ def _trained_classes(
     trained = tuple(name for name in classes if name in known)
     if trained and not config.eval.allow_trained_classes:
         raise InputError(
-            f"The run in {run.folder} was trained on {', '.join(trained)}: evaluate it on classes that it never "
-            "saw, or set eval.allow_trained_classes=True, and every table says so."
+            f"The run in {run.folder} was trained on {', '.join(trained)}: evaluate it on classes that it "
+            "never saw, or set eval.allow_trained_classes=True, and every table says so."
         )
     return trained
 
@@ -132,7 +146,8 @@ def _description(
         fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
         protocol={
             "ways": header.ways, "shots": header.shots, "queries": header.queries,
-            "input": part.input, "size": part.size, "label": part.label, "scales": list(part.scales), **several,
+            "input": part.input, "size": part.size, "label": part.label,
+            "scales": list(part.scales), **several,
         },
         void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
         seed=header.seed, step=run.step if run else None,

@@ -143,7 +143,7 @@ def variables_before_training(config: ConfigDict, method: Trainable, source: Sou
       source: of the data, for the names of the novel classes.
 
     Raises:
-      InputError: as `initial_variables`, and for a run as weights that has another backbone or saw novel classes.
+      InputError: as `initial_variables`, and for a run's weights of another backbone or of novel classes.
     """
     novel = what_is_known(config, source)["novel_classes"]
 
@@ -152,8 +152,8 @@ def variables_before_training(config: ConfigDict, method: Trainable, source: Sou
         seen = set(base_classes(run, config, source)) & set(novel)
         if seen:
             raise InputError(
-                f"The run in {run.folder} was trained on {', '.join(sorted(seen))}, which fold={config.fold} holds "
-                "out: name a run of the same fold."
+                f"The run in {run.folder} was trained on {', '.join(sorted(seen))}, which fold={config.fold} "
+                "holds out: name a run of the same fold."
             )
 
     return initial_variables(method, config.seed, config.model.weights, check_run)

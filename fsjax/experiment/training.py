@@ -104,8 +104,8 @@ def _same_run(run: Run, config: ConfigDict, found: Found) -> Found:
     for name in ("data_version", "steps", "base_classes"):
         if run.found.get(name, found[name]) != found[name]:
             raise InputError(
-                f"The run in {run.folder} began with {name}={run.found[name]}, not {found[name]}: go on with the "
-                "data it began with, or name another folder."
+                f"The run in {run.folder} began with {name}={run.found[name]}, not {found[name]}: go on with "
+                "the data it began with, or name another folder."
             )
     return {**found, **run.found}
 

@@ -28,8 +28,8 @@ def initial_variables(
       check_run: raises where a run's backbone may not be taken.
 
     Raises:
-      InputError: for weights that are missing, of another architecture, or of a run that has not ended; and for
-        none where the backbone is frozen.
+      InputError: for weights that are missing, of another architecture, or of a run that has not ended; and
+        for none where the backbone is frozen.
     """
     rng = jax.random.key(seed)
     if method.frozen and not weights:

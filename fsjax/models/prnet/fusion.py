@@ -24,8 +24,8 @@ class FusionSettings:
       omega_q: weight of the query prototypes in both stages (Eq. 9 and Eq. 12).
       omega_f: weight of the first stage's prototypes in the second (Eq. 12).
       second_mask: whose argmax is the second stage's mask (Eq. 11): the fused map's, "m3", or "m2".
-      threshold_over: the cells that a class's threshold is taken over (Eq. 14): those "predicted" as the class,
-        or the whole "map".
+      threshold_over: the cells that a class's threshold is taken over (Eq. 14): those "predicted" as the
+        class, or the whole "map".
       joint: whether the query prototypes of all T queries are averaged, as Eq. 7 and Eq. 11 write it; by
         default each query is refined by itself. With one query both agree.
     """
@@ -52,8 +52,8 @@ def hard_selection(
     """Returns the confident cells of each class: H of PRNet Eq. 8.
 
     A cell counts for its predicted class where its similarity is strictly above that class's threshold,
-    which Eq. 13 and Eq. 14 set halfway between the largest and the mean similarity of some cells. A class that
-    is predicted nowhere, or equally similar everywhere, selects nothing.
+    which Eq. 13 and Eq. 14 set halfway between the largest and the mean similarity of some cells. A class
+    that is predicted nowhere, or equally similar everywhere, selects nothing.
 
     Args:
       similarities: cosines, in [-1, 1].
