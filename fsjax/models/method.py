@@ -40,9 +40,7 @@ class Segmenting(Protocol):
           pixels: numbers or arrays, not necessarily whole.
         """
 
-    def embed(
-        self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]
-    ) -> Any:
+    def embed(self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]) -> Any:
         """Returns the features of photos, one call for all images of a batch.
 
         Args:

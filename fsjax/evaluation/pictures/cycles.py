@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt8
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import ConnectionPatch
+from matplotlib.patheffects import Normal, withStroke
 
 from fsjax.evaluation.pictures import figures
 
@@ -26,9 +32,9 @@ class CyclePicture:
     Attributes:
       title: what the row is called, e.g. the name of its class.
       support: photo, RGB.
-      support_mask: 0, 1, 255.
+      support_mask: 0, 1, 255, of any size.
       query: photo, RGB.
-      truth: mask of the query, 0, 1, 255, of any size.
+      truth: mask of the query, 0, 1, 255, of any size; None where nobody knows it.
       forward: for each support cell the most similar query cell, a flat index (Eq. 1); only foreground cells
         are looked at.
       backward: for each query cell the most similar support cell, a flat index (Eq. 2).
@@ -41,9 +47,9 @@ class CyclePicture:
 
     title: str
     support: UInt8[np.ndarray, "H W 3"]
-    support_mask: Integer[np.ndarray, "H W"]
+    support_mask: Integer[np.ndarray, "hm wm"]
     query: UInt8[np.ndarray, "h w 3"]
-    truth: Integer[np.ndarray, "ht wt"]
+    truth: Integer[np.ndarray, "ht wt"] | None
     forward: Int[np.ndarray, " cells"]
     backward: Int[np.ndarray, "hq wq"]
     foreground: Bool[np.ndarray, "hs ws"]
@@ -65,8 +71,8 @@ def cycle_sheet(path: Path, pictures: Sequence[CyclePicture]) -> None:
     """Writes a PNG with a row for each episode.
 
     Columns: support with its mask and query, joined by some of the cycles; similarity and confidence maps
-    over the query; the cells of the pseudo-prototype on the query, with the truth's outline. The colors of
-    the similarity map span the cosines of all rows.
+    over the query; the cells of the pseudo-prototype on the query, with the outline of a known truth. The
+    colors of the similarity map span the cosines of all rows.
 
     Args:
       path: of the PNG.
@@ -153,7 +159,7 @@ def _pitch(shape: tuple[int, int], photo: tuple[int, int]) -> tuple[float, float
     return down, across
 
 
-def _spread(places: np.ndarray, count: int) -> np.ndarray:
+def _spread(places: Int[np.ndarray, "n 2"], count: int) -> Int[np.ndarray, " chosen"]:
     """Returns which `count` places [n, 2] to take: each as far as can be from those before it."""
     chosen, distances = [], np.full(len(places), np.inf)
     for _ in range(count):
@@ -162,10 +168,8 @@ def _spread(places: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(chosen, int)
 
 
-def _join(support, query, picture: CyclePicture, shown: Cycles) -> None:
+def _join(support: Axes, query: Axes, picture: CyclePicture, shown: Cycles) -> None:
     """Draws cycles over the photos of a support and of its query, rejected ones beneath."""
-    from matplotlib.patches import ConnectionPatch
-
     support_shape, query_shape = picture.foreground.shape, picture.backward.shape
     start = np.transpose(centers(shown.start, support_shape, picture.support.shape[:2]))
     middle = np.transpose(centers(shown.middle, query_shape, picture.query.shape[:2]))
@@ -183,37 +187,36 @@ def _join(support, query, picture: CyclePicture, shown: Cycles) -> None:
         query.plot(*middle[chosen].T, **over, **_dot(kept))
 
 
-def _line(kept: bool) -> dict:
-    from matplotlib.patheffects import Normal, withStroke
-
+def _line(kept: bool) -> dict[str, Any]:
     color, style = (KEPT, "solid") if kept else (REJECTED, (0, (3, 2)))
     halo = [withStroke(linewidth=1.9, foreground="white", alpha=0.7), Normal()]
     return {"color": color, "linestyle": style, "linewidth": 0.9, "path_effects": halo}
 
 
-def _dot(kept: bool) -> dict:
+def _dot(kept: bool) -> dict[str, Any]:
     color = KEPT if kept else REJECTED
     return {"ls": "none", "marker": "o", "ms": 3.2, "mfc": color, "mec": "white", "mew": 0.5}
 
 
-def _ring(kept: bool) -> dict:
+def _ring(kept: bool) -> dict[str, Any]:
     color = KEPT if kept else REJECTED
     return {"ls": "none", "marker": "o", "ms": 5.5, "mfc": "none", "mec": color, "mew": 1}
 
 
-def _show_map(axis, picture: CyclePicture, values: np.ndarray, low: float, high: float) -> None:
+def _show_map(
+    axis: Axes, picture: CyclePicture, values: Float[np.ndarray, "hq wq"], low: float, high: float
+) -> None:
     axis.imshow(values, extent=_extent(picture), cmap=figures.MAP_COLORS, vmin=low, vmax=high)
     _frame(axis, picture)
 
 
-def _show_selected(axis, picture: CyclePicture) -> None:
-    from matplotlib.colors import to_rgb
-
+def _show_selected(axis: Axes, picture: CyclePicture) -> None:
     axis.imshow(picture.query)
     tint = np.broadcast_to(to_rgb(SELECTED), (*picture.selected.shape, 3))
     squares = np.dstack([tint, 0.7 * picture.selected])
     axis.imshow(squares, extent=_extent(picture), interpolation="nearest")
-    figures.outline(axis, picture.truth, *picture.query.shape[:2])
+    if picture.truth is not None:
+        figures.outline(axis, picture.truth, *picture.query.shape[:2])
     _frame(axis, picture)
 
 
@@ -224,16 +227,14 @@ def _extent(picture: CyclePicture) -> tuple[float, float, float, float]:
     return -across, width - 1 + across, height - 1 + down, -down
 
 
-def _frame(axis, picture: CyclePicture) -> None:
+def _frame(axis: Axes, picture: CyclePicture) -> None:
     """Cuts off what juts out of the query's photo."""
     height, width = picture.query.shape[:2]
     axis.set(xlim=(0, width), ylim=(height, 0))
 
 
-def _legend(figure, axis) -> None:
+def _legend(figure: Figure, axis: Axes) -> None:
     """Puts the legend of the lines under the query of the last row."""
-    from matplotlib.lines import Line2D
-
     handles = [
         Line2D([], [], label="kept", **_line(True)),
         Line2D([], [], label="rejected", **_line(False)),

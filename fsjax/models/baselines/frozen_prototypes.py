@@ -45,9 +45,7 @@ class FrozenPrototypes:
         """Returns a photo's mean deep features under its class and under background."""
         return self._prnet.describe(variables, self.method.deep(features), mask, size)
 
-    def fit(
-        self, variables: Variables, descriptions: Description, present: Bool[Array, "N K"]
-    ) -> Prototypes:
+    def fit(self, variables: Variables, descriptions: Description, present: Bool[Array, "N K"]) -> Prototypes:
         """Returns the support prototypes p_s."""
         return self._prnet.fit(variables, descriptions, present)
 
