@@ -1,5 +1,6 @@
 """What DPNet keeps of a photo depends on that photo alone, and shots that are absent count for nothing."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from fsjax.models.backbones.backbone import Features
 from fsjax.models.dpnet.head import Switches
 from fsjax.models.dpnet.losses import discriminator_loss, truth_of
-from fsjax.models.dpnet.pseudo_prototype import mean_of_present
+from fsjax.models.dpnet.pseudo_prototype import Supports, mean_of_present
 from tests.models.dpnet import reference
 from tests.models.dpnet.toy import (
     METHOD,
@@ -167,20 +168,19 @@ def test_a_way_without_shots_is_never_predicted():
 def test_the_discriminators_loss_skips_absent_shots():
     task = draw(54, 2, 3, 2)
     kept = [0, 2]
-    present = np.zeros((1, 2, 3), bool)
-    present[..., kept] = True
+    present = np.zeros((2, 3), bool)
+    present[:, kept] = True
 
     def loss(task, descriptions, present):
-        fitted = METHOD.fit(VARIABLES, descriptions, present[0])
-        batch = jax.tree.map(lambda x: x[None], (fitted, task.queries))
-        sizes = jnp.asarray(task.queries.sizes[None]), jnp.asarray(task.episode.query_mask_sizes[None])
-        truth = truth_of(jnp.asarray(task.episode.query_masks[None]), *sizes, 2)
-        found = segment_head(*batch)
-        return discriminator_loss(found, truth, jnp.asarray(present), Switches(), aligned=True)
+        batch = descriptions, present, task.queries, task.episode
+        (cells, shown), present, queries, episode = jax.tree.map(lambda x: jnp.asarray(x)[None], batch)
+        found = segment_head(Supports(cells, shown, present), queries)
+        truth = truth_of(episode.query_masks, queries.sizes, episode.query_mask_sizes, 2)
+        return discriminator_loss(found, truth, present, Switches(), aligned=True)
 
-    ours = loss(task, spoilt(described(task), present[0]), present)
+    ours = loss(task, spoilt(described(task), present), present)
     fewer = without_shots(task, kept)
-    np.testing.assert_allclose(ours, loss(fewer, described(fewer), np.ones((1, 2, 2), bool)), rtol=1e-5)
+    np.testing.assert_allclose(ours, loss(fewer, described(fewer), np.ones((2, 2), bool)), rtol=1e-5)
     np.testing.assert_allclose(ours, reference.losses(PARAMS, fewer, rates=RATES)["dis_loss"], rtol=1e-4)
 
 
@@ -191,3 +191,15 @@ def test_where_all_are_present_the_mean_is_the_ordinary_one_to_the_last_bit(shot
     np.testing.assert_array_equal(ours, jax.jit(lambda values: jnp.mean(values, 1))(values))
     given = jax.jit(partial(mean_of_present, axis=1))(values, jnp.ones((2, shots, 1), bool))
     np.testing.assert_array_equal(given, ours)
+
+
+def test_a_relu_is_applied_where_the_backbone_awaits_one(tasks):
+    task = tasks[ONE][0]
+    rectified = task._replace(supports=task.supports._replace(map=np.maximum(task.supports.map, 0)))
+    without = replace(METHOD, head=METHOD.head.clone(rectify=False))
+    due, done, neither = (
+        described(some, method=method)[1].prototype
+        for some, method in ((task, METHOD), (rectified, without), (task, without))
+    )
+    np.testing.assert_allclose(due, done, atol=1e-6)
+    assert np.abs(due - neither).max() > 1e-2

@@ -60,12 +60,6 @@ def test_cached_features_are_those_of_the_photos(photos, variables):
     assert rubbish.map[1].sum() == 7 * 3 * 4 * 9
 
 
-def test_pretrained_weights_are_the_backbones_own(tmp_path, variables):
-    np.savez(tmp_path / "weights.npz", **variables["backbone"]["params"])
-    loaded = METHOD.load_backbone(tmp_path / "weights.npz")
-    jax.tree.map(np.testing.assert_array_equal, loaded, variables["backbone"])
-
-
 @dataclass(frozen=True)
 class TwoGrids(Colours):
     """Shallow features on a finer grid than deep ones."""

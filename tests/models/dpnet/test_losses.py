@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.models.dpnet.losses import nearest_labels
-from fsjax.models.dpnet.pseudo_prototype import PSEUDO_PROTOTYPES
+from fsjax.models.dpnet.head import Switches
+from fsjax.models.dpnet.losses import nearest_labels, total_loss
 from tests.models.dpnet import reference
 from tests.models.dpnet.toy import (
     METHOD,
@@ -25,13 +25,12 @@ from tests.models.dpnet.toy import (
 )
 from tests.models.tiny import swap_ways
 
-SWITCHED = [
+SWITCHED = [  # several at once: every combination is a program of its own
     ({}, {}),
-    *(({"pseudo_prototype": name}, {"kind": name}) for name in PSEUDO_PROTOTYPES if name != "ccm"),
-    ({"pim": False}, {"pim": False}),
-    ({"msf": False}, {"msf": False}),
-    ({"beta": 0.4}, {"beta": 0.4}),
-    ({"selected_loss": True}, {"judge": "selected"}),
+    ({"pseudo_prototype": "off"}, {"kind": "off"}),
+    ({"pseudo_prototype": "global", "msf": False}, {"kind": "global", "msf": False}),
+    ({"pseudo_prototype": "cosine", "pim": False}, {"kind": "cosine", "pim": False}),
+    ({"selected_loss": True, "beta": 0.4}, {"judge": "selected", "beta": 0.4}),
 ]
 
 
@@ -62,12 +61,18 @@ def test_the_discriminator_leaves_some_candidates_out(tasks):
     assert 0 in selected  # P_q is P there
 
 
-def test_the_total_weighs_its_terms(tasks):
-    weighted, terms, _ = evaluate(tasks[ONE], lambda1=0.5, lambda2=1.2)
-    expected = terms["seg_loss"] + 0.5 * terms["aux_loss"] + 1.2 * terms["dis_loss"]
-    np.testing.assert_allclose(weighted, expected, rtol=1e-6)
-    alone, terms, gradient = evaluate(tasks[ONE], aux_only=True, lambda1=0.5)
-    np.testing.assert_array_equal(alone, terms["aux_loss"])
+def test_the_total_weighs_its_terms():
+    terms = {"seg_loss": jnp.array([1.0, 2.0]), "dis_loss": jnp.array([3.0, 0.0]), "aux_loss": jnp.ones(2)}
+    weights = Switches(lambda1=0.5, lambda2=2.0)
+    np.testing.assert_array_equal(total_loss(terms, weights), [7.5, 2.5])
+    np.testing.assert_array_equal(total_loss(terms, replace(weights, aux_only=True)), [1, 1])
+    del terms["aux_loss"]
+    np.testing.assert_array_equal(total_loss(terms, weights), [7, 2])
+
+
+def test_of_the_auxiliary_branch_alone_only_its_own_part_is_trained(tasks):
+    losses, terms, gradient = evaluate(tasks[ONE], aux_only=True)
+    np.testing.assert_array_equal(losses, terms["aux_loss"])
     assert not any(
         leaf.any() for name in ("decoder", "discriminator") for leaf in jax.tree.leaves(gradient[name])
     )
@@ -89,21 +94,21 @@ def test_gradients_agree_with_finite_differences(tasks):
 
 def test_alpha_has_a_gradient_at_zero(tasks):
     params = {**PARAMS, "interaction": {**PARAMS["interaction"], "alpha": np.float32(0)}}
-    losses, terms, gradient = evaluate(tasks[TWO], params=params)
+    losses, terms, gradient = evaluate(tasks[ONE], params=params)
     assert abs(gradient["interaction"]["alpha"]) > 1e-4
-    without = evaluate(tasks[TWO], params=params, pim=False)[1]
-    for name, value in terms.items():
-        np.testing.assert_allclose(value, without[name], rtol=1e-6)
-    assert (losses != evaluate(tasks[TWO])[0]).all()
+    for i, task in enumerate(tasks[ONE]):
+        for name, value in reference.losses(params, task, rates=RATES, pim=False).items():
+            np.testing.assert_allclose(terms[name][i], value, rtol=1e-4, err_msg=name)
+    assert (losses != evaluate(tasks[ONE])[0]).all()
 
 
 def test_without_reliable_cells_the_prototype_stands_in(tasks):
-    _, nothing, _ = evaluate(tasks[TWO], beta=1.0)  # no confidence exceeds it
-    _, off, _ = evaluate(tasks[TWO], pseudo_prototype="off")
-    for name in ("seg_loss", "aux_loss"):
-        np.testing.assert_allclose(nothing[name], off[name], rtol=1e-6)
-    assert (nothing["dis_loss"] > 0).all()
-    assert not off["dis_loss"].any()
+    _, terms, _ = evaluate(tasks[ONE], beta=1.0)  # no confidence exceeds it
+    for i, task in enumerate(tasks[ONE]):
+        without = reference.losses(PARAMS, task, rates=RATES, kind="off")
+        for name in ("seg_loss", "aux_loss"):
+            np.testing.assert_allclose(terms[name][i], without[name], rtol=1e-4)
+    assert (terms["dis_loss"] > 0).all()
 
 
 def test_dropout_is_a_function_of_an_episodes_own_key(tasks):

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fsjax.models.backbones.backbone import Features
@@ -72,7 +73,7 @@ def test_padding_changes_nothing(tasks):
         return METHOD.head.apply(params, *batch, Switches(), 0.2, method="segment")
 
     def found(task):
-        fitted = METHOD.fit(VARIABLES, described(task), np.ones((1, 1), bool))
+        fitted = METHOD.fit(VARIABLES, described(task), jnp.ones((1, 1), bool))
         return fitted.shown, segmented(fitted, task.queries)
 
     for task in tasks[ONE]:
@@ -98,8 +99,8 @@ def test_padding_changes_nothing(tasks):
 
 def test_several_episodes_of_one_query_at_once():
     tasks = [draw(seed, *TWO) for seed in (46, 47, 48)]
-    queries, sizes = [task.queries for task in tasks], np.int32(SIZES)
-    fitted = [METHOD.fit(VARIABLES, described(task), np.ones((2, 2), bool)) for task in tasks]
+    queries, sizes = [task.queries for task in tasks], jnp.array(SIZES)
+    fitted = [METHOD.fit(VARIABLES, described(task), jnp.ones((2, 2), bool)) for task in tasks]
     together = jax.tree.map(lambda *leaves: np.stack(leaves), *fitted)
     one = partial(METHOD.segment, VARIABLES)
 
@@ -109,7 +110,7 @@ def test_several_episodes_of_one_query_at_once():
 
     @jax.jit
     def of_every_query(fitted, queries):
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *queries)
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *queries)
         return jax.vmap(lambda queries: of_one_query(fitted, queries))(stacked)
 
     alone = jax.jit(lambda fitted, queries: one(fitted, queries, (19, 23), sizes, SETTINGS))
@@ -123,7 +124,7 @@ def test_several_episodes_of_one_query_at_once():
 def test_an_explanation_shows_the_cycles(tasks):
     @jax.jit
     def explain(descriptions, queries):
-        fitted = METHOD.fit(VARIABLES, descriptions, np.ones((1, 1), bool))
+        fitted = METHOD.fit(VARIABLES, descriptions, jnp.ones((1, 1), bool))
         return METHOD.explain(VARIABLES, fitted, queries, DPNetSettings(0.5))
 
     for task in tasks[ONE]:

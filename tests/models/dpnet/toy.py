@@ -10,7 +10,7 @@ import numpy as np
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.dpnet.dpnet import DPNet, DPNetSettings
 from fsjax.models.dpnet.head import Head, Switches
-from fsjax.models.layers.padding import zero_padding
+from fsjax.models.layers.padding import nearest_fit, zero_padding
 from tests.models.tiny import random_task
 
 RATES = (1, 2, 3)
@@ -38,14 +38,14 @@ class Colours:
         return -(-pixels // STRIDE)
 
     def side(self, pixels):
-        return STRIDE * round((pixels - 1) / STRIDE) + 1
+        return nearest_fit(pixels, STRIDE, 1)
 
     def init(self, rng):
         drawn = (jax.random.normal(jax.random.fold_in(rng, i), (3, c)) for i, c in enumerate(self._widths))
         return {"params": dict(zip((SHALLOW, DEEP), drawn, strict=True))}
 
     def load(self, path):
-        return {"params": dict(np.load(path))}
+        raise NotImplementedError(path)
 
     def embed(self, variables, images, sizes):
         colours = images[:, ::STRIDE, ::STRIDE].astype(jnp.float32) / 255 - 0.5
