@@ -9,7 +9,6 @@ Eq. 11). This module adds the frozen backbone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -99,9 +98,9 @@ class DPNet:
 
         return jax.jit(lambda rng: self.head.init(rng, method=both)["params"])(rng)
 
-    def load_backbone(self, path: Path) -> Variables:
-        """Returns the backbone's variables, from a file of pretrained weights."""
-        return self.backbone.load(path)
+    def side(self, pixels: Any) -> Any:
+        """Returns the side of a photo nearest to so many pixels that fits the backbone's cells."""
+        return self.backbone.side(pixels)
 
     def embed(
         self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]
