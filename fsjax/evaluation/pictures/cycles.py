@@ -130,11 +130,11 @@ def sample(found: Cycles, shape: tuple[int, int], most: int = LINES) -> Cycles:
     if 0 < kept < total:
         share = min(max(share, 1), most - 1)
     places = np.stack(np.unravel_index(found.start, shape), axis=-1)
-    chosen = [
+    of_kinds = [
         kind[_spread(places[kind], count)]
         for kind, count in ((np.flatnonzero(found.kept), share), (np.flatnonzero(~found.kept), most - share))
     ]
-    chosen = np.sort(np.concatenate(chosen))
+    chosen = np.sort(np.concatenate(of_kinds))
     return Cycles(*(values[chosen] for values in found))
 
 
@@ -181,7 +181,7 @@ def _join(support: Axes, query: Axes, picture: CyclePicture, shown: Cycles) -> N
             for place in (start[i], end[i]):
                 ends = (place, middle[i], support.transData, query.transData)
                 query.add_artist(ConnectionPatch(*ends, clip_on=False, **_line(kept)))
-        over = {"clip_on": False, "zorder": 3}
+        over: dict[str, Any] = {"clip_on": False, "zorder": 3}
         query.plot(*end[chosen].T, transform=support.transData, **over, **_ring(kept))
         query.plot(*start[chosen].T, transform=support.transData, **over, **_dot(kept))
         query.plot(*middle[chosen].T, **over, **_dot(kept))

@@ -72,7 +72,7 @@ def grid(rows: Sequence[str], columns: Sequence[str], cell: float = CELL) -> tup
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     sides = (left / width, bottom / height, 1 - right / width, 1 - top / height)
     figure.subplots_adjust(*sides, wspace=0.05, hspace=gap / cell)
-    font = {"color": INK, "ha": "center", "va": "center"}
+    font: dict[str, Any] = {"color": INK, "ha": "center", "va": "center"}
     for axis, name in zip(axes[0], columns, strict=True):
         place = axis.get_position()
         figure.text((place.x0 + place.x1) / 2, 1 - 0.5 * top / height, name, fontsize=8, **font)
@@ -139,7 +139,7 @@ def color_bar(figure: Figure, axis: Axes, low: float = 0.0, high: float = 1.0) -
     cell = axis.get_position()
     inch = 1 / figure.get_size_inches()[1]
     inset = 0.06 * cell.width
-    place = [cell.x0 + inset, cell.y0 - 0.22 * inch, cell.width - 2 * inset, 0.07 * inch]
+    place = (cell.x0 + inset, cell.y0 - 0.22 * inch, cell.width - 2 * inset, 0.07 * inch)
     colors = ScalarMappable(Normalize(low, high), MAP_COLORS)
     bar = figure.colorbar(colors, cax=figure.add_axes(place), orientation="horizontal")
     bar.outline.set_visible(False)

@@ -27,8 +27,8 @@ class Shown:
       query: photo, RGB.
       truth: its mask, 0, 1..N, 255, of any size; None where nobody knows it.
       logits: of each output, [h, w, N + 1] on the pixels of the truth, or of the query without one.
-      explanation: how the cells of the first way's support were compared with the query's, in NumPy; None of
-        a method that compares none.
+      explanation: how the cells of the first way's support were compared with the query's; None of a method
+        that compares none.
     """
 
     classes: Sequence[str]
@@ -113,20 +113,21 @@ def _show_prediction(axis: Axes, one: Shown, name: str) -> None:
 def cycle_picture(one: Shown, found: Explanation) -> CyclePicture:
     """Takes the comparison of the first support with the query out of its padding."""
     (support, support_mask), *_ = one.supports
-    support_cells, query_cells = found.support_cells, found.query_cells
-    forward = _cut(_renumber(found.forward, found.backward.shape[1], query_cells[1]), support_cells)
+    maps = {name: np.asarray(values) for name, values in found._asdict().items()}
+    forward, backward = maps["forward"], maps["backward"]
+    support_cells, query_cells = maps["support_cells"], maps["query_cells"]
     return CyclePicture(
         title=one.title.partition("\n")[0],
         support=support,
         support_mask=_of_first_way(support_mask),
         query=one.query,
         truth=None if one.truth is None else _of_first_way(one.truth),
-        forward=forward.reshape(-1),
-        backward=_cut(_renumber(found.backward, found.forward.shape[1], support_cells[1]), query_cells),
-        foreground=_cut(found.foreground, support_cells),
-        similarity=_cut(found.similarity, query_cells),
-        confidence=_cut(found.confidence, query_cells),
-        selected=_cut(found.selected, query_cells),
+        forward=_cut(_renumber(forward, backward.shape[1], query_cells[1]), support_cells).reshape(-1),
+        backward=_cut(_renumber(backward, forward.shape[1], support_cells[1]), query_cells),
+        foreground=_cut(maps["foreground"], support_cells),
+        similarity=_cut(maps["similarity"], query_cells),
+        confidence=_cut(maps["confidence"], query_cells),
+        selected=_cut(maps["selected"], query_cells),
     )
 
 
@@ -136,7 +137,7 @@ def _of_first_way(mask: Mask) -> Mask:
 
 
 def _renumber(
-    indices: Int[np.ndarray, "h w"], width: int, valid_width: Integer[np.ndarray, ""] | np.integer
+    indices: Int[np.ndarray, "h w"], width: int, valid_width: int | np.integer
 ) -> Int[np.ndarray, "h w"]:
     """Counts cells row by row of a grid without its padding."""
     rows, columns = np.divmod(indices, width)
