@@ -3,6 +3,7 @@
 import logging
 import sys
 import tempfile
+import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
@@ -12,7 +13,9 @@ from types import ModuleType
 from absl import flags
 from ml_collections import ConfigDict
 
-from fsjax.config import TABLE, Field, check_names
+from fsjax.compilation import keep_compiled
+from fsjax.config import TABLE, Field, check, check_names
+from fsjax.config import trains as trains_anything
 from fsjax.config.fields import nearest
 from fsjax.errors import InputError
 from fsjax.models import backbones
@@ -131,7 +134,8 @@ def _help(description: str, strings: dict[str, str]) -> str:
 def _fields_help(table: Mapping[str, Field]) -> list[str]:
     lines = []
     for name, field in table.items():
-        lines += [f"  --config.{name}={field.default}", f"        {field.help} Give {field.allowed}."]
+        text = f"{field.help.rstrip('.')}; give {field.allowed}."
+        lines += [f"  --config.{name}={field.default}", textwrap.indent(textwrap.fill(text, 100), " " * 8)]
     return lines
 
 
@@ -180,6 +184,28 @@ def _configurations(folder: Path) -> list[Path]:
         if found:
             return found
     return []
+
+
+def configured(
+    source: str | Path | ConfigDict, arguments: Sequence[str], *, trains: bool = False
+) -> ConfigDict:
+    """Returns a checked configuration, and lets JAX keep what it compiles.
+
+    Args:
+      source: its file, or a configuration, which is copied.
+      arguments: the fields that are set, see `set_fields`.
+      trains: whether it is to be trained.
+
+    Raises:
+      InputError: for a configuration that cannot be read, is not sound, or trains nothing.
+    """
+    config = source.copy_and_resolve_references() if isinstance(source, ConfigDict) else load_config(source)
+    config = set_fields(config, arguments)
+    check(config)
+    if trains and not trains_anything(config):
+        raise InputError(f"{source} trains nothing, train.steps being 0: give it to eval.py.")
+    keep_compiled(config.compilation_cache)
+    return config
 
 
 def run_folder(config: ConfigDict) -> Path:

@@ -1,7 +1,7 @@
 """A method with its variables as one value that anybody can call: the only path from photos to masks.
 
-    fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
-    (found,) = fitted.segment([another_photo])
+fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
+(found,) = fitted.segment([another_photo])
 """
 
 from collections.abc import Sequence

@@ -33,10 +33,10 @@ class Field:
 
     default: Any
     help: str
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None
-    below: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    above: int | float | None = None
+    below: int | float | None = None
     choices: tuple[str, ...] = ()
     each: "Field | None" = None
     least: int = 0
@@ -105,7 +105,7 @@ class Field:
             return isinstance(value, str) and len(value) >= self.least and "\0" not in value and known
         return isinstance(value, int if isinstance(self.default, int) else int | float) and self._spans(value)
 
-    def _spans(self, value: float) -> bool:
+    def _spans(self, value: int | float) -> bool:
         if isinstance(value, float) and not math.isfinite(value):
             return False
         return (
@@ -172,5 +172,5 @@ def _items(text: str) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def _written(bound: float) -> str:
+def _written(bound: int | float) -> str:
     return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"

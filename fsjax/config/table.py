@@ -59,7 +59,7 @@ TABLE: dict[str, Field] = {
     "model.backbone": Field(
         "resnet101",
         "The network that turns photos into features; small is for training from scratch.",
-        choices=("resnet50", "resnet101", "small"),
+        least=1,
     ),
     "model.weights": Field(
         "",

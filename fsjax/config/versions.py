@@ -27,7 +27,7 @@ class Found(TypedDict, total=False):
 def store(config: ConfigDict, found: Found) -> dict[str, Any]:
     """Returns what is written down of a run, as JSON has it."""
     stored: dict[str, Any] = {"version": VERSION, "config": config.to_dict(), "found": dict(found)}
-    return json.loads(json.dumps(stored))
+    return dict(json.loads(json.dumps(stored)))
 
 
 def upgrade(stored: Mapping[str, Any]) -> tuple[ConfigDict, Found]:

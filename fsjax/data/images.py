@@ -77,7 +77,7 @@ def load_photo(source: Source, position: int, settings: InputSettings) -> Photo:
         InputError: the photo is not of the size that its source gives.
     """
     image = _checked(source, position, "photo", source.image(position))
-    height, width = input_size(*image.shape[:2], settings)
+    height, width = input_size(image.shape[0], image.shape[1], settings)
     resized = resize_image(image, height, width)
     return padded(resized, settings.size), np.array([height, width], np.int32)
 
@@ -107,7 +107,7 @@ def load_mask(
     """
     mask = _stored_mask(source, position, class_ids, role, settings)
     if not original:
-        mask = resize_mask(mask, *input_size(*mask.shape, settings))
+        mask = resize_mask(mask, *input_size(mask.shape[0], mask.shape[1], settings))
     elif max(mask.shape) > settings.label_side:
         raise InputError(
             f"the mask of image '{source.ids[position]}' is {_by(mask.shape)}; "
@@ -198,12 +198,11 @@ def empty_episode(
     Its sizes are full, so that nothing divides by an area of zero.
     """
     S, M = settings.size, settings.query_mask_side
-    image, dtype = ((S, S, 3), np.uint8) if features is None else (features.shape, np.float16)
+    of_photo, dtype = ((S, S, 3), np.uint8) if features is None else (features.shape, np.float16)
 
     def blank(*lead: int, side: int) -> "_Labelled":
-        full = np.broadcast_to(np.int32([S, S]), (*lead, 2))
-        masks = np.zeros((*lead, side, side), np.uint8), np.broadcast_to(np.int32([side, side]), (*lead, 2))
-        return _Labelled(np.zeros((*lead, *image), dtype), full, *masks)
+        image, mask = np.zeros((*lead, *of_photo), dtype), np.zeros((*lead, side, side), np.uint8)
+        return _Labelled(image, np.full((*lead, 2), S, np.int32), mask, np.full((*lead, 2), side, np.int32))
 
     support = blank(len(spec.support), len(spec.support[0]), side=S)
     nothing = replace(spec, index=0, class_ids=(0,) * len(spec.class_ids))

@@ -144,10 +144,10 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
             )
         seen.add(specs[-1].index)
         _check_supports(specs[-1], source, where)
-    found = hashlib.sha256(lines).hexdigest()
-    if found != sha256:
+    computed = hashlib.sha256(lines).hexdigest()
+    if computed != sha256:
         raise InputError(
-            f"manifest '{path}': the lines after line 1 have the sha256 {found} and line 1 says {sha256}; "
+            f"manifest '{path}': the lines after line 1 have the sha256 {computed} and line 1 says {sha256}; "
             "the file was changed or cut short, so write it anew."
         )
     return header, specs
@@ -157,11 +157,15 @@ def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
     try:
         fields: dict[str, Any] = json.loads(line)
         sha256 = fields.pop("sha256")
-        return Header(**fields), sha256
+        header = Header(**fields)
+        counts = header.ways, header.shots, header.queries, header.runs, header.seed + 1
+        if not all(isinstance(count, int) and count >= 1 for count in counts):
+            raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError):
         raise InputError(
             f"manifest '{path}' line 1: not a header of episodes; write the file anew."
         ) from None
+    return header, sha256
 
 
 def _check_classes(classes: Mapping[str, int], names: Sequence[str], where: str) -> None:

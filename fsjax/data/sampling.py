@@ -90,7 +90,7 @@ class EpisodeSampler:
         self.index, self.class_names, self.classes = index, class_names, tuple(classes)
         self.ways, self.shots, self.queries, self.seed = ways, shots, queries, seed
         self.min_area, self.without = max(min_area, 1), tuple(sorted(without))
-        self._dropped = (index.areas[:, [c - 1 for c in self.without]] > 0).any(axis=1)
+        self._dropped = np.count_nonzero(index.areas[:, [c - 1 for c in self.without]], axis=1) > 0
         self._eligible = {c: self.eligible(c) for c in self.classes}
         self._check_counts()
 
@@ -112,7 +112,7 @@ class EpisodeSampler:
         """Returns episode i.
 
         Raises:
-            InputError: the classes share so few images that no episode was found.
+            InputError: the classes share so few images that no episode could be drawn.
         """
         rng = np.random.default_rng([self.seed, i])
         for _ in range(_ATTEMPTS):
@@ -120,7 +120,7 @@ class EpisodeSampler:
             if spec is not None:
                 return spec
         raise InputError(
-            f"no {self.ways}-way {self.shots}-shot episode with {self.queries} queries was found: "
+            f"no {self.ways}-way {self.shots}-shot episode with {self.queries} queries could be drawn: "
             "the classes share too few images; add images or ask for fewer ways, shots or queries."
         )
 

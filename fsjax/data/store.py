@@ -70,7 +70,7 @@ class Store:
         return True
 
     def get(self, key: str) -> Arrays | None:
-        """Returns a key's arrays, which cannot be written to; None where there are none, or no sound ones."""
+        """Returns a key's arrays, not to be written to; None where there are none, or no sound ones."""
         kept = self._kept.get(key)
         if kept is not None:
             return dict(kept)
@@ -153,7 +153,7 @@ def _checksum(key: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     crc = zlib.crc32(key.encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(f"\n{name} {array.dtype} {array.shape}\n".encode(), crc)
-        crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
     return np.array([crc], np.uint32)
 
 

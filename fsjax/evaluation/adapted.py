@@ -50,13 +50,16 @@ def evaluate_adapted(
             for name, values in logits.items()
         }
 
-    mapped = jax.pmap(
-        lambda variables, batch: jax.lax.map(lambda episode: count(variables, episode), batch)
-    )
+    mapped = jax.pmap(lambda variables, batch: jax.lax.map(lambda episode: count(variables, episode), batch))
     stacked = replicate(segmenter.variables)
     counted: dict[str, list[np.ndarray]] = {}
     batches = evaluation_batches(
-        photos.source, specs, photos.settings, jax.local_device_count(), photos.batch_size, threads=photos.threads
+        photos.source,
+        specs,
+        photos.settings,
+        jax.local_device_count(),
+        photos.batch_size,
+        threads=photos.threads,
     )
     with Progress("adapted", len(specs), "episode") as progress:
         for batch in prefetch(batches):
@@ -95,9 +98,7 @@ def segment_episode(segmenter: Segmenter, variables: Variables, episode: Episode
         queries = method.embed(
             variables, *rescale(episode.query_images, episode.query_sizes, factor, method.side)
         )
-        return method.segment(
-            variables, fitted, queries, shape, episode.query_mask_sizes, segmenter.settings
-        )
+        return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, segmenter.settings)
 
     return mean_prediction([at_scale(factor) for factor in scales.factors], scales.average)
 

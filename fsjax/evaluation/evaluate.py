@@ -134,7 +134,9 @@ class _Counting:
             [_over_queries([one.features for one in call.queries]) for call in filled], slots
         )
         truths = on_devices([self._truths(number, call) for call in filled], slots)
-        sizes = on_devices([np.stack([one.query.truth_size for one in call.queries]) for call in filled], slots)
+        sizes = on_devices(
+            [np.stack([one.query.truth_size for one in call.queries]) for call in filled], slots
+        )
         if scoring.oracle:
             descriptions = self._shown_the_truth(number, features, truths, sizes)
         else:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from fsjax.data.images import load_mask, load_photo
@@ -87,7 +86,12 @@ class Queries:
     def _load(self, position: int) -> Query:
         source, settings = self._photos.source, self._photos.settings
         read = partial(
-            load_mask, source, position, role="query", settings=settings, original=settings.label == "original"
+            load_mask,
+            source,
+            position,
+            role="query",
+            settings=settings,
+            original=settings.label == "original",
         )
         image, size = load_photo(source, position, settings)
         truths = {classes: read(class_ids=classes) for classes in sorted(self._classes[position])}

@@ -22,6 +22,7 @@ from fsjax.evaluation.scoring import Scoring
 from fsjax.evaluation.summary import Scored
 from fsjax.evaluation.supports import Extracted
 from fsjax.models.backbones.filters import FilterBank, RawRGB
+from fsjax.models.backbones.hand_made import HandMade
 from fsjax.models.baselines.color_histogram import ColorHistogram
 from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
 from fsjax.models.dpnet.dpnet import DPNet
@@ -36,7 +37,11 @@ LOG = logging.getLogger(__name__)
 
 ADAPTED = "adapted"
 UNTRAINED = "untrained"
-BASELINES = {"rgb": PRNet(RawRGB()), "texture": PRNet(FilterBank()), "color_histogram": ColorHistogram()}
+BASELINES = {
+    "rgb": PRNet(HandMade(RawRGB())),
+    "texture": PRNet(HandMade(FilterBank())),
+    "color_histogram": ColorHistogram(),
+}
 """Methods without variables; prototypes of raw colours and textures are fused as the network's are."""
 
 FROZEN_PROTOTYPES = {f"frozen_{name}": name for name in FrozenPrototypes.outputs}

@@ -70,9 +70,7 @@ def group_queries(scorings: Sequence[Scoring]) -> list[Group]:
 
 def episodes_a_call(groups: Sequence[Group], scoring: int) -> int:
     """Returns how many episodes of a group are segmented in one call: few where a query has few."""
-    counts = [
-        n for n in (Counter(p.scoring for p in group.places)[scoring] for group in groups) if n
-    ]
+    counts = [n for n in (Counter(p.scoring for p in group.places)[scoring] for group in groups) if n]
     for episodes in (MOST_EPISODES, MOST_EPISODES // 2, MOST_EPISODES // 4):
         places = sum(-(-count // episodes) * episodes for count in counts)
         if places <= WASTE * sum(counts):

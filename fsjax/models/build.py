@@ -20,7 +20,7 @@ def method(model: ConfigDict) -> Trainable:
     Raises:
       InputError: for an option that the backbone does not have.
     """
-    backbone = backbones.make(model.backbone, model.backbone_options, model.compute_dtype)
+    backbone = backbones.make(model.backbone, model.backbone_options.to_dict(), model.compute_dtype)
     if model.name == "prnet":
         return PRNet(backbone, model.scale)
     return _dpnet(model, backbone)

@@ -13,25 +13,24 @@ from fsjax.models.variables import Variables
 Shape = tuple[int, int]
 
 
+@runtime_checkable
 class Segmenting(Protocol):
     """Features and supports to masks. Controls and training-free methods are this and nothing more.
 
     Features are a pytree whose leaves have images first.
-
-    Attributes:
-      outputs: the names of what `segment` returns.
-      plain: the one without the method's refinements.
-      final: the one that is the method's answer.
     """
 
     @property
-    def outputs(self) -> tuple[str, ...]: ...
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `segment` returns."""
 
     @property
-    def plain(self) -> str: ...
+    def plain(self) -> str:
+        """The one without the method's refinements."""
 
     @property
-    def final(self) -> str: ...
+    def final(self) -> str:
+        """The one that is the method's answer."""
 
     def side(self, pixels: Any) -> Any:
         """Returns the side of a photo nearest to so many pixels that fits the features' cells exactly.
@@ -40,9 +39,7 @@ class Segmenting(Protocol):
           pixels: numbers or arrays, not necessarily whole.
         """
 
-    def embed(
-        self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]
-    ) -> Any:
+    def embed(self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]) -> Any:
         """Returns the features of photos, one call for all images of a batch.
 
         Args:
@@ -98,18 +95,15 @@ class Segmenting(Protocol):
 
 @runtime_checkable
 class Trainable(Segmenting, Protocol):
-    """A method with variables: {"backbone", "head"}.
-
-    Attributes:
-      backbone: the network behind its features.
-      frozen: whether the backbone is never trained.
-    """
+    """A method with variables: {"backbone", "head"}."""
 
     @property
-    def backbone(self) -> Backbone: ...
+    def backbone(self) -> Backbone:
+        """The network behind its features."""
 
     @property
-    def frozen(self) -> bool: ...
+    def frozen(self) -> bool:
+        """Whether the backbone is never trained."""
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""

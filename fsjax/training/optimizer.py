@@ -36,9 +36,7 @@ class OptimizerSettings:
     warmup: int
 
 
-def learning_rate(
-    settings: OptimizerSettings, steps: int, factor: float = 1.0
-) -> tuple[optax.Schedule, int]:
+def learning_rate(settings: OptimizerSettings, steps: int, factor: float = 1.0) -> tuple[optax.Schedule, int]:
     """Returns the learning rate at each step, and the number of steps.
 
     Args:

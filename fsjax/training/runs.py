@@ -1,6 +1,5 @@
 """A run's folder: its configuration, what it found out, and the variables of its latest checkpoint."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,19 +86,6 @@ class Run:
             return self.kept({"backbone": like})["backbone"]
         with Checkpoints(self.folder) as checkpoints:
             return checkpoints.variables({"backbone": like, "head": {}})["backbone"]
-
-    def trained_on(self, classes: Collection[str]) -> tuple[str, ...]:
-        """Returns those of some classes that the run was trained on, by name.
-
-        Raises:
-          InputError: the run does not say what it was trained on.
-        """
-        if "base_classes" not in self.found:
-            raise InputError(
-                f"The run in {self.folder} was made by an older fsjax and does not say which classes it was "
-                "trained on: resume its training once with train.py, or evaluate it as it was."
-            )
-        return tuple(name for name in classes if name in self.found["base_classes"])
 
     @property
     def sha256(self) -> str:

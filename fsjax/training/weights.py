@@ -1,6 +1,6 @@
 """Where a method's variables come from before any training: pretrained weights, another run, a seed."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -17,22 +17,19 @@ def initial_variables(
     method: Trainable,
     seed: int,
     weights: str,
-    novel: Collection[str],
-    check_backbone: Callable[[Run], None],
+    check_run: Callable[[Run], None],
 ) -> Variables:
     """Returns a method's variables before any training; the head is always drawn from the seed.
 
     Args:
       method: whose variables.
       seed: of what is drawn.
-      weights: where the backbone comes from: a file, the folder of a run that did not see the novel classes,
-        "random" or "" to draw it, too.
-      novel: names of the classes that must not have been trained on.
-      check_backbone: raises where a run's backbone is not the one that is configured.
+      weights: where the backbone comes from: a file, a run's folder, "random" or "" to draw it, too.
+      check_run: raises where a run's backbone may not be taken.
 
     Raises:
-      InputError: for weights that are missing, of another architecture, or of a run that saw novel classes or
-        has not ended; and for none where the backbone is frozen.
+      InputError: for weights that are missing, of another architecture, or of a run that has not ended; and for
+        none where the backbone is frozen.
     """
     rng = jax.random.key(seed)
     if method.frozen and not weights:
@@ -51,12 +48,6 @@ def initial_variables(
     if not place.is_dir():
         return {"backbone": method.backbone.load(place), "head": method.init_head(rng)}
     run = Run.open(place)
-    check_backbone(run)
-    seen = run.trained_on(novel)
-    if seen:
-        raise InputError(
-            f"The run in {place} was trained on {', '.join(seen)}, which the fold holds out: name a run that "
-            "was not."
-        )
+    check_run(run)
     like = jax.eval_shape(method.init, rng)["backbone"]
     return {"backbone": run.backbone(like), "head": method.init_head(rng)}

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fsjax.evaluation.scales import Scales, mean_prediction, rescale
 
 from fsjax.evaluation.evaluate import embed_images, predict_logits
-from fsjax.evaluation.scales import Scales, mean_prediction, rescale
 from fsjax.models.dpnet.dpnet import DPNetSettings
 from tests.models.tiny import random_episode
 from tests.training.test_frozen import METHOD

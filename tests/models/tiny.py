@@ -199,11 +199,11 @@ class Tiny:
         return {SHALLOW: features, DEEP: features}
 
 
-def linear():
+def linear_backbone():
     """A linear map of colours to four channels; no statistics, no stages."""
     return Tiny(Linear(), 4, 0)
 
 
-def two_layers(axis_name=None, batch_statistics=False):
+def two_layer_backbone(axis_name=None, batch_statistics=False):
     """Two layers with BatchNorm, of six channels each."""
     return Tiny(TwoLayers(axis_name), 6, 2, batch_statistics)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fsjax.training.same_run import check_same_run
 from ml_collections import ConfigDict
 
 from configs import common
@@ -21,7 +22,6 @@ from fsjax.models.method import build
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.curves import Curves, read_metrics
 from fsjax.training.optimizer import learning_rate, make_optimizer
-from fsjax.training.same_run import check_same_run
 from fsjax.training.step import make_state
 from tests.toy import ToySource
 from tests.training.interruption import interrupted_before

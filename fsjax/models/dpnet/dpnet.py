@@ -172,10 +172,10 @@ class DPNet:
         B, N, K = supports.sizes.shape[:3]
         keys = _keys(rngs, N, K, queries.sizes.shape[1])
         masks = own_masks(episodes.support_masks, N)
-        described = self._apply(
+        cells, shown = self._apply(
             variables, "describe", supports, masks, episodes.support_sizes, switches.dropout, keys.supports
         )
-        fitted = Supports(*described, jnp.ones((B, N, K), bool))
+        fitted = Supports(cells, shown, jnp.ones((B, N, K), bool))
         found = self._apply(variables, "segment", fitted, queries, switches, switches.beta, keys)
         truth = truth_of(episodes.query_masks, queries.sizes, episodes.query_mask_sizes, N)
         terms = {
@@ -217,7 +217,8 @@ class DPNet:
           present: which of them are there; the others may be anything.
         """
         del variables
-        return Supports(*descriptions, present)
+        cells, shown = descriptions
+        return Supports(cells, shown, present)
 
     def segment(
         self,
@@ -298,9 +299,10 @@ def _keys(rngs: Key[Array, " B"], ways: int, shots: int, queries: int) -> Keys:
     """Derives a key for each support, query and pair; more ways or shots change no earlier way's."""
 
     def derive(kind: int, *shape: int) -> Array:
-        def of(*numbers):
-            def one(rng):
-                for number in (kind, *numbers):
+        def of(*numbers: Array) -> Array:
+            def one(rng: Array) -> Array:
+                rng = jax.random.fold_in(rng, kind)
+                for number in numbers:
                     rng = jax.random.fold_in(rng, number)
                 return rng
 

@@ -49,7 +49,7 @@ def segmentation_loss(
 ) -> Float[Array, " B"]:
     """Returns the cross-entropy of a branch, L_seg or L_aux of DPNet Eq. 9, over all pixels of all pairs."""
 
-    def of_episode(logits, labels, cells, pixels):
+    def of_episode(logits: Array, labels: Array, cells: Array, pixels: Array) -> Array:
         present = jnp.ones((len(labels), 2), bool)
         return cross_entropy(logits, labels, cells, pixels, present, align_corners=aligned)
 
@@ -67,10 +67,12 @@ def discriminator_loss(
     B, N, T = truth.labels.shape[:3]
     if switches.pseudo_prototype != "ccm":
         return jnp.zeros(B)
-    grid = found.master.shape[3:5]
+    *_, h, w, _ = found.master.shape
     flat = (x.reshape(B * N * T, *x.shape[3:]) for x in truth)
-    sample = jax.vmap(lambda *one: nearest_labels(*one, grid, aligned=aligned))
-    labels = sample(*flat).reshape(B, N, T, 1, -1)
+    sample = jax.vmap(
+        lambda mask, cells, pixels: nearest_labels(mask, cells, pixels, (h, w), aligned=aligned)
+    )
+    labels = sample(*flat).reshape(B, N, T, 1, h * w)
     judged = found.selected if switches.selected_loss else found.comparison.candidates
     judged = judged & (labels != IGNORED)
     target = (labels == 1).astype(jnp.float32)

@@ -40,7 +40,7 @@ class MultiScaleFusion(nn.Module):
           *prototypes: one an image each.
           coarse: whether there are the scales 1/2 and 1/4; without them the module is off.
         """
-        shape = x.shape[1:3]
+        _, h, w, _ = x.shape
         vectors = [prototype[:, None, None] for prototype in prototypes]
         sums: list[Array] = []
         for scale in SCALES if coarse else SCALES[:1]:
@@ -49,7 +49,7 @@ class MultiScaleFusion(nn.Module):
             if scale == 1:
                 sums = list(fused)
                 continue
-            grown = (enlarge(values, shape, cells, scale, aligned=self.aligned) for values in fused)
+            grown = (enlarge(values, (h, w), cells, scale, aligned=self.aligned) for values in fused)
             sums = [total + values for total, values in zip(sums, grown, strict=True)]
         return sums
 
@@ -66,7 +66,8 @@ def average_pool(
       cells: valid heights and widths.
       stride: side of a window, and the distance to the next.
     """
-    valid = inside(x.shape[1:3], cells)[..., None].astype(x.dtype)
+    _, h, w, _ = x.shape
+    valid = inside((h, w), cells)[..., None].astype(x.dtype)
     total, count = (_window_sums(values, stride) for values in (x, valid))
     return total / jnp.maximum(count, 1)
 
@@ -89,13 +90,13 @@ def enlarge(
       aligned: see `MultiScaleFusion`.
     """
 
-    def one(image, full):
+    def one(image: Array, full: Array) -> Array:
         return resize(image, shape, strided(full, scale), full, align_corners=aligned)
 
     return jax.vmap(one)(x, cells)
 
 
-def _window_sums(x, stride):
+def _window_sums(x: Array, stride: int) -> Array:
     b, h, w, c = x.shape
     rows, columns = -(-h // stride), -(-w // stride)
     padded = jnp.pad(x, [(0, 0), (0, rows * stride - h), (0, columns * stride - w), (0, 0)])

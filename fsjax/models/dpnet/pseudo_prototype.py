@@ -101,10 +101,10 @@ def show(
       pixels: valid heights and widths of the masks.
       aligned: see `soft_mask`.
     """
-    shape = merged.shape[-3:-1]
+    *_, h, w, _ = merged.shape
 
-    def one(merged, selected, cells, pixels):
-        mask = soft_mask(selected, shape, cells, pixels, aligned=aligned)
+    def one(merged: Array, selected: Array, cells: Array, pixels: Array) -> Shown:
+        mask = soft_mask(selected, (h, w), cells, pixels, aligned=aligned)
         return Shown(masked_mean(merged, mask), foreground_cells(mask).reshape(-1))
 
     for _ in cells.shape[:-1]:
@@ -121,7 +121,9 @@ def compare(supports: Supports, queries: Features, tile: int) -> Comparison:
       tile: see `match_cells`.
     """
 
-    def one(support, support_valid, foreground, query, query_valid):
+    def one(
+        support: Array, support_valid: Array, foreground: Array, query: Array, query_valid: Array
+    ) -> Comparison:
         matches = match_cells(support, query, support_valid, query_valid, tile=tile)
         return Comparison(
             matches, forward_matched(matches, foreground), cycle_consistent(matches, foreground)
@@ -135,9 +137,9 @@ def compare(supports: Supports, queries: Features, tile: int) -> Comparison:
 
 def in_a_row(features: Features) -> tuple[Float[Array, "*images cells c"], Bool[Array, "*images cells"]]:
     """Returns maps' cells row by row, and which of them are valid."""
-    flat = features.map.reshape(*features.map.shape[:-3], -1, features.map.shape[-1])
-    valid = inside(features.map.shape[-3:-1], features.sizes)
-    return flat, valid.reshape(flat.shape[:-1])
+    *lead, h, w, channels = features.map.shape
+    valid = inside((h, w), features.sizes)
+    return features.map.reshape(*lead, h * w, channels), valid.reshape(*lead, h * w)
 
 
 def select(

@@ -208,9 +208,7 @@ class PRNet:
         del variables
         return (), pool_classes(features.map, mask, features.sizes, size)
 
-    def fit(
-        self, variables: Variables, descriptions: Description, present: Bool[Array, "N K"]
-    ) -> Prototypes:
+    def fit(self, variables: Variables, descriptions: Description, present: Bool[Array, "N K"]) -> Prototypes:
         """Returns the support prototypes p_s (PRNet Eq. 1), all that segmenting needs of the supports.
 
         Args:

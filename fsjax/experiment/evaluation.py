@@ -1,0 +1,144 @@
+"""Evaluation: the rows of a table on a fold's novel classes, and all that is written of them."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from fsjax import config as configuration
+from fsjax.data import manifest
+from fsjax.errors import InputError
+from fsjax.evaluation import report
+from fsjax.evaluation.pictures import sheet
+from fsjax.evaluation.provenance import provenance
+from fsjax.evaluation.rows import Evaluation
+from fsjax.evaluation.show import show
+from fsjax.evaluation.summary import Description, augmentation, summaries
+from fsjax.experiment.settings import (
+    Sources,
+    base_classes,
+    check,
+    novel_episodes,
+    photos_of,
+    variables_before_training,
+)
+from fsjax.files import file_sha256, make_writable
+from fsjax.models import build
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.fusion import FusionSettings
+from fsjax.models.variables import Variables
+from fsjax.segmenter import Segmenter
+from fsjax.training.runs import Run
+
+LOG = logging.getLogger(__name__)
+
+
+def evaluate(
+    config: ConfigDict,
+    sources: Sources,
+    out: str | Path,
+    *,
+    run: Run | None = None,
+    episodes: str | Path = "",
+) -> list[dict]:
+    """Evaluates a method on the novel classes of a fold.
+
+    Writes `manifest.jsonl`, `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0,
+    `episodes.png`; of a method that compares cells also `cycles.png`.
+
+    Args:
+      config: see `fsjax.config.TABLE`; of a run only what an evaluation owns may differ from the run's own.
+      sources: whose "test" is evaluated on.
+      out: the folder for what is written.
+      run: whose latest checkpoint is evaluated; without one, the initial weights are.
+      episodes: a manifest to take the episodes from, whose ways, shots, queries, runs and seed then hold; by
+        default they are drawn from `eval.seed`.
+
+    Returns:
+      The rows of results.json.
+
+    Raises:
+      InputError: for a configuration, checkpoint or manifest that does not fit, and for classes that the run
+        was trained on, unless `eval.allow_trained_classes` is set.
+    """
+    check(config, sources)
+    out, source, method = Path(out), sources["test"], build.method(config.model)
+    header, specs, sampler = novel_episodes(config, source, episodes)
+    trained = _trained_classes(config, run, sources, list(header.classes))
+
+    def untrained() -> Variables:
+        return variables_before_training(config, method, source)
+
+    variables = run.variables(method) if run else untrained()
+    if run is None and method.frozen:
+        LOG.info("Without a run the head is as it was drawn, before any training.")
+    make_writable(out)
+    sha256 = manifest.write(out / "manifest.jsonl", header, specs, source.ids)
+    evaluation = Evaluation(
+        segmenter=Segmenter.configured(config, method, variables),
+        untrained=untrained,
+        sampler=sampler,
+        photos=photos_of(config, source, sampler),
+        specs=specs,
+        run_length=len(specs) // header.runs,
+        adapt_length=config.eval.adapt_episodes,
+        fusion=FusionSettings(**config.eval.fusion),
+        adapt=AdaptSettings(**config.eval.adapt),
+    )
+    scored = evaluation.score(config.eval.rows)
+
+    about = _description(config, sources, header, evaluation, run, trained, sha256)
+    rows = summaries(scored, about, evaluation.comparisons)
+    if config.eval.pictures:
+        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
+        sheet.draw(out, shown, method.outputs, method.final)
+    report.write_report(out, about, rows, (record for row in scored for record in row.records))
+    return rows
+
+
+def _trained_classes(
+    config: ConfigDict, run: Run | None, sources: Sources, classes: list[str]
+) -> tuple[str, ...]:
+    """Returns the evaluated classes that a run was trained on, which only a flag allows."""
+    if run is None:
+        return ()
+    configuration.check_evaluation_owns(run.config, config, run.folder)
+    known = base_classes(run, config, sources["test"])
+    trained = tuple(name for name in classes if name in known)
+    if trained and not config.eval.allow_trained_classes:
+        raise InputError(
+            f"The run in {run.folder} was trained on {', '.join(trained)}: evaluate it on classes that it never "
+            "saw, or set eval.allow_trained_classes=True, and every table says so."
+        )
+    return trained
+
+
+def _description(
+    config: ConfigDict,
+    sources: Sources,
+    header: manifest.Header,
+    evaluation: Evaluation,
+    run: Run | None,
+    trained: tuple[str, ...],
+    manifest_sha256: str,
+) -> Description:
+    source, part, weights = sources["test"], config.eval, Path(config.model.weights or "/")
+    several = {"scale_average": part.scale_average} if len(part.scales) > 1 else {}
+    flags = {name: config.train[name] for name in ("flip", "crop", "rotate")}
+    seen = set(source.ids) & set(sources["train"].ids) if run and not config.data.drop_novel_images else ()
+    return Description(
+        title=source.title, data_set=source.name, version=source.version, split=source.split,
+        fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
+        protocol={
+            "ways": header.ways, "shots": header.shots, "queries": header.queries,
+            "input": part.input, "size": part.size, "label": part.label, "scales": list(part.scales), **several,
+        },
+        void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
+        seed=header.seed, step=run.step if run else None,
+        augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
+        tested_images_in_training=len(seen), trained_classes=trained,
+        checkpoint_sha256=run.sha256 if run else None,
+        weights_sha256=file_sha256(weights) if weights.is_file() else None,
+        manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),
+    )  # fmt: skip
