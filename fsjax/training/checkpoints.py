@@ -4,7 +4,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOSPC
 from pathlib import Path
+from shutil import disk_usage
 from types import TracebackType
 from typing import Any
 
@@ -58,12 +60,14 @@ class Checkpoints:
         """
         step = int(state.step)
         if step != self.latest_step:
+            arrays = jax.tree.map(_as_array, state._asdict())
             items = ocp.args.Composite(
-                state=ocp.args.PyTreeSave(jax.tree.map(_as_array, state._asdict())),
-                config=ocp.args.JsonSave(store(config, found)),
+                state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(store(config, found))
             )
             with _to_disk(self._workdir):
                 self._dir.mkdir(parents=True, exist_ok=True)
+                if disk_usage(self._dir).free < sum(array.nbytes for array in jax.tree.leaves(arrays)):
+                    raise OSError(ENOSPC, os.strerror(ENOSPC))  # Orbax would fill the disk, and the terminal
                 self._manager.save(step, args=items)
 
     def stored(self) -> tuple[ConfigDict, Found]:

@@ -1,12 +1,18 @@
 """A checkpoint that does not fit on the disk ends in a sentence, and the one before it stays."""
 
+import errno
 import os
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from fsjax import config
+from fsjax.errors import InputError
+from fsjax.training import checkpoints as module
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.step import TrainState
 
@@ -57,3 +63,18 @@ def test_the_last_checkpoint_that_fits_stays(tmp_path):
     np.testing.assert_array_equal(
         restored.variables["backbone"]["params"]["w"], whole.variables["backbone"]["params"]["w"]
     )
+
+
+def test_nothing_is_begun_where_the_disk_has_no_room(tmp_path, monkeypatch):
+    state, room = make_state(2, 1_000_000), namedtuple("Usage", "free")
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(make_state(1, 1000), config.default(), {})
+    monkeypatch.setattr(module, "disk_usage", lambda folder: room(4_000_000))  # four bytes less than it takes
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(InputError, match=os.strerror(errno.ENOSPC)):
+            checkpoints.save(state, config.default(), {})
+        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
+        monkeypatch.setattr(module, "disk_usage", lambda folder: room(4_000_004))
+        checkpoints.save(state, config.default(), {})
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step == 2
