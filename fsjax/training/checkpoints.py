@@ -1,6 +1,12 @@
 """Orbax checkpoints of a run: its latest state and the configuration that it was made with."""
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import ENOSPC
 from pathlib import Path
+from shutil import disk_usage
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +17,7 @@ from ml_collections import ConfigDict
 
 from fsjax.config import Found, store, upgrade
 from fsjax.errors import InputError
+from fsjax.files import unwritable
 from fsjax.models.variables import Variables
 from fsjax.training.step import TrainState
 
@@ -37,7 +44,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._manager.close()
+        with _to_disk(self._workdir):
+            self._manager.close()
 
     @property
     def latest_step(self) -> int | None:
@@ -45,15 +53,22 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, config: ConfigDict, found: Found) -> None:
-        """Saves a state that is not replicated, its configuration and what the run found out."""
+        """Saves a state that is not replicated, its configuration and what the run found out.
+
+        Raises:
+          InputError: this checkpoint, or the one before, does not fit on the disk; earlier ones stay.
+        """
         step = int(state.step)
         if step != self.latest_step:
-            self._dir.mkdir(parents=True, exist_ok=True)
+            arrays = jax.tree.map(_as_array, state._asdict())
             items = ocp.args.Composite(
-                state=ocp.args.PyTreeSave(jax.tree.map(_as_array, state._asdict())),
-                config=ocp.args.JsonSave(store(config, found)),
+                state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(store(config, found))
             )
-            self._manager.save(step, args=items)
+            with _to_disk(self._workdir):
+                self._dir.mkdir(parents=True, exist_ok=True)
+                if disk_usage(self._dir).free < sum(array.nbytes for array in jax.tree.leaves(arrays)):
+                    raise OSError(ENOSPC, os.strerror(ENOSPC))  # Orbax would fill the disk, and the terminal
+                self._manager.save(step, args=items)
 
     def stored(self) -> tuple[ConfigDict, Found]:
         """Returns the configuration of the latest checkpoint, brought up to date, and what the run found out.
@@ -119,6 +134,21 @@ class Checkpoints:
                     f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} in the configuration; "
                     "use the configuration it was trained with, or another --workdir."
                 )
+
+
+@contextmanager
+def _to_disk(workdir: Path) -> Iterator[None]:
+    """Turns what the disk refuses into a sentence; TensorStore wraps the system's error in one of its own."""
+    what = f"A checkpoint in {workdir}"
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(what, error.strerror) from error
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if not code:
+            raise
+        raise unwritable(what, os.strerror(int(code[1]))) from error
 
 
 def _as_array(leaf: Any) -> np.ndarray:

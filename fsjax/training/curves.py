@@ -18,7 +18,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
 from fsjax.errors import InputError
-from fsjax.files import replacing
+from fsjax.files import replacing, unwritable
 
 
 class Curves:
@@ -162,10 +162,7 @@ def _to_disk(workdir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"The curves in {workdir} cannot be written ({error.strerror}): make room on the disk, or give "
-            "leave to write there, and start the same command again; it goes on from the last checkpoint."
-        ) from error
+        raise unwritable(f"The curves in {workdir}", error.strerror) from error
 
 
 def _number(value: Any) -> int | float:
