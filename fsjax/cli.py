@@ -3,6 +3,7 @@
 import logging
 import sys
 import tempfile
+import time
 import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
