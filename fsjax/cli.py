@@ -3,8 +3,8 @@
 import logging
 import sys
 import tempfile
-import time
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
