@@ -6,7 +6,7 @@ from tests.toy import ToySource
 PRNET = {
     "batch_size": 2,
     "model.backbone": "small",
-    "model.backbone_options.widths": (8, 16),
+    "model.backbone_options.widths": (4, 4, 8),
     "train.ways": 2,
     "train.size": 32,
     "train.steps": 6,

@@ -105,7 +105,7 @@ def test_three_steps_and_three_more_are_six(tmp_path, folder, whole, monkeypatch
     ("field", "value", "said"),
     [
         ("train.weight_decay", 0.1, r"train\.weight_decay=0\.0005, not 0\.1"),
-        ("model.backbone_options.widths", (8, 24), r"widths=\(8, 16\), not \(8, 24\)"),
+        ("model.backbone_options.widths", (4, 4, 12), r"widths=\(4, 4, 8\), not \(4, 4, 12\)"),
         ("fold", 1, "fold=0, not 1"),
     ],
 )

@@ -17,7 +17,7 @@ from tests.toy import ToySource
 FOUND = {"data_version": "1.0.0", "steps": 7, "base_classes": ["cat", "dog"], "novel_classes": ["ant"]}
 
 
-def state_shapes(widths=(8, 16)):
+def state_shapes(widths=(4, 4, 8)):
     """The shapes of a run's state: those that restoring asks for."""
     config = prnet_config({"model.backbone_options.widths": widths})
     method, optimizer = build.method(config.model), plan_of(config, ToySource()).optimizer
@@ -67,9 +67,9 @@ def test_the_two_latest_are_kept(tmp_path, state):
 @pytest.mark.parametrize(
     ("widths", "said"),
     [
-        ((8, 24), r"layer2_0\.\w+\.\w+ is \(.*16.*\) there and \(.*24"),
-        ((8, 16, 16), r"layer3_0\.\w+\.\w+ is absent there and \("),
-        ((8,), r"layer2_0\.\w+\.\w+ is \(.*\) there and absent"),
+        ((4, 4, 12), r"layer3_0\.\w+\.\w+ is \(.*8.*\) there and \(.*12"),
+        ((4, 4, 8, 8), r"layer4_0\.\w+\.\w+ is absent there and \("),
+        ((4, 4), r"layer3_0\.\w+\.\w+ is \(.*\) there and absent"),
     ],
     ids=["another width", "a stage more", "a stage less"],
 )
