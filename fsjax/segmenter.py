@@ -99,7 +99,7 @@ class Segmenter:
         described, present = [], []
         for k, (image, mask) in enumerate(shown):
             photo, size = self._as_input(image)
-            small = resize_mask(mask, *size)
+            small = resize_mask(mask, *size.tolist())
             features = self.embed(photo[None, None], size[None, None])
             by_way = np.stack([padded(mask_of_way(small, n), self.inputs.size) for n in names])
             described.append(self.describe(features, by_way[None, None], np.tile(size, (1, 1, N, 1))))

@@ -73,6 +73,7 @@ def test_a_run_keeps_what_it_found_out_apart_from_its_configuration(whole):
         steps=6,
         base_classes=["cat", "dog", "emu", "fox"],
         novel_classes=["ant", "bee"],
+        backbone_classes=[],
     )
     assert run.step == 6
 
