@@ -137,8 +137,9 @@ class _Counting:
         sizes = on_devices(
             [np.stack([one.query.truth_size for one in call.queries]) for call in filled], slots
         )
-        if scoring.oracle:
-            descriptions = self._shown_the_truth(number, features, truths, sizes)
+        if scoring.oracle:  # at one scale, whatever the others are segmented at
+            features = [features[scoring.segmenter.scales.unscaled]]
+            descriptions = self._shown_the_truth(number, features[0], truths, sizes)
         else:
             descriptions = on_devices([self._described(number, call) for call in filled], slots)
         present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
@@ -177,15 +178,14 @@ class _Counting:
         episodes = [self._supports.of(segmenter, specs[place.episode]) for place in call.places]
         return jax.tree.map(lambda *x: np.stack(x), *episodes)
 
-    def _shown_the_truth(self, number: int, features: Sequence[Any], truths: np.ndarray, sizes: np.ndarray):
+    def _shown_the_truth(self, number: int, features: Any, truths: np.ndarray, sizes: np.ndarray):
         """Describes the queries themselves by their truth, T of them for every way: [D, q, E, N, T, ...]."""
         segmenter, N = self._scorings[number].segmenter, self._ways(number)
         D, q, E, T, *side = truths.shape
         masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, M, M]
         by_photo = np.moveaxis(masks, 4, 2).reshape(D, q * T, E * N, *side)
         mask_sizes = np.broadcast_to(sizes.reshape(D, q * T, 1, 2), (D, q * T, E * N, 2))
-        plain = features[segmenter.scales.unscaled]
-        flat = jax.tree.map(lambda x: x.reshape(D, q * T, *x.shape[3:]), plain)
+        flat = jax.tree.map(lambda x: x.reshape(D, q * T, *x.shape[3:]), features)
         cells, shown = jax.tree.map(np.asarray, segmenter.describe(flat, by_photo, mask_sizes))
 
         def of_cells(x):
