@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from fsjax.data.sampling import EpisodeSpec, other_support
-from fsjax.evaluation import evaluate as module
 from fsjax.evaluation.adapted import evaluate_adapted
-from fsjax.evaluation.controls import count_prediction
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import Scoring
-from fsjax.models.scales import ONE_SCALE, Scales
+from fsjax.models.scales import Scales
 from tests.evaluation.episodes import (
     LONGSIDE,
     SIDE,
