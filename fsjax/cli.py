@@ -4,6 +4,7 @@ import logging
 import sys
 import tempfile
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
@@ -18,7 +19,8 @@ from fsjax.config import TABLE, Field, check, check_names
 from fsjax.config import trains as trains_anything
 from fsjax.config.fields import nearest
 from fsjax.errors import InputError
-from fsjax.models import backbones
+from fsjax.evaluation.rows import check_rows
+from fsjax.models import backbones, build
 
 LOG = logging.getLogger(__name__)
 
@@ -195,7 +197,7 @@ def _configurations(folder: Path) -> list[Path]:
 def configured(
     source: str | Path | ConfigDict, arguments: Sequence[str], *, trains: bool = False
 ) -> ConfigDict:
-    """Returns a checked configuration, and lets JAX keep what it compiles.
+    """Returns a configuration checked before any data is opened, and lets JAX keep what it compiles.
 
     Args:
       source: its file, or a configuration, which is copied.
@@ -208,6 +210,7 @@ def configured(
     config = source.copy_and_resolve_references() if isinstance(source, ConfigDict) else load_config(source)
     config = set_fields(config, arguments)
     check(config)
+    check_rows(config.eval.rows, build.method(config.model))
     if trains and not trains_anything(config):
         raise InputError(f"{source} trains nothing, train.steps being 0: give it to eval.py.")
     keep_compiled(config.compilation_cache)
