@@ -5,6 +5,7 @@ of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -87,8 +88,9 @@ class _Counting:
 
     def run(self) -> list[Counts]:
         """Returns the counts of each scoring."""
-        with Progress("queries", len(self._queries.groups), "photo") as progress:
-            for batch in self._queries.embedded():
+        groups = len(self._queries.groups)
+        with Progress("queries", groups, "photo") as progress, closing(self._queries.embedded()) as batches:
+            for batch in batches:
                 for group, queries in batch:
                     self._add(group, queries)
                 progress.update(len(batch))

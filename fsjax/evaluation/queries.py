@@ -1,7 +1,7 @@
 """The queries of an evaluation: every photo is read and embedded once, whatever the episodes that show it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -73,7 +73,7 @@ class Queries:
                 specs = (scorings[place.scoring].specs[place.episode] for place in group.places)
                 self._classes[position] |= {spec.class_ids for spec in specs}
 
-    def embedded(self) -> Iterator[list[tuple[Group, list[Embedded]]]]:
+    def embedded(self) -> Generator[list[tuple[Group, list[Embedded]]], None, None]:
         """Yields all groups in batches, the next batch being on its way through the backbone."""
         left = Counter(position for group in self.groups for position in group.positions)
         for groups, queries, features in _one_ahead(self._extracting()):

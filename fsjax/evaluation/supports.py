@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +67,9 @@ class Supports:
         def load(position: int) -> Loaded:
             return self._load(position, sorted(asked[position]))
 
-        with Progress("supports", len(asked), "photo") as progress:
-            for batch in in_batches(self._photos.read(load, sorted(asked)), self._photos.slots):
+        read = self._photos.read(load, sorted(asked))
+        with Progress("supports", len(asked), "photo") as progress, closing(read):
+            for batch in in_batches(read, self._photos.slots):
                 self._describe(batch, len(asked), queried)
                 progress.update(len(batch))
 
