@@ -48,7 +48,7 @@ def groups_of(*counts, scoring=0):
 
 
 @pytest.mark.parametrize(
-    "counts, episodes",
+    ("counts", "episodes"),
     [
         ((8, 16, 80), MOST_EPISODES),
         ((50, 62), MOST_EPISODES),
