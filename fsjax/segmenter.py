@@ -156,8 +156,9 @@ class Segmenter:
         return self._segment(self._placed(len(sizes)), fitted, tuple(queries), shape, sizes)
 
     def _as_input(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = input_size(*image.shape[:2], self.inputs)
-        return padded(resize_image(image, *size), self.inputs.size), np.int32(size)
+        height, width = input_size(image.shape[0], image.shape[1], self.inputs)
+        resized = padded(resize_image(image, height, width), self.inputs.size)
+        return resized, np.array([height, width], np.int32)
 
     def _placed(self, devices: int) -> Variables:
         if devices not in self._copies:
@@ -238,13 +239,17 @@ class Fitted:
 
     def explain(self, image: np.ndarray) -> Any:
         """Returns what a method that compares cells finds in a photo (DPNet Figure 3), None for others."""
-        segmenter = self.segmenter
-        if not isinstance(segmenter.method, Explainable):
+        method, settings = self.segmenter.method, self.segmenter.settings
+        if not isinstance(method, Explainable):
             return None
         (queries,) = self._features([image], [1.0])
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
-        explained = jax.jit(lambda *arguments: segmenter.method.explain(*arguments, segmenter.settings))(
-            segmenter.variables,
+
+        def explain(variables, fitted, queries):
+            return method.explain(variables, fitted, queries, settings)
+
+        explained = jax.jit(explain)(
+            self.segmenter.variables,
             jax.tree.map(lambda x: x[0, 0, 0], fitted),
             jax.tree.map(lambda x: x[0, 0], queries),
         )
@@ -260,7 +265,7 @@ class Fitted:
 
     def _together(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         queries = self._features(images, self.segmenter.scales.factors)
-        sizes = np.int32([image.shape[:2] for image in images])
+        sizes = np.array([image.shape[:2] for image in images], np.int32)
         height, width = (-(-int(side) // ROUNDED) * ROUNDED for side in sizes.max(0))
         found = self.segmenter.segment_features(self.fitted, queries, (height, width), sizes[None, None])
         arrays = {name: np.asarray(logits)[0, 0, 0] for name, logits in found.items()}

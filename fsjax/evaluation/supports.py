@@ -122,7 +122,7 @@ class Supports:
         written = 0
         for number, segmenter in enumerate(self._segmenters):
             described = segmenter.describe(features, masks, mask_sizes)
-            self._trees[segmenter] = tuple(jax.tree.structure(part) for part in described)
+            self._trees[segmenter] = jax.tree.structure(described[0]), jax.tree.structure(described[1])
             for one, (cells, shown) in zip(batch, on_host(described, len(batch)), strict=True):
                 written += self._put(_key(number, one.position), cells)
                 for m, name in enumerate(one.masks):
@@ -136,6 +136,7 @@ class Supports:
             self._keep_features(features, batch, queried)
 
     def _keep_features(self, features: Any, batch: Sequence[Loaded], queried: Collection[int]) -> None:
+        assert self._spare is not None, "the first descriptions have told how much room they leave"
         self._features_tree = jax.tree.structure(features)
         for one, tree in zip(batch, on_host(features, len(batch)), strict=True):
             arrays = _arrays(tree)
