@@ -33,7 +33,7 @@ ROUNDED = 64
 class Segmenter:
     """A method, its variables, and how photos are shown to it.
 
-    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation also uses,
+    `fit` and `segment` take photos as they are. The batched calls beneath them, that an evaluation also uses,
     take and return arrays whose first axis is that of the devices they run on.
 
     Attributes:
@@ -43,6 +43,22 @@ class Segmenter:
       inputs: how photos are resized.
       scales: at which queries are segmented.
       joint: whether the queries that are segmented together also refine one another (PRNet Eq. 7 for T > 1).
+
+    >>> from fsjax.models.backbones.filters import RawRGB
+    >>> from fsjax.models.backbones.hand_made import HandMade
+    >>> from fsjax.models.prnet.fusion import FusionSettings
+    >>> from fsjax.models.prnet.prnet import PRNet
+    >>> method, nothing = PRNet(HandMade(RawRGB())), {"backbone": {"params": {}}, "head": {}}
+    >>> segmenter = Segmenter(method, nothing, FusionSettings(), InputSettings(size=32))
+
+    >>> photo = np.zeros((32, 48, 3), np.uint8)
+    >>> photo[8:24, 8:24] = 255, 0, 0
+    >>> (found,) = segmenter.fit([photo], [photo[..., 0] > 0]).segment([photo[:, ::-1]])
+    >>> found[::8, ::4]
+    array([[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0],
+           [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0],
+           [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], dtype=uint8)
     """
 
     method: Segmenting
@@ -99,7 +115,7 @@ class Segmenter:
         described, present = [], []
         for k, (image, mask) in enumerate(shown):
             photo, size = self._as_input(image)
-            small = resize_mask(mask, *size)
+            small = resize_mask(mask, *size.tolist())
             features = self.embed(photo[None, None], size[None, None])
             by_way = np.stack([padded(mask_of_way(small, n), self.inputs.size) for n in names])
             described.append(self.describe(features, by_way[None, None], np.tile(size, (1, 1, N, 1))))
