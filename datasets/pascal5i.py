@@ -168,12 +168,9 @@ def _read(photo: Path, mask: Path) -> tuple[bytes, np.ndarray]:
 
 def _load(path: Path) -> tuple[bytes, Image.Image]:
     """Returns a picture's bytes and the picture, decoded to its last row."""
-    try:
-        encoded = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(
-            f"There is no {path}, which a list names: add it, or take it off the list."
-        ) from error
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(f"There is no file {path}, which a list names: add it, or take it off the list.")
+    encoded = path.read_bytes()
     try:
         image = Image.open(io.BytesIO(encoded))
         image.load()

@@ -4,6 +4,7 @@ import logging
 import sys
 import tempfile
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
@@ -13,12 +14,14 @@ from types import ModuleType
 from absl import flags
 from ml_collections import ConfigDict
 
-from fsjax.compilation import keep_compiled
+from fsjax.compilation import CompileTime, keep_compiled
 from fsjax.config import TABLE, Field, check, check_names
 from fsjax.config import trains as trains_anything
 from fsjax.config.fields import nearest
 from fsjax.errors import InputError
 from fsjax.models import backbones
+
+LOG = logging.getLogger(__name__)
 
 BUG = 1
 INPUT_ERROR = 2
@@ -44,8 +47,10 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
     for ours in ("fsjax", "datasets"):
         logging.getLogger(ours).setLevel(logging.INFO)
     given = list(sys.argv if argv is None else argv)
+    began = time.monotonic()
     try:
-        program([argument for argument in given if argument != DEBUG])
+        with CompileTime() as compiling:
+            program([argument for argument in given if argument != DEBUG])
     except KeyboardInterrupt:
         print("\nStopped: the same command goes on from a training's last checkpoint.", file=sys.stderr)
         return INTERRUPTED
@@ -55,6 +60,8 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
         sentence, code = _told(error)
         print(f"error: {sentence}", file=sys.stderr)
         return code
+    seconds = time.monotonic() - began
+    LOG.info("Done in %.0f seconds, %.0f of them compiling.", seconds, compiling.seconds)
     return 0
 
 

@@ -9,6 +9,11 @@ from tempfile import TemporaryFile
 
 from fsjax.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows, where folders are not claimed
+    fcntl = None  # type: ignore[assignment]
+
 
 def make_writable(folder: str | Path) -> None:
     """Makes a folder where it is missing.
@@ -35,6 +40,30 @@ def unwritable(what: str, reason: str | None) -> InputError:
         f"{what} cannot be written ({reason}): make room on the disk, or give leave to write there, and "
         "start the same command again; it goes on from the last checkpoint."
     )
+
+
+@contextmanager
+def claimed(folder: str | Path) -> Iterator[None]:
+    """Keeps other processes that claim a folder out of it; the claim ends with the process, however it ends.
+
+    Args:
+      folder: it is made where it is missing.
+
+    Raises:
+      InputError: another process has claimed it, or it cannot be written to.
+    """
+    make_writable(folder)
+    with (Path(folder) / ".claimed").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"Another process is at work in {folder}: wait for it to end, or name another folder."
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+        yield
 
 
 @contextmanager

@@ -33,7 +33,7 @@ ROUNDED = 64
 class Segmenter:
     """A method, its variables, and how photos are shown to it.
 
-    `fit` and `segment` take photos as they are. The batched calls beneath them, that an evaluation also uses,
+    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation shares,
     take and return arrays whose first axis is that of the devices they run on.
 
     Attributes:

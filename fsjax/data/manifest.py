@@ -121,6 +121,8 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
             its sha256.
     """
     try:
+        if Path(path).is_fifo():  # it would be waited for
+            raise InputError(f"manifest '{path}' is a pipe; name a file.")
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"manifest '{path}' cannot be read ({error.strerror}); check the path.") from None

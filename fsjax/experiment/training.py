@@ -1,6 +1,8 @@
 """Training: one loop for every method."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
@@ -15,7 +17,7 @@ from fsjax.devices import first_copy, replicate, spread
 from fsjax.errors import InputError
 from fsjax.evaluation.pictures import figures
 from fsjax.experiment.settings import Sources, plan_of, variables_before_training, what_is_known
-from fsjax.files import make_writable
+from fsjax.files import claimed
 from fsjax.models import build
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
@@ -26,7 +28,7 @@ from fsjax.training.curves import Curves, read_metrics
 from fsjax.training.frozen_features import FrozenFeatures
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
-from fsjax.training.step import make_state, make_train_step, split
+from fsjax.training.step import TrainState, make_state, make_train_step, split
 
 LOG = logging.getLogger(__name__)
 
@@ -54,48 +56,71 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
-    found = what_is_known(config, source, plan)
-    step_of = make_train_step(method, plan.optimizer, plan.seed)
-
     with Checkpoints(workdir) as checkpoints:
-        # From the beginning, or where an earlier run of the same command stopped
-        if checkpoints.latest_step is None:
-            learned, fixed = split(method, variables_before_training(config, method, source))
-            state = make_state(learned, plan.optimizer)
-        else:
-            run = Run.open(workdir)
-            found = _same_run(run, config, found)
-            learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
-            fixed = run.kept(fixed)
-            state = checkpoints.restore(jax.eval_shape(lambda: make_state(learned, plan.optimizer)))
-            LOG.info("Going on from step %d of %d in %s.", int(state.step), plan.steps, workdir)
-        start = int(state.step)
-        make_writable(workdir)
-        stacked = replicate(state)
-
-        # A frozen backbone either runs in every step or has run once for each photo
-        features = _filled_features(config, source, method, fixed, plan)
-        placed = {} if features else replicate(fixed)
-        if fixed and start == 0:
-            found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
-
-        # The loop
-        episodes = plan.episodes(
-            source, start, threads=config.data.threads, workers=config.data.workers,
-            features=features.reader if features else None,
-        )  # fmt: skip
-        with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
-            for step, batch in enumerate(prefetch(episodes), start + 1):
-                stacked, values = step_of(stacked, placed, batch)
-                curves.add(step, values, learning_rate=plan.schedule(step - 1))
-                saving = step % config.train.checkpoint_every == 0 or step == plan.steps
-                if saving or step % config.train.log_every == 0:
-                    curves.flush()
-                    progress.reach(step, loss=curves.loss)
-                if saving:
-                    checkpoints.save(first_copy(stacked), config, found)
+        begin = _begin if checkpoints.latest_step is None else _resume
+        state, fixed, found = begin(config, source, method, plan, checkpoints)
+        with claimed(workdir) if jax.process_index() == 0 else nullcontext():
+            if fixed and not int(state.step):
+                found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
+            for reached in _steps(config, source, method, plan, workdir, state, fixed):
+                checkpoints.save(reached, config, found)
     figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir))
     return Run(workdir, config, found, plan.steps)
+
+
+Start = tuple[TrainState, Variables, Found]
+"""The state to go on from, the variables that are never trained, and what the run has found out."""
+
+
+def _begin(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
+) -> Start:
+    learned, fixed = split(method, variables_before_training(config, method, source))
+    return make_state(learned, plan.optimizer), fixed, what_is_known(config, source, plan)
+
+
+def _resume(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
+) -> Start:
+    """Returns where an earlier run of the same command stopped."""
+    run = Run.open(checkpoints.workdir)
+    found = _same_run(run, config, what_is_known(config, source, plan))
+    learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
+    state = checkpoints.restore(jax.eval_shape(lambda: make_state(learned, plan.optimizer)))
+    LOG.info("Going on from step %d of %d in %s.", int(state.step), plan.steps, run.folder)
+    return state, run.kept(fixed), found
+
+
+def _steps(
+    config: ConfigDict,
+    source: Source,
+    method: Trainable,
+    plan: Plan,
+    workdir: Path,
+    state: TrainState,
+    fixed: Variables,
+) -> Iterator[TrainState]:
+    """Trains from a state on, and yields the states to be saved."""
+    start = int(state.step)
+    step_of = make_train_step(method, plan.optimizer, plan.seed)
+    stacked = replicate(state)
+    # A frozen backbone either runs in every step or has run once for each photo.
+    features = _filled_features(config, source, method, fixed, plan)
+    placed = {} if features else replicate(fixed)
+    episodes = plan.episodes(
+        source, start, threads=config.data.threads, workers=config.data.workers,
+        features=features.reader if features else None,
+    )  # fmt: skip
+    with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
+        for step, batch in enumerate(prefetch(episodes), start + 1):
+            stacked, values = step_of(stacked, placed, batch)
+            curves.add(step, values, learning_rate=plan.schedule(step - 1))
+            saving = step % config.train.checkpoint_every == 0 or step == plan.steps
+            if saving or step % config.train.log_every == 0:
+                curves.flush()
+                progress.reach(step, loss=curves.loss)
+            if saving:
+                yield first_copy(stacked)
 
 
 def _same_run(run: Run, config: ConfigDict, found: Found) -> Found:

@@ -30,8 +30,8 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: str | Path):
-        self._workdir = Path(workdir)
-        self._dir = self._workdir.absolute() / "checkpoints"
+        self.workdir = Path(workdir)
+        self._dir = self.workdir.absolute() / "checkpoints"
         self._manager = ocp.CheckpointManager(
             self._dir,
             options=ocp.CheckpointManagerOptions(max_to_keep=2, create=False),
@@ -44,7 +44,7 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _to_disk(self._workdir):
+        with _to_disk(self.workdir):
             self._manager.close()
 
     @property
@@ -64,7 +64,7 @@ class Checkpoints:
             items = ocp.args.Composite(
                 state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(store(config, found))
             )
-            with _to_disk(self._workdir):
+            with _to_disk(self.workdir):
                 self._dir.mkdir(parents=True, exist_ok=True)
                 if disk_usage(self._dir).free < sum(array.nbytes for array in jax.tree.leaves(arrays)):
                     raise OSError(ENOSPC, os.strerror(ENOSPC))  # Orbax would fill the disk, and the terminal
@@ -103,7 +103,7 @@ class Checkpoints:
         broken = [name for name, leaf in _leaves(variables).items() if not np.isfinite(leaf).all()]
         if broken:
             raise InputError(
-                f"Checkpoint {self.latest_step} in {self._workdir} is damaged: {broken[0]} is not finite; "
+                f"Checkpoint {self.latest_step} in {self.workdir} is damaged: {broken[0]} is not finite; "
                 "delete its folder, and the one before it is used."
             )
         return variables
@@ -126,7 +126,7 @@ class Checkpoints:
         """
         if self.latest_step is None:
             raise InputError(
-                f"There is no checkpoint in {self._workdir}: train first, or name another --workdir."
+                f"There is no checkpoint in {self.workdir}: train first, or name another --workdir."
             )
         return self.latest_step
 
@@ -135,7 +135,7 @@ class Checkpoints:
         for name in sorted(here.keys() | there.keys()):
             if here.get(name) != there.get(name):
                 raise InputError(
-                    f"Checkpoint {step} in {self._workdir} is of another architecture: {name} is "
+                    f"Checkpoint {step} in {self.workdir} is of another architecture: {name} is "
                     f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} in the configuration; "
                     "use the configuration it was trained with, or another --workdir."
                 )
