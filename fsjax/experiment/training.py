@@ -117,7 +117,7 @@ def _steps(
     placed = {} if features else replicate(fixed)
     episodes = plan.episodes(
         source, start, threads=config.data.threads, workers=config.data.workers,
-        features=features and features.reader,
+        features=features.reader if features else None,
     )  # fmt: skip
     with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
         for step, batch in enumerate(prefetch(episodes), start + 1):
