@@ -4,7 +4,7 @@ fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
 (found,) = fitted.segment([another_photo])
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -221,7 +221,7 @@ class Segmenter:
     def _explain(self):
         if not isinstance(self.method, Explainable):
             return None
-        explain = self.method.explain
+        explain: Callable[..., Any] = self.method.explain
         return jax.jit(lambda *arguments: explain(*arguments, self.settings))
 
 
