@@ -4,7 +4,7 @@ fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
 (found,) = fitted.segment([another_photo])
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,22 @@ class Segmenter:
       inputs: how photos are resized.
       scales: at which queries are segmented.
       joint: whether the queries that are segmented together also refine one another (PRNet Eq. 7 for T > 1).
+
+    >>> from fsjax.models.backbones.filters import RawRGB
+    >>> from fsjax.models.backbones.hand_made import HandMade
+    >>> from fsjax.models.prnet.fusion import FusionSettings
+    >>> from fsjax.models.prnet.prnet import PRNet
+    >>> method, nothing = PRNet(HandMade(RawRGB())), {"backbone": {"params": {}}, "head": {}}
+    >>> segmenter = Segmenter(method, nothing, FusionSettings(), InputSettings(size=32))
+
+    >>> photo = np.zeros((32, 48, 3), np.uint8)
+    >>> photo[8:24, 8:24] = 255, 0, 0
+    >>> (found,) = segmenter.fit([photo], [photo[..., 0] > 0]).segment([photo[:, ::-1]])
+    >>> found[::8, ::4]
+    array([[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0],
+           [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0],
+           [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], dtype=uint8)
     """
 
     method: Segmenting
@@ -155,8 +171,9 @@ class Segmenter:
         return self._segment(self._placed(len(sizes)), fitted, tuple(queries), shape, sizes)
 
     def _as_input(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = input_size(*image.shape[:2], self.inputs)
-        return padded(resize_image(image, *size), self.inputs.size), np.int32(size)
+        height, width = input_size(image.shape[0], image.shape[1], self.inputs)
+        resized = padded(resize_image(image, height, width), self.inputs.size)
+        return resized, np.array([height, width], np.int32)
 
     def _placed(self, devices: int) -> Variables:
         if devices not in self._copies:
@@ -198,7 +215,10 @@ class Segmenter:
 
     @cached_property
     def _explain(self):
-        return jax.jit(lambda *arguments: self.method.explain(*arguments, self.settings))
+        if not isinstance(self.method, Explainable):
+            return None
+        explain: Callable[..., Any] = self.method.explain
+        return jax.jit(lambda *arguments: explain(*arguments, self.settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +266,7 @@ class Fitted:
           image: as in `segment`.
         """
         segmenter, image = self.segmenter, _checked_photo(1, image)
-        if not isinstance(segmenter.method, Explainable):
+        if segmenter._explain is None:
             return None
         (queries,) = self._features([image], [1.0])
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
@@ -267,7 +287,7 @@ class Fitted:
 
     def _together(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         queries = self._features(images, self.segmenter.scales.factors)
-        sizes = np.int32([image.shape[:2] for image in images])
+        sizes = np.array([image.shape[:2] for image in images], np.int32)
         height, width = (-(-int(side) // ROUNDED) * ROUNDED for side in sizes.max(0))
         found = self.segmenter.segment_features(self.fitted, queries, (height, width), sizes[None, None])
         arrays = {name: np.asarray(logits)[0, 0, 0] for name, logits in found.items()}
