@@ -173,3 +173,4 @@ def test_dpnet_is_evaluated_and_explained_with_it(dpnet):
     image, mask = SOURCE.image(0), SOURCE.labels(0)
     found = segmenter.fit([image], [mask == 1]).explain(SOURCE.image(6))
     assert found.support_cells.tolist() == found.query_cells.tolist() == [4, 4]
+    assert not found.aligned
