@@ -129,8 +129,8 @@ class Checkpoints:
 
     def _damaged(self, step: int, why: str) -> InputError:
         return InputError(
-            f"Checkpoint {step} in {self.workdir} is damaged ({why}): delete the folder checkpoints/{step} in "
-            "it, and the one before is used."
+            f"Checkpoint {step} in {self.workdir} is damaged ({why}): delete the folder checkpoints/{step} "
+            "in it, and the one before is used."
         )
 
     def latest(self) -> int:
