@@ -14,13 +14,13 @@ from types import ModuleType
 from absl import flags
 from ml_collections import ConfigDict
 
+from fsjax import experiment
 from fsjax.compilation import CompileTime, keep_compiled
-from fsjax.config import TABLE, Field, check, check_names
+from fsjax.config import TABLE, Field, check_names
 from fsjax.config import trains as trains_anything
 from fsjax.config.fields import nearest
 from fsjax.errors import InputError
-from fsjax.evaluation.rows import check_rows
-from fsjax.models import backbones, build
+from fsjax.models import backbones
 
 LOG = logging.getLogger(__name__)
 
@@ -209,8 +209,7 @@ def configured(
     """
     config = source.copy_and_resolve_references() if isinstance(source, ConfigDict) else load_config(source)
     config = set_fields(config, arguments)
-    check(config)
-    check_rows(config.eval.rows, build.method(config.model))
+    experiment.check_settings(config)
     if trains and not trains_anything(config):
         raise InputError(f"{source} trains nothing, train.steps being 0: give it to eval.py.")
     keep_compiled(config.compilation_cache)

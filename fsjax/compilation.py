@@ -50,6 +50,6 @@ class CompileTime:
     def __exit__(self, *exception: object) -> None:
         monitoring.unregister_event_duration_listener(self._add)
 
-    def _add(self, event: str, duration: float, **_: Any) -> None:
+    def _add(self, event: str, duration_secs: float, **_: Any) -> None:
         if event in COUNTED:
-            self.seconds += duration
+            self.seconds += duration_secs

@@ -12,6 +12,9 @@ def parse(argument: str | None) -> dict[str, int]:
 
     Raises:
       InputError: for anything else.
+
+    >>> parse("fold=1,shots=5")
+    {'fold': 1, 'shots': 5}
     """
     given = {}
     for part in filter(None, (argument or "").split(",")):

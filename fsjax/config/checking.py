@@ -33,6 +33,12 @@ def check(config: ConfigDict) -> None:
 
     Raises:
       InputError: naming the first field that is not, its value and what would do.
+
+    >>> config = default()
+    >>> config.train.learning_rate = -1.0
+    >>> check(config)
+    Traceback (most recent call last):
+    fsjax.errors.InputError: train.learning_rate is -1.0: give a number above 0 and at most 100.
     """
     check_names(config)
     values = {name: value for name, value in flatten(config).items() if name in TABLE}

@@ -21,6 +21,13 @@ def resize_mask(
 
     A label of 1..254 that the resize would erase keeps one pixel: where the pixel nearest to its
     centroid falls, or beside it if that is the only pixel of another label.
+
+    >>> mask = np.zeros((9, 9), np.uint8)
+    >>> mask[3, 3] = 1
+    >>> resize_mask(mask, 3, 3)
+    array([[0, 0, 0],
+           [0, 1, 0],
+           [0, 0, 0]], dtype=uint8)
     """
     resized = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
     for label in lost_labels(mask, resized):

@@ -37,6 +37,9 @@ def fold_classes(folds: Sequence[Sequence[int]], fold: int) -> tuple[tuple[int, 
 
     Raises:
         InputError: there is no such fold.
+
+    >>> fold_classes([[1, 2], [3, 4], [5, 6]], fold=1)
+    ((1, 2, 5, 6), (3, 4))
     """
     if not 0 <= fold < len(folds):
         raise InputError(f"fold={fold} does not exist; choose one of 0 to {len(folds) - 1}.")

@@ -57,6 +57,9 @@ def relabel(labels: UInt8[np.ndarray, "h w"], class_ids: Sequence[int]) -> UInt8
     Args:
         labels: the class id of each pixel, 0 background, 255 void.
         class_ids: the classes that are asked for; class_ids[n - 1] becomes n, other classes 0.
+
+    >>> relabel(np.array([[0, 3, 8, 15, 255]], np.uint8), [15, 8])
+    array([[  0,   0,   2,   1, 255]], dtype=uint8)
     """
     table = np.zeros(256, np.uint8)
     table[list(class_ids)] = np.arange(1, len(class_ids) + 1)

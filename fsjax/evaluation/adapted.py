@@ -14,6 +14,7 @@ from fsjax.devices import replicate
 from fsjax.episode import IGNORED, Episode
 from fsjax.evaluation.metrics import confusion
 from fsjax.evaluation.photos import Photos
+from fsjax.models.method import Adaptable
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import mean_prediction, rescale
 from fsjax.models.variables import Variables
@@ -41,6 +42,7 @@ def evaluate_adapted(
 
     def count(variables: Variables, episode: Episode):
         if adapt is not None:
+            assert isinstance(segmenter.method, Adaptable), "rows are checked before they are made"
             shown = episode.support_images, episode.support_masks, episode.support_sizes
             variables, _ = segmenter.method.adapt(variables, *shown, adapt)
         logits = segment_episode(segmenter, variables, episode)

@@ -23,7 +23,7 @@ from fsjax.evaluation.scoring import Group, Place, Scoring, episodes_a_call
 from fsjax.evaluation.supports import Extracted, Supports
 from fsjax.evaluation.trees import Trees, tree_bytes
 from fsjax.progress import Progress
-from fsjax.segmenter import mask_of_way
+from fsjax.segmenter import Segmenter, mask_of_way
 
 LARGEST = 256 * 10**6
 """Bytes of descriptions that are gathered for one call."""
@@ -132,7 +132,7 @@ class _Counting:
 
     def _count(self, number: int, calls: Sequence[_Call]) -> None:
         """Segments and counts the calls of a scoring, at most as many as there are slots."""
-        scoring, slots = self._scorings[number], self._slots(number)
+        scoring, segmenter, slots = self._scorings[number], self._segmenter(number), self._slots(number)
         filled = [self._filled(call, self._episodes[number]) for call in calls]
         features = on_devices(
             [_over_queries([one.features for one in call.queries]) for call in filled], slots
@@ -145,8 +145,8 @@ class _Counting:
         else:
             descriptions = on_devices([self._described(number, call) for call in filled], slots)
         present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
-        fitted = scoring.segmenter.fit_described(descriptions, present)
-        logits = scoring.segmenter.segment_features(fitted, features, truths.shape[-2:], sizes)
+        fitted = segmenter.fit_described(descriptions, present)
+        logits = segmenter.segment_features(fitted, features, truths.shape[-2:], sizes)
         counting = _counting(self._ways(number))
         for output in scoring.outputs:
             counted = np.asarray(counting(logits[output], truths, sizes))
@@ -160,6 +160,11 @@ class _Counting:
 
     def _filled(self, call: _Call, episodes: int) -> _Call:
         return _Call(call.queries, [*call.places, *[call.places[-1]] * (episodes - len(call.places))])
+
+    def _segmenter(self, scoring: int) -> Segmenter:
+        segmenter = self._scorings[scoring].segmenter
+        assert segmenter is not None, "the union of all objects is counted without"
+        return segmenter
 
     def _ways(self, scoring: int) -> int:
         return len(self._scorings[scoring].specs[0].class_ids)
@@ -176,13 +181,13 @@ class _Counting:
 
     def _described(self, scoring: int, call: _Call) -> Any:
         """Returns the descriptions of the supports of a call's episodes, leaves [E, N, K, ...]."""
-        specs, segmenter = self._scorings[scoring].specs, self._scorings[scoring].segmenter
+        specs, segmenter = self._scorings[scoring].specs, self._segmenter(scoring)
         episodes = [self._supports.of(segmenter, specs[place.episode]) for place in call.places]
         return jax.tree.map(lambda *x: np.stack(x), *episodes)
 
     def _shown_the_truth(self, number: int, features: Any, truths: np.ndarray, sizes: np.ndarray):
         """Describes the queries themselves by their truth, T of them for every way: [D, q, E, N, T, ...]."""
-        segmenter, N = self._scorings[number].segmenter, self._ways(number)
+        segmenter, N = self._segmenter(number), self._ways(number)
         D, q, E, T, *side = truths.shape
         masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, M, M]
         by_photo = np.moveaxis(masks, 4, 2).reshape(D, q * T, E * N, *side)

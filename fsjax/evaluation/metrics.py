@@ -103,7 +103,9 @@ def _query_counts(matrix: np.ndarray, void: str, counting: str) -> tuple[np.ndar
     return intersection, union
 
 
-def summarize(records: Sequence[Record], classes: Mapping[int, str], *, void: str, counting: str) -> dict:
+def summarize(
+    records: Sequence[Record], classes: Mapping[int, str], *, void: str, counting: str
+) -> dict[str, Any]:
     """Returns the scores of one row of results.json, in percent.
 
     mean_iou is the mean over the fold's classes, then over the runs; binary_iou pools all classes into
@@ -120,6 +122,11 @@ def summarize(records: Sequence[Record], classes: Mapping[int, str], *, void: st
 
     Raises:
       InputError: as `count`.
+
+    >>> matrix = [[6, 2], [1, 3], [5, 0]]  # the truth's background, cat and void
+    >>> record = {"run": 0, "index": 0, "class_ids": [8], "confusion": [matrix]}
+    >>> summarize([record], {8: "cat"}, void="ignore", counting="strict")["per_class"]
+    {'cat': 50.0}
     """
     counts = count(records, classes, void=void, counting=counting)
     intersections, unions = _sums_by_run(counts)

@@ -119,19 +119,21 @@ class Queries:
 
     def _extract(self, queries: Sequence[Query]) -> Callable[[], list[list[Any]]]:
         """Starts the extraction of features at every scale, and returns a function that waits for them."""
-        if self._segmenter is None:
+        segmenter = self._segmenter
+        if segmenter is None:
             return lambda: [[] for _ in queries]
         kept = {query.position: self._supports.features(query.position) for query in queries}
         at_scales = []
-        for factor in self._segmenter.scales.factors:
+        for factor in segmenter.scales.factors:
             new = [query for query in queries if factor != 1 or kept[query.position] is None]
             self.extracted.update((query.position, "query", factor) for query in new)
             batches = in_batches(new, self._photos.slots)
-            at_scales.append((factor, new, [(len(batch), self._embed(batch, factor)) for batch in batches]))
+            begun = [(len(batch), segmenter.embed(*self._arrays(batch), factor)) for batch in batches]
+            at_scales.append((new, begun))
 
         def wait() -> list[list[Any]]:
             features = []
-            for _, new, batches in at_scales:
+            for new, batches in at_scales:
                 trees = [tree for count, batch in batches for tree in on_host(batch, count)]
                 found = {query.position: tree for query, tree in zip(new, trees, strict=True)}
                 features.append([found.get(query.position, kept[query.position]) for query in queries])
@@ -139,9 +141,8 @@ class Queries:
 
         return wait
 
-    def _embed(self, queries: Sequence[Query], factor: float) -> Any:
-        batch = on_devices([(query.image, query.size) for query in queries], self._photos.slots)
-        return self._segmenter.embed(*batch, factor)
+    def _arrays(self, queries: Sequence[Query]) -> tuple[np.ndarray, np.ndarray]:
+        return on_devices([(query.image, query.size) for query in queries], self._photos.slots)
 
 
 def _missing(group: Group, supports: Supports) -> int:

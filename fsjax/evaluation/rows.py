@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 
 ADAPTED = "adapted"
 UNTRAINED = "untrained"
-BASELINES = {
+BASELINES: dict[str, Segmenting] = {
     "rgb": PRNet(HandMade(RawRGB())),
     "texture": PRNet(HandMade(FilterBank())),
     "color_histogram": ColorHistogram(),
@@ -174,6 +174,7 @@ class Evaluation:
                     LOG.info("The row %s is left out: no episode fits it.", name)
 
     def _prototypes(self) -> Segmenter:
+        assert isinstance(self._method, DPNet), "rows are checked before they are made"
         return replace(
             self.segmenter,
             method=FrozenPrototypes(self._method),

@@ -77,7 +77,7 @@ class Checkpoints:
           InputError: where there is no checkpoint, or one of a newer fsjax.
         """
         items = ocp.args.Composite(config=ocp.args.JsonRestore())
-        return upgrade(self._manager.restore(self._latest(), args=items).config)
+        return upgrade(self._manager.restore(self.latest(), args=items).config)
 
     def restore(self, like: TrainState) -> TrainState:
         """Returns the latest state.
@@ -109,7 +109,7 @@ class Checkpoints:
         return variables
 
     def _restore(self, like: dict[str, Any]) -> dict[str, Any]:
-        step = self._latest()
+        step = self.latest()
         wanted = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
         stored = self._manager.item_metadata(step).state.tree
         self._check_architecture(wanted, {name: stored[name] for name in wanted}, step)
@@ -118,7 +118,12 @@ class Checkpoints:
         )
         return self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
 
-    def _latest(self) -> int:
+    def latest(self) -> int:
+        """Returns the step of the latest whole checkpoint.
+
+        Raises:
+          InputError: where there is none.
+        """
         if self.latest_step is None:
             raise InputError(
                 f"There is no checkpoint in {self.workdir}: train first, or name another --workdir."

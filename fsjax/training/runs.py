@@ -41,7 +41,7 @@ class Run:
         """
         with Checkpoints(folder) as checkpoints:
             config, found = checkpoints.stored()
-            return cls(Path(folder), config, found, checkpoints.latest_step)
+            return cls(Path(folder), config, found, checkpoints.latest())
 
     def variables(self, method: Trainable) -> Variables:
         """Returns the variables of the checkpoint, those that are never trained included.

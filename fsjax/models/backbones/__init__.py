@@ -53,6 +53,10 @@ def make(name: str, options: Mapping[str, Any], compute_dtype: str) -> Backbone:
 
     Raises:
       InputError: for another name, an unknown option, or a value that an option does not allow.
+
+    >>> backbone = make("resnet50", {"stages": 3}, "float32")
+    >>> backbone.channels, backbone.side(320), backbone.cells(321)
+    ({'shallow': 512, 'deep': 1024}, 321, 41)
     """
     if name not in OPTIONS:
         raise InputError(f"model.backbone is {name!r}: choose one of {', '.join(OPTIONS)}.")
