@@ -4,7 +4,7 @@ fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
 (found,) = fitted.segment([another_photo])
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -219,7 +219,10 @@ class Segmenter:
 
     @cached_property
     def _explain(self):
-        return jax.jit(lambda *arguments: self.method.explain(*arguments, self.settings))
+        if not isinstance(self.method, Explainable):
+            return None
+        explain: Callable[..., Any] = self.method.explain
+        return jax.jit(lambda *arguments: explain(*arguments, self.settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +270,7 @@ class Fitted:
           image: as in `segment`.
         """
         segmenter, image = self.segmenter, _checked_photo(1, image)
-        if not isinstance(segmenter.method, Explainable):
+        if segmenter._explain is None:
             return None
         (queries,) = self._features([image], [1.0])
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
