@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from fsjax import cli
 from fsjax.data import manifest
 from fsjax.data.sampling import other_support
 from fsjax.errors import InputError
@@ -16,7 +18,7 @@ from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
-from tests.evaluation.episodes import SIDE, SOURCE, dpnet, photos, prnet, sampler
+from tests.evaluation.episodes import SIDE, SOURCE, Alike, dpnet, photos, prnet, sampler
 from tests.evaluation.spied import once, query_photos, support_photos
 
 ADAPT = AdaptSettings(steps=2, learning_rate=0.1)
@@ -25,7 +27,11 @@ OF_PRNET = (
     "rgb", "texture", "color_histogram", "untrained", "any_object", "wrong_support_absent",
     "wrong_support_present", "fusion0", "fusion1", "fusion2", "adapted", "oracle",
 )  # fmt: skip
-OF_DPNET = ("frozen_fusion0", "frozen_fusion1", "frozen_fusion2", "wrong_support_absent", "aux", "master")
+OF_DPNET = (
+    "frozen_fusion0", "frozen_fusion1", "frozen_fusion2", "any_object", "wrong_support_absent",
+    "aux", "master", "oracle",
+)  # fmt: skip
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 
 
 def untrained():
@@ -73,6 +79,14 @@ def test_rows_stand_in_the_order_of_a_table(of_prnet, of_dpnet):
     assert list(of_dpnet[1]) == list(OF_DPNET)
 
 
+def test_every_row_that_a_configuration_names_was_run():
+    assert CONFIGS
+    for path in CONFIGS:
+        config = cli.load_config(path)
+        run = OF_PRNET if config.model.name == "prnet" else OF_DPNET
+        assert set(config.eval.rows) <= set(run)
+
+
 @pytest.mark.parametrize("name", ["fusion0", "fusion1", "fusion2"])
 def test_own_rows_count_the_segmenters_outputs(of_prnet, name):
     whole, rows = of_prnet
@@ -100,7 +114,10 @@ def test_wrong_supports_show_another_class(of_prnet, present):
 def test_the_oracle_is_shown_the_queries(of_prnet):
     whole, rows = of_prnet
     specs = [replace(spec, support=(spec.query,)) for spec in whole.specs]
-    assert confusions(rows["oracle"]) == counted(prnet(), specs, "fusion0")
+    read = replace(photos(), source=Alike())
+    (oracle,) = evaluation(read=read).score(("oracle",))
+    assert confusions(oracle) == counted(prnet(), specs, "fusion0", read=read)
+    assert confusions(oracle) != confusions(rows["oracle"])  # whose truth has pixels of its own
 
 
 def test_prototypes_of_the_frozen_backbone_stand_beside_the_method(of_dpnet):
