@@ -33,8 +33,9 @@ def program(argv: list[str]) -> None:
     if table not in experiment.TABLES:
         raise InputError(f"There is no table {table!r}: choose from {', '.join(experiment.TABLES)}.")
     config = cli.configured(flags.config or CONFIGS / "dpnet_shapes.py", settings, trains=True)
+    experiment.check_ablation(config)
     sources = datasets.load(config.data)
-    experiment.check_ablation(config, sources)
+    experiment.check(config, sources)
     if not flags.config and not any(field.startswith("--config.model.weights=") for field in settings):
         config.model.weights = _trained_backbone(config, sources)
     out = flags.out or f"runs/ablation_{table}"

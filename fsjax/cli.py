@@ -14,8 +14,9 @@ from types import ModuleType
 from absl import flags
 from ml_collections import ConfigDict
 
+from fsjax import experiment
 from fsjax.compilation import CompileTime, keep_compiled
-from fsjax.config import TABLE, Field, check, check_names
+from fsjax.config import TABLE, Field, check_names
 from fsjax.config import trains as trains_anything
 from fsjax.config.fields import nearest
 from fsjax.errors import InputError
@@ -196,7 +197,7 @@ def _configurations(folder: Path) -> list[Path]:
 def configured(
     source: str | Path | ConfigDict, arguments: Sequence[str], *, trains: bool = False
 ) -> ConfigDict:
-    """Returns a checked configuration, and lets JAX keep what it compiles.
+    """Returns a configuration checked before any data is opened, and lets JAX keep what it compiles.
 
     Args:
       source: its file, or a configuration, which is copied.
@@ -208,7 +209,7 @@ def configured(
     """
     config = source.copy_and_resolve_references() if isinstance(source, ConfigDict) else load_config(source)
     config = set_fields(config, arguments)
-    check(config)
+    experiment.check_settings(config)
     if trains and not trains_anything(config):
         raise InputError(f"{source} trains nothing, train.steps being 0: give it to eval.py.")
     keep_compiled(config.compilation_cache)

@@ -4,7 +4,7 @@ fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
 (found,) = fitted.segment([another_photo])
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,9 @@ from fsjax.models.scales import ONE_SCALE, Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
 from fsjax.training.runs import Run
 
+Images = Sequence[np.ndarray] | np.ndarray
+"""Photos or masks: a list, or a stack of equal ones."""
+
 ROUNDED = 64
 """Masks are made in arrays whose sides are multiples of this, so that few sizes of photos compile anew."""
 
@@ -33,8 +36,8 @@ ROUNDED = 64
 class Segmenter:
     """A method, its variables, and how photos are shown to it.
 
-    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation shares,
-    take and return arrays whose first axis is that of the devices they run on.
+    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation also
+    uses, take and return arrays whose first axis is that of the devices they run on.
 
     Attributes:
       method: what segments.
@@ -62,7 +65,7 @@ class Segmenter:
     """
 
     method: Segmenting
-    variables: Variables
+    variables: Variables = field(repr=False)
     settings: Any
     inputs: InputSettings
     scales: Scales = ONE_SCALE
@@ -94,9 +97,9 @@ class Segmenter:
 
     def fit(
         self,
-        images: Sequence[np.ndarray],
-        masks: Sequence[np.ndarray],
-        ways: Sequence[int] | None = None,
+        images: Images,
+        masks: Images,
+        ways: Sequence[int] | np.ndarray | None = None,
     ) -> "Fitted":
         """Returns a segmenter of what some photos show.
 
@@ -104,25 +107,25 @@ class Segmenter:
           images: photos, uint8 RGB [H, W, 3] each, of any sizes.
           masks: of each photo, [H, W]: 0 (or False) background, 1 (or True) to N the classes, 255 pixels to
             ignore.
-          ways: of each photo the one class that it is a support of; by default of all that it shows.
+          ways: of each photo the one class that it is a support of; by default of all that it shows. Its
+            other classes are then neither that class nor background.
 
         Raises:
           InputError: for photos and masks that do not fit one another, or show nothing.
         """
-        shown = [_checked(k, image, mask) for k, (image, mask) in enumerate(_pairs(images, masks), 1)]
-        N = max(int(mask[mask != IGNORED].max(initial=0)) for _, mask in shown)
-        names = range(1, N + 1)
+        shown = _checked_supports(images, masks, ways)
+        N = int(max((mask[mask != IGNORED].max() for _, mask in shown) if ways is None else ways))
         described, present = [], []
         for k, (image, mask) in enumerate(shown):
             photo, size = self._as_input(image)
             small = resize_mask(mask, *size.tolist())
+            by_way = np.stack([padded(mask_of_way(small, n), self.inputs.size) for n in range(1, N + 1)])
             features = self.embed(photo[None, None], size[None, None])
-            by_way = np.stack([padded(mask_of_way(small, n), self.inputs.size) for n in names])
             described.append(self.describe(features, by_way[None, None], np.tile(size, (1, 1, N, 1))))
-            present.append([(small == n).any() and (ways is None or ways[k] == n) for n in names])
-        missing = [n for n in names if not any(row[n - 1] for row in present)]
-        if missing:
-            raise InputError(f"No support shows class {missing[0]} of {N}: number the classes from 1 on.")
+            present.append([n in small if ways is None else n == ways[k] for n in range(1, N + 1)])
+        for n, shots in enumerate(zip(*present, strict=True), 1):
+            if not any(shots):
+                raise InputError(f"No photo is a support of class {n} of {N}: number the classes from 1 on.")
         cells = jax.tree.map(lambda *x: np.stack([np.stack(x, 2)] * N, 2), *(d[0] for d in described))
         shown_by_way = jax.tree.map(lambda *x: np.stack(x, 3), *(d[1] for d in described))
         descriptions = jax.tree.map(lambda x: x[:, :, None], (cells, shown_by_way))
@@ -214,6 +217,13 @@ class Segmenter:
 
         return jax.pmap(segment, static_broadcasted_argnums=3)
 
+    @cached_property
+    def _explain(self):
+        if not isinstance(self.method, Explainable):
+            return None
+        explain: Callable[..., Any] = self.method.explain
+        return jax.jit(lambda *arguments: explain(*arguments, self.settings))
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
@@ -225,9 +235,9 @@ class Fitted:
     """
 
     segmenter: Segmenter
-    fitted: Any
+    fitted: Any = field(repr=False)
 
-    def segment(self, images: Sequence[np.ndarray], output: str | None = None) -> list[np.ndarray]:
+    def segment(self, images: Images, output: str | None = None) -> list[np.ndarray]:
         """Returns the masks of photos at their own sizes, uint8 [H, W]: 0 background, 1 to N the classes.
 
         Args:
@@ -243,29 +253,29 @@ class Fitted:
         found = self.logits(images)
         return [logits[output or method.final].argmax(-1).astype(np.uint8) for logits in found]
 
-    def logits(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    def logits(self, images: Images) -> list[dict[str, np.ndarray]]:
         """Returns the logits of every output for photos at their own sizes, float32 [H, W, N + 1] each.
 
         Args:
           images: as in `segment`.
         """
-        images = [_checked_photo(k, image) for k, image in enumerate(images, 1)]
+        images = _checked_photos(images)
         groups = [images] if self.segmenter.joint else [[image] for image in images]
         return [logits for group in groups if group for logits in self._together(group)]
 
     def explain(self, image: np.ndarray) -> Any:
-        """Returns what a method that compares cells finds in a photo (DPNet Figure 3), None for others."""
-        method, settings = self.segmenter.method, self.segmenter.settings
-        if not isinstance(method, Explainable):
+        """Returns what a method that compares cells finds in a photo (DPNet Figure 3), None for others.
+
+        Args:
+          image: as in `segment`.
+        """
+        segmenter, image = self.segmenter, _checked_photo(1, image)
+        if segmenter._explain is None:
             return None
         (queries,) = self._features([image], [1.0])
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
-
-        def explain(variables, fitted, queries):
-            return method.explain(variables, fitted, queries, settings)
-
-        explained = jax.jit(explain)(
-            self.segmenter.variables,
+        explained = segmenter._explain(
+            segmenter.variables,
             jax.tree.map(lambda x: x[0, 0, 0], fitted),
             jax.tree.map(lambda x: x[0, 0], queries),
         )
@@ -296,25 +306,46 @@ def mask_of_way(mask: np.ndarray, way: int) -> np.ndarray:
     return np.where(mask == way, 1, np.where(mask == 0, 0, IGNORED)).astype(np.uint8)
 
 
-def _pairs(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    if not len(images) or len(images) != len(masks):
-        raise InputError(f"There are {len(images)} photos and {len(masks)} masks: give one mask a photo.")
-    return list(zip(images, masks, strict=True))
+def _checked_supports(
+    images: Images, masks: Images, ways: Sequence[int] | np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    photos = _checked_photos(images)
+    if not photos or len(photos) != len(masks):
+        raise InputError(f"There are {len(photos)} photos and {len(masks)} masks: give one mask a photo.")
+    if ways is not None and len(ways) != len(photos):
+        raise InputError(f"There are {len(photos)} photos and {len(ways)} ways: give one class a photo.")
+    shown = []
+    for k, (image, mask) in enumerate(zip(photos, masks, strict=True), 1):
+        shown.append((image, _checked_mask(k, image, np.asarray(mask))))
+        if ways is not None and (ways[k - 1] in (0, IGNORED) or ways[k - 1] not in shown[-1][1]):
+            raise InputError(f"Mask {k} does not show class {ways[k - 1]}: name one of its own in `ways`.")
+    return shown
 
 
-def _checked(number: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    image, mask = _checked_photo(number, image), np.asarray(mask)
+def _checked_mask(number: int, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if mask.shape != image.shape[:2]:
         raise InputError(
             f"Mask {number} has the shape {mask.shape} and its photo {image.shape[:2]}: make them equal."
         )
     if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer):
         raise InputError(f"Mask {number} is of type {mask.dtype}: give whole numbers or booleans.")
-    if mask.min() < 0 or mask.max() > IGNORED or not ((mask > 0) & (mask != IGNORED)).any():
+    if mask.min() < 0 or mask.max() > IGNORED:
         raise InputError(
-            f"Mask {number} marks nothing, or holds values beyond 0 to 255: 1 to N are the classes."
+            f"Mask {number} holds values from {mask.min()} to {mask.max()}: 0 is background, 1 to N are the "
+            "classes, 255 is ignored."
         )
-    return image, mask.astype(np.uint8)
+    if not ((mask > 0) & (mask != IGNORED)).any():
+        raise InputError(
+            f"Mask {number} marks no class: 1 to N are the classes, and 255 is ignored; give `mask > 0` if "
+            "255 marks yours."
+        )
+    return mask.astype(np.uint8)
+
+
+def _checked_photos(images: Images) -> list[np.ndarray]:
+    if isinstance(images, np.ndarray) and images.ndim < 4:
+        raise InputError("One array is no list of photos: put it in brackets, [photo].")
+    return [_checked_photo(number, image) for number, image in enumerate(images, 1)]
 
 
 def _checked_photo(number: int, image: np.ndarray) -> np.ndarray:

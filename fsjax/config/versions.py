@@ -22,6 +22,7 @@ class Found(TypedDict, total=False):
     steps: int  # at which the training ends, after train.epochs and lr_scaling
     base_classes: list[str]  # names, in the order of their ids
     novel_classes: list[str]
+    backbone_classes: list[str]  # names, of the run that lent its backbone
 
 
 def store(config: ConfigDict, found: Found) -> dict[str, Any]:

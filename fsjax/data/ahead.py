@@ -1,7 +1,7 @@
 """Work that runs ahead of its consumer, in the background and in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,8 +11,10 @@ Result = TypeVar("Result")
 
 def ahead(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, depth: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yields `function(item)` of every item in order, up to `depth` of them being worked on ahead.
+
+    An error of the function is raised in its item's place. Closing the iterator ends the threads.
 
     Args:
       function: called in threads.

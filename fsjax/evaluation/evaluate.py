@@ -5,6 +5,7 @@ of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from fsjax.evaluation.photos import Photos, on_devices
 from fsjax.evaluation.queries import Embedded, Queries
 from fsjax.evaluation.scoring import Group, Place, Scoring, episodes_a_call
 from fsjax.evaluation.supports import Extracted, Supports
+from fsjax.evaluation.trees import Trees, tree_bytes
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter, mask_of_way
 
@@ -57,10 +59,11 @@ def evaluate(photos: Photos, scorings: Sequence[Scoring]) -> Counted:
     shown = [spec for s in scorings if s.segmenter is not None and not s.oracle for spec in s.specs]
     queried = {position for scoring in scorings for spec in scoring.specs for position in spec.query}
     with Store(None, photos.memory) as store:
-        supports = Supports(photos, segmenters, store)
+        trees = Trees(store)
+        supports = Supports(photos, segmenters, trees)
         if shown:
             supports.describe(shown, queried)
-        queries = Queries(photos, scorings, segmenters[0] if segmenters else None, supports)
+        queries = Queries(photos, scorings, segmenters[0] if segmenters else None, supports, trees)
         counts = _Counting(photos, scorings, supports, queries).run()
         return Counted(counts, supports.extracted + queries.extracted)
 
@@ -85,8 +88,9 @@ class _Counting:
 
     def run(self) -> list[Counts]:
         """Returns the counts of each scoring."""
-        with Progress("queries", len(self._queries.groups), "photo") as progress:
-            for batch in self._queries.embedded():
+        groups = len(self._queries.groups)
+        with Progress("queries", groups, "photo") as progress, closing(self._queries.embedded()) as batches:
+            for batch in batches:
                 for group, queries in batch:
                     self._add(group, queries)
                 progress.update(len(batch))
@@ -104,7 +108,7 @@ class _Counting:
         of_scoring = self._scorings[scoring]
         if of_scoring.segmenter is None or of_scoring.oracle:
             return episodes
-        size = self._supports.size(of_scoring.segmenter, of_scoring.specs[0])
+        size = tree_bytes(self._supports.of(of_scoring.segmenter, of_scoring.specs[0]))
         return max(1, min(episodes, LARGEST // size))
 
     def _slots(self, scoring: int) -> int:
@@ -134,11 +138,10 @@ class _Counting:
             [_over_queries([one.features for one in call.queries]) for call in filled], slots
         )
         truths = on_devices([self._truths(number, call) for call in filled], slots)
-        sizes = on_devices(
-            [np.stack([one.query.truth_size for one in call.queries]) for call in filled], slots
-        )
-        if scoring.oracle:
-            descriptions = self._shown_the_truth(number, features, truths, sizes)
+        sizes = on_devices([np.stack([one.truth.size for one in call.queries]) for call in filled], slots)
+        if scoring.oracle:  # at one scale, whatever the others are segmented at
+            features = [features[segmenter.scales.unscaled]]
+            descriptions = self._shown_the_truth(number, features[0], truths, sizes)
         else:
             descriptions = on_devices([self._described(number, call) for call in filled], slots)
         present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
@@ -171,7 +174,7 @@ class _Counting:
         specs = self._scorings[scoring].specs
         return np.stack(
             [
-                np.stack([one.query.truths[specs[place.episode].class_ids] for one in call.queries])
+                np.stack([one.truth.masks[specs[place.episode].class_ids] for one in call.queries])
                 for place in call.places
             ]
         )
@@ -182,15 +185,14 @@ class _Counting:
         episodes = [self._supports.of(segmenter, specs[place.episode]) for place in call.places]
         return jax.tree.map(lambda *x: np.stack(x), *episodes)
 
-    def _shown_the_truth(self, number: int, features: Sequence[Any], truths: np.ndarray, sizes: np.ndarray):
+    def _shown_the_truth(self, number: int, features: Any, truths: np.ndarray, sizes: np.ndarray):
         """Describes the queries themselves by their truth, T of them for every way: [D, q, E, N, T, ...]."""
         segmenter, N = self._segmenter(number), self._ways(number)
         D, q, E, T, *side = truths.shape
         masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, M, M]
         by_photo = np.moveaxis(masks, 4, 2).reshape(D, q * T, E * N, *side)
         mask_sizes = np.broadcast_to(sizes.reshape(D, q * T, 1, 2), (D, q * T, E * N, 2))
-        plain = features[segmenter.scales.unscaled]
-        flat = jax.tree.map(lambda x: x.reshape(D, q * T, *x.shape[3:]), plain)
+        flat = jax.tree.map(lambda x: x.reshape(D, q * T, *x.shape[3:]), features)
         cells, shown = jax.tree.map(np.asarray, segmenter.describe(flat, by_photo, mask_sizes))
 
         def of_cells(x):
@@ -203,12 +205,12 @@ class _Counting:
         return jax.tree.map(of_cells, cells), jax.tree.map(of_shown, shown)
 
     def _count_objects(self, scoring: int, places: Sequence[Place], queries: Sequence[Embedded]) -> None:
-        (query,) = (one.query for one in queries)
-        assert query.objects is not None, "they are read where a scoring counts them"
-        height, width = query.truth_size
+        (truth,) = (one.truth for one in queries)
+        assert truth.objects is not None, "they are read where they are counted"
+        height, width = truth.size
         for place in places:
-            truth = query.truths[self._scorings[scoring].specs[place.episode].class_ids]
-            matrix = count_prediction(query.objects[:height, :width], truth[:height, :width], 1)
+            mask = truth.masks[self._scorings[scoring].specs[place.episode].class_ids]
+            matrix = count_prediction(truth.objects[:height, :width], mask[:height, :width], 1)
             for output in self._scorings[scoring].outputs:
                 self._found[scoring][output][place.episode][place.queries[0]] = matrix
 

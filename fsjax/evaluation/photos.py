@@ -1,6 +1,6 @@
 """How an evaluation reads photos, and hands them to the devices."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ class Photos:
         """Photos at a time on all devices."""
         return jax.local_device_count() * self.batch_size
 
-    def read(self, load: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def read(self, load: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
         """Yields `load(item)` of every item, decoded ahead in the background."""
         return ahead(load, items, threads=self.threads, depth=2 * self.slots)
 

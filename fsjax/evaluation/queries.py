@@ -1,8 +1,7 @@
 """The queries of an evaluation: every photo is read and embedded once, whatever the episodes that show it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,27 +12,33 @@ from fsjax.evaluation.controls import all_classes, any_object
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
 from fsjax.evaluation.scoring import Group, Scoring, group_queries
 from fsjax.evaluation.supports import Extracted, Supports
+from fsjax.evaluation.trees import Trees
 from fsjax.segmenter import Segmenter
 
 Classes = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Query:
-    """A query photo with its truth for each set of classes that is scored on it."""
+class Truth(NamedTuple):
+    """What a query photo shows, for each set of classes that is scored on it."""
+
+    masks: Mapping[Classes, np.ndarray]  # uint8 [M, M]: 0, 1..N, 255
+    size: np.ndarray  # int32 [2]
+    objects: np.ndarray | None  # bool [M, M], where any object is, if asked for
+
+
+class Query(NamedTuple):
+    """A query photo as it is read."""
 
     position: int
     image: np.ndarray  # uint8 [S, S, 3]
     size: np.ndarray  # int32 [2]
-    truths: Mapping[Classes, np.ndarray]  # uint8 [M, M]: 0, 1..N, 255
-    truth_size: np.ndarray  # int32 [2]
-    objects: np.ndarray | None  # bool [M, M], where any object is, if asked for
+    truth: Truth
 
 
 class Embedded(NamedTuple):
     """A query with its features at each scale."""
 
-    query: Query
+    truth: Truth
     features: Sequence[Any]
 
 
@@ -41,7 +46,12 @@ class Queries:
     """The queries of some scorings, which share one backbone and its variables."""
 
     def __init__(
-        self, photos: Photos, scorings: Sequence[Scoring], segmenter: Segmenter | None, supports: Supports
+        self,
+        photos: Photos,
+        scorings: Sequence[Scoring],
+        segmenter: Segmenter | None,
+        supports: Supports,
+        trees: Trees,
     ):
         """Plans the work.
 
@@ -50,10 +60,12 @@ class Queries:
           scorings: what is scored.
           segmenter: embeds for all scorings; None where no features are needed.
           supports: may have kept features of photos that are queries, too.
+          trees: keeps queries that a later group needs again.
         """
-        self.groups = group_queries(scorings)
+        self.groups = sorted(group_queries(scorings), key=lambda group: _missing(group, supports))
         self.extracted: Extracted = Counter()
-        self._photos, self._segmenter, self._supports = photos, segmenter, supports
+        self._photos, self._segmenter = photos, segmenter
+        self._supports, self._trees = supports, trees
         self._objects = any(scoring.segmenter is None for scoring in scorings)
         self._classes: dict[int, set[Classes]] = defaultdict(set)
         for group in self.groups:
@@ -61,18 +73,23 @@ class Queries:
                 specs = (scorings[place.scoring].specs[place.episode] for place in group.places)
                 self._classes[position] |= {spec.class_ids for spec in specs}
 
-    def embedded(self) -> Iterator[list[tuple[Group, list[Embedded]]]]:
+    def embedded(self) -> Generator[list[tuple[Group, list[Embedded]]], None, None]:
         """Yields all groups in batches, the next batch being on its way through the backbone."""
         left = Counter(position for group in self.groups for position in group.positions)
-        there: dict[int, Embedded] = {}
         for groups, queries, features in _one_ahead(self._extracting()):
-            for query, of_query in zip(queries, features(), strict=True):
-                there[query.position] = Embedded(query, of_query)
+            new = {
+                query.position: Embedded(query.truth, of_query)
+                for query, of_query in zip(queries, features(), strict=True)
+            }
+            needed = {position for group in groups for position in group.positions}
+            there = new | {position: self._trees.get(_key(position)) for position in needed - new.keys()}
             yield [(group, [there[position] for position in group.positions]) for group in groups]
             left.subtract(position for group in groups for position in group.positions)
-            there = {position: one for position, one in there.items() if left[position]}
+            for position, query in new.items():
+                if left[position]:
+                    self._trees.put(_key(position), query)
 
-    def _extracting(self):
+    def _extracting(self) -> Iterator[tuple[list[Group], list[Query], Callable[[], list[list[Any]]]]]:
         """Yields batches of groups, the queries that are new in them, and a promise of their features."""
         positions = list(dict.fromkeys(position for group in self.groups for position in group.positions))
         read = self._photos.read(self._load, positions)
@@ -94,13 +111,13 @@ class Queries:
             original=settings.label == "original",
         )
         image, size = load_photo(source, position, settings)
-        truths = {classes: read(class_ids=classes) for classes in sorted(self._classes[position])}
+        masks = {classes: read(class_ids=classes) for classes in sorted(self._classes[position])}
         objects = any_object(read(class_ids=all_classes(source.class_names))[0]) if self._objects else None
-        _, truth_size = next(iter(truths.values()))
-        masks = {classes: mask for classes, (mask, _) in truths.items()}
-        return Query(position, image, size, masks, truth_size, objects)
+        _, mask_size = next(iter(masks.values()))
+        truth = Truth({classes: mask for classes, (mask, _) in masks.items()}, mask_size, objects)
+        return Query(position, image, size, truth)
 
-    def _extract(self, queries: Sequence[Query]):
+    def _extract(self, queries: Sequence[Query]) -> Callable[[], list[list[Any]]]:
         """Starts the extraction of features at every scale, and returns a function that waits for them."""
         segmenter = self._segmenter
         if segmenter is None:
@@ -126,6 +143,18 @@ class Queries:
 
     def _arrays(self, queries: Sequence[Query]) -> tuple[np.ndarray, np.ndarray]:
         return on_devices([(query.image, query.size) for query in queries], self._photos.slots)
+
+
+def _missing(group: Group, supports: Supports) -> int:
+    """Returns how many photos still have to be embedded; groups without any come first.
+
+    Batches of the others are then full.
+    """
+    return sum(supports.features(position) is None for position in group.positions)
+
+
+def _key(position: int) -> str:
+    return f"query {position}"
 
 
 def _one_ahead(items: Iterable[Any]) -> Iterator[Any]:

@@ -51,13 +51,12 @@ TABLES = {
 "ccm=off" is the row +MSF of the one and the baseline of the other."""
 
 
-def check_ablation(config: ConfigDict, sources: Sources) -> None:
-    """Makes sure that a configuration can be ablated, before an hour of training.
+def check_ablation(config: ConfigDict) -> None:
+    """Makes sure that a configuration can be ablated.
 
     Raises:
-      InputError: for another method, or a configuration that does not fit.
+      InputError: for another method, or no auxiliary branch.
     """
-    check(config, sources)
     if config.model.name != "dpnet" or not config.model.dpnet.auxiliary:
         raise InputError("The ablations are DPNet's: give a configuration of it, with its auxiliary branch.")
 
@@ -80,10 +79,11 @@ def ablate(
       The rows: of each variant its master branch, and of the last one the auxiliary branch, too.
 
     Raises:
-      InputError: as `check_ablation`, or for weights that do not fit.
+      InputError: as `check` and `check_ablation`, or for weights that do not fit.
       FloatingPointError: when a loss is no longer finite.
     """
-    check_ablation(config, sources)
+    check(config, sources)
+    check_ablation(config)
     scored: list[Scored] = []
     for variant in variants:
         changed, workdir = _with(config, variant.changes), Path(out) / variant.folder

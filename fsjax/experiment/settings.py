@@ -23,7 +23,7 @@ from fsjax.models.variables import Variables
 from fsjax.training.optimizer import OptimizerSettings
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
-from fsjax.training.weights import initial_variables
+from fsjax.training.weights import RANDOM, initial_variables
 
 Sources = Mapping[str, Source]  # "train" and "test"
 
@@ -34,14 +34,23 @@ TASK = ("fold", "data.name", "data.folds")
 """The fields that told which classes a run was trained on before it kept their names."""
 
 
-def check(config: ConfigDict, sources: Sources) -> None:
-    """Makes sure that a configuration fits itself and the data, before hours of training or evaluation.
+def check_settings(config: ConfigDict) -> None:
+    """Makes sure that a configuration is sound, and that its method has its rows, before any data are opened.
 
     Raises:
       InputError: naming what does not fit.
     """
     configuration.check(config)
     check_rows(config.eval.rows, build.method(config.model))
+
+
+def check(config: ConfigDict, sources: Sources) -> None:
+    """Makes sure that a configuration fits itself and the data, before hours of training or evaluation.
+
+    Raises:
+      InputError: naming what does not fit.
+    """
+    check_settings(config)
     novel_episodes(config, sources["test"], "", count=0)
 
 
@@ -160,7 +169,7 @@ def variables_before_training(config: ConfigDict, method: Trainable, source: Sou
 
 
 def base_classes(run: Run, config: ConfigDict, source: Source) -> list[str]:
-    """Returns the names of the classes that a run was trained on.
+    """Returns the names of the classes that a run, or the one whose backbone it took, was trained on.
 
     Args:
       run: it; one of an older fsjax keeps no names, and they follow from its fold.
@@ -172,4 +181,13 @@ def base_classes(run: Run, config: ConfigDict, source: Source) -> list[str]:
     """
     if "base_classes" not in run.found:
         configuration.check_equal(run.config, config, run.folder, lambda name: name in TASK)
-    return run.found.get("base_classes", what_is_known(config, source)["base_classes"])
+    own = run.found.get("base_classes", what_is_known(config, source)["base_classes"])
+    return [*own, *run.found.get("backbone_classes", [])]
+
+
+def backbone_classes(config: ConfigDict, source: Source) -> list[str]:
+    """Returns the names of the classes that the run in `model.weights`, if it is one, was trained on."""
+    weights = config.model.weights
+    if weights in ("", RANDOM) or not Path(weights).is_dir():
+        return []
+    return base_classes(Run.open(weights), config, source)

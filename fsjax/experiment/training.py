@@ -16,7 +16,13 @@ from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
 from fsjax.errors import InputError
 from fsjax.evaluation.pictures import figures
-from fsjax.experiment.settings import Sources, plan_of, variables_before_training, what_is_known
+from fsjax.experiment.settings import (
+    Sources,
+    backbone_classes,
+    plan_of,
+    variables_before_training,
+    what_is_known,
+)
 from fsjax.files import claimed
 from fsjax.models import build
 from fsjax.models.method import Trainable
@@ -76,7 +82,9 @@ def _begin(
     config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
 ) -> Start:
     learned, fixed = split(method, variables_before_training(config, method, source))
-    return make_state(learned, plan.optimizer), fixed, what_is_known(config, source, plan)
+    found = what_is_known(config, source, plan)
+    found["backbone_classes"] = backbone_classes(config, source)
+    return make_state(learned, plan.optimizer), fixed, found
 
 
 def _resume(
