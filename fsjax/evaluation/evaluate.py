@@ -140,7 +140,7 @@ class _Counting:
         truths = on_devices([self._truths(number, call) for call in filled], slots)
         sizes = on_devices([np.stack([one.truth.size for one in call.queries]) for call in filled], slots)
         if scoring.oracle:  # at one scale, whatever the others are segmented at
-            features = [features[scoring.segmenter.scales.unscaled]]
+            features = [features[segmenter.scales.unscaled]]
             descriptions = self._shown_the_truth(number, features[0], truths, sizes)
         else:
             descriptions = on_devices([self._described(number, call) for call in filled], slots)
@@ -206,6 +206,7 @@ class _Counting:
 
     def _count_objects(self, scoring: int, places: Sequence[Place], queries: Sequence[Embedded]) -> None:
         (truth,) = (one.truth for one in queries)
+        assert truth.objects is not None, "they are read where they are counted"
         height, width = truth.size
         for place in places:
             mask = truth.masks[self._scorings[scoring].specs[place.episode].class_ids]

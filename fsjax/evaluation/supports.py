@@ -121,7 +121,7 @@ class Supports:
             self._names |= {(one.position, asked): name for asked, name in one.names.items()}
         if self._spare is None:
             self._spare = self._photos.memory - photos * written / len(batch)
-        self._keep_features(features, batch, queried)
+        self._spare -= self._keep_features(features, batch, queried, self._spare)
 
     def _put(self, number: int, one: Loaded, described: tuple[Any, Any]) -> int:
         """Stores what a segmenter sees in a photo, and returns the bytes."""
@@ -132,13 +132,17 @@ class Supports:
             self._trees.put(_key(number, one.position, name), of_mask)
         return tree_bytes((cells, of_masks))
 
-    def _keep_features(self, features: Any, batch: Sequence[Loaded], queried: Collection[int]) -> None:
-        size = tree_bytes(features) // self._photos.slots
-        if size > self._spare or not any(one.position in queried for one in batch):
-            return
+    def _keep_features(
+        self, features: Any, batch: Sequence[Loaded], queried: Collection[int], spare: float
+    ) -> int:
+        """Keeps the features of queries as far as there are bytes to spare, and returns how many it took."""
+        size, kept = tree_bytes(features) // self._photos.slots, 0
+        if size > spare or not any(one.position in queried for one in batch):
+            return kept
         for one, tree in zip(batch, on_host(features, len(batch)), strict=True):
-            if one.position in queried and size <= self._spare:
-                self._spare -= size * self._trees.keep(_features_key(one.position), tree)
+            if one.position in queried and kept + size <= spare:
+                kept += size * self._trees.keep(_features_key(one.position), tree)
+        return kept
 
 
 def _key(number: int, position: int, name: str = "cells") -> str:
