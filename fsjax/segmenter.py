@@ -36,8 +36,8 @@ ROUNDED = 64
 class Segmenter:
     """A method, its variables, and how photos are shown to it.
 
-    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation also
-    uses, take and return arrays whose first axis is that of the devices they run on.
+    `fit` and `segment` take photos as they are. The batched calls beneath them, which an evaluation shares,
+    take and return arrays whose first axis is that of the devices they run on.
 
     Attributes:
       method: what segments.
@@ -114,23 +114,19 @@ class Segmenter:
           InputError: for photos and masks that do not fit one another, or show nothing.
         """
         shown = _checked_supports(images, masks, ways)
-        N = int(max((mask[mask != IGNORED].max() for _, mask in shown) if ways is None else ways))
-        described, present = [], []
-        for k, (image, mask) in enumerate(shown):
+        present = _present([mask for _, mask in shown], ways)
+        N = len(present)
+        described = []
+        for image, mask in shown:
             photo, size = self._as_input(image)
             small = resize_mask(mask, *size.tolist())
             by_way = np.stack([padded(mask_of_way(small, n), self.inputs.size) for n in range(1, N + 1)])
             features = self.embed(photo[None, None], size[None, None])
             described.append(self.describe(features, by_way[None, None], np.tile(size, (1, 1, N, 1))))
-            present.append([n in small if ways is None else n == ways[k] for n in range(1, N + 1)])
-        for n, shots in enumerate(zip(*present, strict=True), 1):
-            if not any(shots):
-                raise InputError(f"No photo is a support of class {n} of {N}: number the classes from 1 on.")
         cells = jax.tree.map(lambda *x: np.stack([np.stack(x, 2)] * N, 2), *(d[0] for d in described))
         shown_by_way = jax.tree.map(lambda *x: np.stack(x, 3), *(d[1] for d in described))
         descriptions = jax.tree.map(lambda x: x[:, :, None], (cells, shown_by_way))
-        there = np.asarray(present).T[None, None, None]
-        return Fitted(self, self.fit_described(descriptions, there))
+        return Fitted(self, self.fit_described(descriptions, present[None, None, None]))
 
     def embed(self, images: Any, sizes: Any, factor: float = 1.0) -> Any:
         """Returns the features of photos.
@@ -320,6 +316,17 @@ def _checked_supports(
         if ways is not None and (ways[k - 1] in (0, IGNORED) or ways[k - 1] not in shown[-1][1]):
             raise InputError(f"Mask {k} does not show class {ways[k - 1]}: name one of its own in `ways`.")
     return shown
+
+
+def _present(masks: Sequence[np.ndarray], ways: Sequence[int] | np.ndarray | None) -> np.ndarray:
+    """Returns which photo is a support of which class, bool [N, K]."""
+    N = int(max((mask[mask != IGNORED].max() for mask in masks) if ways is None else ways))
+    present = np.empty((N, len(masks)), bool)
+    for n in range(1, N + 1):
+        present[n - 1] = [n in mask for mask in masks] if ways is None else np.equal(ways, n)
+        if not present[n - 1].any():
+            raise InputError(f"No photo is a support of class {n} of {N}: number the classes from 1 on.")
+    return present
 
 
 def _checked_mask(number: int, image: np.ndarray, mask: np.ndarray) -> np.ndarray:

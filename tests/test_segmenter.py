@@ -236,6 +236,7 @@ def test_a_method_that_compares_cells_explains_itself_and_others_do_not():
     found = DPNET.fit([image], [mask]).explain(query)
     assert found.support_cells.tolist() == found.query_cells.tolist() == [5, 5]
     assert found.foreground.any()
+    assert found.aligned
     assert PRNET.fit([image], [mask]).explain(query) is None
 
 

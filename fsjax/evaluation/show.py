@@ -22,7 +22,8 @@ def show(segmenter: Segmenter, source: Source, specs: Sequence[EpisodeSpec]) -> 
         masks = [source.mask(position, spec.shown, "support") for _, position in supports]
         ways = [n for n, _ in supports]
         fitted = segmenter.fit(images, masks, ways)
-        queries = [source.image(position) for position in spec.query]
+        together = spec.query if segmenter.joint else spec.query[:1]
+        queries = [source.image(position) for position in together]
         firsts = [ways.index(n) for n in range(1, len(spec.support) + 1)]
         yield Shown(
             classes=tuple(source.class_names[class_id - 1] for class_id in spec.class_ids),

@@ -74,10 +74,12 @@ class Checkpoints:
         """Returns the configuration of the latest checkpoint, brought up to date, and what the run found out.
 
         Raises:
-          InputError: where there is no checkpoint, or one of a newer fsjax.
+          InputError: where there is no checkpoint, a damaged one, or one of a newer fsjax.
         """
-        items = ocp.args.Composite(config=ocp.args.JsonRestore())
-        return upgrade(self._manager.restore(self.latest(), args=items).config)
+        step, items = self.latest(), ocp.args.Composite(config=ocp.args.JsonRestore())
+        with self._reading(step):
+            stored = self._manager.restore(step, args=items).config
+        return upgrade(stored)
 
     def restore(self, like: TrainState) -> TrainState:
         """Returns the latest state.
@@ -86,7 +88,7 @@ class Checkpoints:
           like: a state, or its shapes, of the method that the configuration describes.
 
         Raises:
-          InputError: where there is no checkpoint, or one of another architecture.
+          InputError: where there is no checkpoint, a damaged one, or one of another architecture.
         """
         return TrainState(**self._restore(like._asdict()))
 
@@ -102,21 +104,34 @@ class Checkpoints:
         variables = self._restore({"variables": like})["variables"]
         broken = [name for name, leaf in _leaves(variables).items() if not np.isfinite(leaf).all()]
         if broken:
-            raise InputError(
-                f"Checkpoint {self.latest_step} in {self.workdir} is damaged: {broken[0]} is not finite; "
-                "delete its folder, and the one before it is used."
-            )
+            raise self._damaged(self.latest(), f"{broken[0]} is not finite")
         return variables
 
     def _restore(self, like: dict[str, Any]) -> dict[str, Any]:
         step = self.latest()
         wanted = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
-        stored = self._manager.item_metadata(step).state.tree
+        with self._reading(step):
+            stored = self._manager.item_metadata(step).state.tree
         self._check_architecture(wanted, {name: stored[name] for name in wanted}, step)
         arguments = ocp.args.PyTreeRestore(
             wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
         )
-        return self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
+        with self._reading(step):
+            return self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
+
+    @contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Turns what Orbax, TensorStore and JSON say of damaged files into a sentence."""
+        try:
+            yield
+        except Exception as error:
+            raise self._damaged(step, type(error).__name__) from error
+
+    def _damaged(self, step: int, why: str) -> InputError:
+        return InputError(
+            f"Checkpoint {step} in {self.workdir} is damaged ({why}): delete the folder checkpoints/{step} "
+            "in it, and the one before is used."
+        )
 
     def latest(self) -> int:
         """Returns the step of the latest whole checkpoint.

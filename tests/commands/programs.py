@@ -1,4 +1,4 @@
-"""The programs on a miniature of VOC's folder: its classes and photos, its configuration, what is read back."""
+"""The programs on a miniature of VOC's folder: its classes and photos, its configuration, its results."""
 
 import json
 

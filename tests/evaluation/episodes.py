@@ -23,7 +23,10 @@ LONGSIDE = {"input": "longside", "label": "original", "label_side": 90}
 
 
 class Toy(ToySource):
-    """Toy photos; the object of the first, of class 1, is a single pixel that a resize to `SIDE` skips."""
+    """Toy photos; the object of the first, of class 1, is a single pixel that a resize to `SIDE` skips.
+
+    As a query, a photo is void in its first rows, so that masks of the two roles differ.
+    """
 
     tiny = 0
 
@@ -34,9 +37,22 @@ class Toy(ToySource):
         labels[30, 41] = 1
         self._photos[self.tiny] = rng.integers(0, 256, (90, 80, 3), dtype=np.uint8), labels
 
+    def mask(self, position, class_ids, role):
+        mask = super().mask(position, class_ids, role)
+        if role == "query":
+            mask[:4] = 255
+        return mask
+
     def showing(self, *class_ids):
         """The positions of photos that show all of these classes."""
         return [p for p in range(len(self.ids)) if set(class_ids) <= set(self.labels(p).ravel().tolist())]
+
+
+class Alike(Toy):
+    """The same photos with masks that do not depend on the role."""
+
+    def mask(self, position, class_ids, role):
+        return super().mask(position, class_ids, "support")
 
 
 SOURCE = Toy()

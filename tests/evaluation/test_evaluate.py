@@ -13,6 +13,7 @@ from tests.evaluation.episodes import (
     LONGSIDE,
     SIDE,
     SOURCE,
+    Alike,
     assert_same,
     crowded,
     dpnet,
@@ -78,10 +79,10 @@ def shown_its_truth(spec):
 
 @pytest.mark.parametrize("draw", [{}, {"ways": 2, "queries": 2}], ids=["one way", "two ways"])
 def test_the_oracle_is_shown_the_truth_of_its_queries(draw):
-    specs = drawn(9, **draw)
-    (counts,) = evaluate(photos(), [Scoring(prnet(), specs, ("fusion0",), oracle=True)]).counts
+    specs, read = drawn(9, **draw), replace(photos(), source=Alike())
+    (counts,) = evaluate(read, [Scoring(prnet(), specs, ("fusion0",), oracle=True)]).counts
     by_hand = [shown_its_truth(spec) for spec in specs]
-    assert_same(counts, evaluate_adapted(photos(), prnet(), by_hand, None), ["fusion0"])
+    assert_same(counts, evaluate_adapted(read, prnet(), by_hand, None), ["fusion0"])
 
 
 def test_the_oracle_segments_at_one_scale():

@@ -88,7 +88,7 @@ def test_variables_that_are_not_finite_are_refused(tmp_path, state):
     broken = {**state.variables, "backbone": {**state.variables["backbone"], "params": params}}
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state._replace(variables=broken), prnet_config(), FOUND)
-    damaged = r"is damaged: backbone\.params\.conv1\.kernel is not finite"
+    damaged = r"is damaged \(backbone\.params\.conv1\.kernel is not finite\): delete the folder"
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match=damaged):
         checkpoints.variables(broken)
 

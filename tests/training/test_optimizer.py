@@ -139,7 +139,7 @@ def test_constant_and_cosine():
     np.testing.assert_allclose(schedule(0), 0.1)
 
 
-@pytest.mark.parametrize(("warmup", "factor"), [(9, 1.0), (8, 16.0)])
+@pytest.mark.parametrize(("warmup", "factor"), [(9, 1.0), (8, 15.0)])
 def test_a_warm_up_as_long_as_the_training_is_refused(warmup, factor):
     with pytest.raises(InputError, match=r"train\.warmup takes \d of \d steps"):
         learning_rate(settings(schedule="cosine", warmup=warmup), 9, factor)

@@ -1,4 +1,4 @@
-"""Where variables come from before any training: a file, another run, a seed; the head always from the seed."""
+"""Where variables come from before any training: a file, another run, or a seed."""
 
 import jax
 import numpy as np

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +27,7 @@ SIDE = 2.4  # of a photo's place, inches
 class CyclePicture:
     """One support, one query, and what the cycle comparison made of them.
 
-    Cells are those of the valid part of a feature map; the outermost lie on the photo's outermost pixels
-    (align_corners). A flat index counts a map's cells in C order.
+    Cells are those of the valid part of a feature map. A flat index counts a map's cells in C order.
 
     Attributes:
       title: what the row is called, e.g. the name of its class.
@@ -43,6 +43,8 @@ class CyclePicture:
         blank, where there is none.
       confidence: of each query cell, the discriminator's output in [0, 1].
       selected: whether a query cell is in the pseudo-prototype.
+      aligned: whether the outermost cells lie on the photo's outermost pixels (align_corners); otherwise the
+        cells are equal parts of it (half-pixel centres).
     """
 
     title: str
@@ -56,6 +58,7 @@ class CyclePicture:
     similarity: Float[np.ndarray, "hq wq"]
     confidence: Float[np.ndarray, "hq wq"]
     selected: Bool[np.ndarray, "hq wq"]
+    aligned: bool
 
 
 class Cycles(NamedTuple):
@@ -139,24 +142,28 @@ def sample(found: Cycles, shape: tuple[int, int], most: int = LINES) -> Cycles:
 
 
 def centers(
-    cells: Int[np.ndarray, " cells"], shape: tuple[int, int], photo: tuple[int, int]
+    cells: Int[np.ndarray, " cells"], shape: tuple[int, int], photo: tuple[int, int], *, aligned: bool
 ) -> tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
-    """Returns x and y of cells in pixels of their photo.
+    """Returns x and y of cells in pixels of their photo, the centre of its first pixel being 0.
 
     Args:
       cells: flat indices.
       shape: height and width of the map, in cells.
       photo: height and width of the photo, in pixels.
+      aligned: see `CyclePicture`.
     """
     rows, columns = np.unravel_index(cells, shape)
-    down, across = _pitch(shape, photo)
-    return columns * across, rows * down
+    (top, down), (left, across) = (
+        _first_and_pitch(count, side, aligned) for count, side in zip(shape, photo, strict=True)
+    )
+    return left + columns * across, top + rows * down
 
 
-def _pitch(shape: tuple[int, int], photo: tuple[int, int]) -> tuple[float, float]:
-    """Returns the distance of neighboring cells in pixels, down and across (align_corners)."""
-    down, across = ((side - 1) / max(count - 1, 1) for count, side in zip(shape, photo, strict=True))
-    return down, across
+def _first_and_pitch(count: int, side: int, aligned: bool) -> tuple[float, float]:
+    """Returns where the first of some cells along a side is, and the distance of neighbours, in pixels."""
+    if aligned:
+        return 0.0, (side - 1) / max(count - 1, 1)
+    return (side / count - 1) / 2, side / count
 
 
 def _spread(places: Int[np.ndarray, "n 2"], count: int) -> Int[np.ndarray, " chosen"]:
@@ -171,9 +178,13 @@ def _spread(places: Int[np.ndarray, "n 2"], count: int) -> Int[np.ndarray, " cho
 def _join(support: Axes, query: Axes, picture: CyclePicture, shown: Cycles) -> None:
     """Draws cycles over the photos of a support and of its query, rejected ones beneath."""
     support_shape, query_shape = picture.foreground.shape, picture.backward.shape
-    start = np.transpose(centers(shown.start, support_shape, picture.support.shape[:2]))
-    middle = np.transpose(centers(shown.middle, query_shape, picture.query.shape[:2]))
-    end = np.transpose(centers(shown.end, support_shape, picture.support.shape[:2]))
+    on_support = partial(
+        centers, shape=support_shape, photo=picture.support.shape[:2], aligned=picture.aligned
+    )
+    start, end = np.transpose(on_support(shown.start)), np.transpose(on_support(shown.end))
+    middle = np.transpose(
+        centers(shown.middle, query_shape, picture.query.shape[:2], aligned=picture.aligned)
+    )
     # The query's axes are drawn after the support's: what belongs to them lies on both photos.
     for kept in (False, True):
         chosen = np.flatnonzero(shown.kept == kept)
@@ -221,16 +232,21 @@ def _show_selected(axis: Axes, picture: CyclePicture) -> None:
 
 
 def _extent(picture: CyclePicture) -> tuple[float, float, float, float]:
-    """Returns the left, right, bottom and top of the query's map: half of the outermost cells juts out."""
-    height, width = picture.query.shape[:2]
-    down, across = (pitch / 2 for pitch in _pitch(picture.backward.shape, (height, width)))
-    return -across, width - 1 + across, height - 1 + down, -down
+    """Returns left, right, bottom and top of the query's map; half of aligned outermost cells juts out."""
+
+    def edges(count: int, side: int) -> tuple[float, float]:
+        first, pitch = _first_and_pitch(count, side, picture.aligned)
+        return first - pitch / 2, first + (count - 0.5) * pitch
+
+    (rows, columns), (height, width) = picture.backward.shape, picture.query.shape[:2]
+    top, bottom = edges(rows, height)
+    return *edges(columns, width), bottom, top
 
 
 def _frame(axis: Axes, picture: CyclePicture) -> None:
     """Cuts off what juts out of the query's photo."""
     height, width = picture.query.shape[:2]
-    axis.set(xlim=(0, width), ylim=(height, 0))
+    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
 def _legend(figure: Figure, axis: Axes) -> None:

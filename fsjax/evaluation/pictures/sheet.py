@@ -128,6 +128,7 @@ def cycle_picture(one: Shown, found: Explanation) -> CyclePicture:
         similarity=_cut(maps["similarity"], query_cells),
         confidence=_cut(maps["confidence"], query_cells),
         selected=_cut(maps["selected"], query_cells),
+        aligned=bool(maps["aligned"]),
     )
 
 

@@ -269,7 +269,7 @@ class DPNet:
         """
         found = self._segment(variables, fitted, queries, settings)
         fitted, queries = _as_batch((fitted, self.deep(queries)))
-        return explanation(fitted, queries, found)
+        return explanation(fitted, queries, found, aligned=self.head.aligned)
 
     def _segment(
         self, variables: Variables, fitted: Supports, queries: Features, settings: DPNetSettings

@@ -26,15 +26,17 @@ class Explanation(NamedTuple):
     selected: Bool[Array, "hq wq"]  # the cells of the pseudo-prototype
     support_cells: Int[Array, "2"]  # valid heights and widths
     query_cells: Int[Array, "2"]
+    aligned: bool | Bool[Array, ""]  # whether the outermost cells lie on a photo's outermost pixels
 
 
-def explanation(supports: Supports, queries: Features, found: Segmented) -> Explanation:
+def explanation(supports: Supports, queries: Features, found: Segmented, *, aligned: bool) -> Explanation:
     """Returns what was found between the first way's first support and the first query.
 
     Args:
       supports: of one episode, [1, N, K, ...].
       queries: what is compared of its queries, [1, T, h, w, c].
       found: in these.
+      aligned: where the cells lie; see `Explanation`.
     """
     comparison, confidence, selected = jax.tree.map(
         lambda x: x[0, 0, 0, 0], (found.comparison, found.confidence, found.selected)
@@ -53,4 +55,5 @@ def explanation(supports: Supports, queries: Features, found: Segmented) -> Expl
         selected=selected.reshape(query_grid),
         support_cells=cells.sizes,
         query_cells=query.sizes,
+        aligned=aligned,
     )

@@ -112,7 +112,7 @@ def test_the_foregrounds_probability_is_of_any_way():
 SUPPORT_CELLS, QUERY_CELLS, SUPPORT_GRID, QUERY_GRID = (4, 5), (6, 3), (7, 8), (7, 8)
 
 
-def make_explanation(rng):
+def make_explanation(rng, aligned=True):
     """A random comparison of two grids that are padded; every match is of a valid cell."""
 
     def matches(grid, others, other_grid):
@@ -128,6 +128,7 @@ def make_explanation(rng):
         selected=rng.random(QUERY_GRID) < 0.5,
         support_cells=np.asarray(SUPPORT_CELLS, np.int32),
         query_cells=np.asarray(QUERY_CELLS, np.int32),
+        aligned=np.asarray(aligned),
     )
 
 
@@ -152,6 +153,12 @@ def test_cycles_are_those_of_the_padded_grids():
     assert {kept for *_, kept in expected} == {True, False}
     for name in ("similarity", "confidence", "selected"):
         np.testing.assert_array_equal(getattr(picture, name), getattr(found, name)[:6, :3])
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_where_cells_lie_is_told_to_the_picture(aligned):
+    picture = cycle_picture(make_shown(), make_explanation(np.random.default_rng(1), aligned))
+    assert picture.aligned is aligned
 
 
 @pytest.mark.parametrize("known", [True, False])
