@@ -87,6 +87,11 @@ def test_importing_the_library_does_not_import_jax():
     assert found.split() == ["False", "Segmenter", fsjax.__version__]
 
 
+def test_the_changelog_begins_with_this_version():
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert headings[0] == f"## {fsjax.__version__}"
+
+
 def test_an_unknown_name_is_missing():
     with pytest.raises(AttributeError, match="no attribute 'Segmentor'"):
         _ = fsjax.Segmentor
