@@ -1,6 +1,7 @@
 """Every support photo is embedded once and described under each mask that some episode gives it."""
 
 import tempfile
+import threading
 from collections import Counter
 
 import jax
@@ -217,14 +218,20 @@ def evaluate_disturbed(disturb):
     evaluate(Photos(Disturbed(disturb), settings, 1, memory=0), [Scoring(prnet(), TWO_WAYS, OUTPUTS)])
 
 
-def test_damage_on_the_disk_ends_in_a_sentence(temporary):
+def test_damage_on_the_disk_ends_in_a_sentence_and_all_reading_ahead(temporary):
+    before = set(threading.enumerate())
+
     def truncate():
         for path in temporary.rglob("*.safetensors"):
             path.write_bytes(path.read_bytes()[:-1])
 
-    with pytest.raises(InputError, match=r"damaged: evaluate again, with a larger eval\.memory .*\.$"):
+    with pytest.raises(
+        InputError, match=r"damaged: evaluate again, with a larger eval\.memory .*\.$"
+    ) as caught:
         evaluate_disturbed(truncate)
     assert not list(temporary.iterdir())
+    assert set(threading.enumerate()) <= before  # although somebody holds on to the error
+    assert caught.traceback
 
 
 def test_a_failure_leaves_nothing_on_the_disk(temporary):
