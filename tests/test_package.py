@@ -58,6 +58,12 @@ def test_the_wheel_asks_for_runtime_dependencies_alone(wheel):
     assert [line for line in asked if "extra ==" not in line] == PROJECT["dependencies"]
 
 
+def test_requirements_are_those_of_the_package_and_a_clone():
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    extras = PROJECT["optional-dependencies"]
+    assert [line for line in lines if line] == PROJECT["dependencies"] + extras["datasets"] + extras["dev"]
+
+
 def test_every_import_of_the_library_is_declared():
     trees = [ast.parse((ROOT / path).read_text()) for path in MODULES]
     nodes = [node for tree in trees for node in ast.walk(tree)]

@@ -120,3 +120,27 @@ def test_a_manifest_that_does_not_fit_is_refused(change, trained, tmp_path, refu
     arguments = f"--workdir={trained}/run", f"--out={tmp_path}/out", f"--episodes={changed}"
     assert sentence in refusal(evaluation, *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_trained_fold_is_evaluated_only_where_that_is_asked_for(trained, tmp_path, refusal, capsys):
+    run, out = f"--workdir={trained}/run", f"--out={tmp_path}/out"
+    folds = "--config.data.folds=(('dog', 'horse'), ('cat', 'cow'))"  # fold 1 means other classes
+    for change in ("--config.fold=0", folds):
+        sentence = refusal(evaluation, run, out, change)
+        assert f"The run in {trained}/run was trained on cat, cow: " in sentence
+        assert not (tmp_path / "out").exists()
+    allowed = "--config.eval.allow_trained_classes=True"
+    assert start(evaluation, run, out, "--config.fold=0", allowed, "--config.eval.pictures=0") == 0
+    marked = "Trained on (*): cat, cow. This is no test on new classes."
+    assert marked in capsys.readouterr().out
+    assert marked in (tmp_path / "out" / "results.md").read_text()
+    assert results(tmp_path / "out")["trained_classes"] == ["cat", "cow"]
+
+
+@pytest.mark.parametrize("field", ["model.scale=10", "train.size=64", "model.backbone_options.widths=4,4,12"])
+def test_an_evaluation_does_not_change_the_network(field, trained, tmp_path, refusal):
+    arguments = f"--workdir={trained}/run", f"--out={tmp_path}/out", f"--config.{field}"
+    sentence = refusal(evaluation, *arguments)
+    assert f"was made with {field.partition('=')[0]}=" in sentence
+    assert "an evaluation cannot change it" in sentence
+    assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ from fsjax.models import build
 from fsjax.training import frozen
 from fsjax.training.curves import read_metrics
 from fsjax.training.runs import Run
-from tests.runs import dpnet_config, prnet_config, toy_sources
+from tests.runs import dpnet_config, prnet_config
 from tests.same import assert_same_bits
 from tests.training.interruption import interrupted_before
 
@@ -22,13 +22,8 @@ METHOD = build.method(dpnet_config().model)
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    return toy_sources(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, sources):
-    workdir = tmp_path_factory.mktemp("whole")
+def finished(tmp_path_factory, sources):
+    workdir = tmp_path_factory.mktemp("finished")
     experiment.train(dpnet_config(), sources, workdir)
     return workdir
 
@@ -43,40 +38,42 @@ def before_training(values, sources):
     return variables_before_training(config, build.method(config.model), sources["train"])
 
 
-def test_a_run_keeps_its_backbone_once_and_unchanged(whole, drawn):
-    run = Run.open(whole)
+def test_a_run_keeps_its_backbone_once_and_unchanged(finished, drawn):
+    run = Run.open(finished)
     variables = run.variables(METHOD)
     assert run.step == 4
     assert_same_bits(variables["backbone"], drawn["backbone"])
     assert (variables["head"]["merge"]["kernel"] != drawn["head"]["merge"]["kernel"]).any()
     assert run.found["backbone_sha256"] == frozen.digest(drawn["backbone"])
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(drawn["backbone"]))
-    assert size < (whole / frozen.NAME).stat().st_size < size + 8192
+    assert size < (finished / frozen.NAME).stat().st_size < size + 8192
 
 
-def test_two_steps_and_two_more_are_four(tmp_path, sources, whole, monkeypatch):
+def test_two_steps_and_two_more_are_four(tmp_path, sources, finished, monkeypatch):
     with interrupted_before(4, monkeypatch):
         experiment.train(dpnet_config(), sources, tmp_path)
     experiment.train(dpnet_config(), sources, tmp_path)
-    assert read_metrics(tmp_path) == read_metrics(whole)
-    assert_same_bits(*(Run.open(place).variables(METHOD) for place in (tmp_path, whole)))
+    assert read_metrics(tmp_path) == read_metrics(finished)
+    assert_same_bits(*(Run.open(place).variables(METHOD) for place in (tmp_path, finished)))
 
 
-def test_a_run_does_not_go_on_without_its_backbone(tmp_path, sources, whole):
-    shutil.copytree(whole, tmp_path / "copy")
+def test_a_run_does_not_go_on_without_its_backbone(tmp_path, sources, finished):
+    shutil.copytree(finished, tmp_path / "copy")
     (tmp_path / "copy" / frozen.NAME).unlink()
     with pytest.raises(InputError, match="missing or damaged"):
         experiment.train(dpnet_config({"train.log_every": 2}), sources, tmp_path / "copy")
 
 
-def test_another_run_lends_its_backbone(tmp_path, sources, whole, drawn):
-    borrowed = before_training({"seed": 9, "model.weights": str(whole)}, sources)
+def test_another_run_lends_its_backbone(tmp_path, sources, finished, drawn):
+    borrowed = before_training({"seed": 9, "model.weights": str(finished)}, sources)
     assert_same_bits(borrowed["backbone"], drawn["backbone"])
     assert (borrowed["head"]["merge"]["kernel"] != drawn["head"]["merge"]["kernel"]).any()
     with pytest.raises(InputError, match="was trained on cat, dog, which fold=1 holds out"):
-        before_training({"fold": 1, "model.weights": str(whole)}, sources)
+        before_training({"fold": 1, "model.weights": str(finished)}, sources)
     with pytest.raises(InputError, match=r"widths=\(4, 4, 8\), not \(4, 4, 12\)"):
-        before_training({"model.backbone_options.widths": (4, 4, 12), "model.weights": str(whole)}, sources)
+        before_training(
+            {"model.backbone_options.widths": (4, 4, 12), "model.weights": str(finished)}, sources
+        )
 
 
 def test_a_backbone_is_not_taken_from_an_unfinished_run(tmp_path, sources):
@@ -95,16 +92,16 @@ def test_a_frozen_backbone_needs_weights(tmp_path, sources):
     assert not (tmp_path / "run").exists()
 
 
-def test_training_from_cached_features(tmp_path, sources, whole):
+def test_training_from_cached_features(tmp_path, sources, finished):
     cached = {"train.cached_features": True, "data.feature_dir": str(tmp_path / "features")}
     run = experiment.train(dpnet_config(cached), sources, tmp_path / "run")
-    there, photos = (read_metrics(place) for place in (tmp_path / "run", whole))
+    there, photos = (read_metrics(place) for place in (tmp_path / "run", finished))
     losses = [[line["loss"] for line in lines] for lines in (there, photos)]
     np.testing.assert_allclose(*losses, rtol=0.02)  # features are kept in float16
     (features,) = (tmp_path / "features").iterdir()
     assert features.name.startswith("features_test_32_")
     scored = {}
-    for name, of in (("cached", run), ("photos", Run.open(whole))):
+    for name, of in (("cached", run), ("photos", Run.open(finished))):
         experiment.evaluate(of.config, sources, tmp_path / name, run=of)
         scored[name] = np.array([r["confusion"] for r in read_records(tmp_path / name / "episodes.jsonl")])
     moved = np.abs(scored["cached"] - scored["photos"]).sum() / 2

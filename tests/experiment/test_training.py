@@ -28,20 +28,6 @@ from tests.training.interruption import interrupted_before
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where the data set keeps its class index."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, folder):
-    """The folder of a run that nobody disturbed."""
-    workdir = tmp_path_factory.mktemp("whole")
-    experiment.train(prnet_config(), toy_sources(folder), workdir)
-    return workdir
-
-
 def last_state(workdir, folder):
     config = prnet_config()
     method, plan = build.method(config.model), plan_of(config, toy_sources(folder)["train"])
