@@ -14,19 +14,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fsjax.data.images import InputSettings, input_size
+from fsjax.data.images import InputSettings, input_size, mask_of_way
+from fsjax.data.own_photos import Images, checked_photo, checked_photos, checked_supports, presence
 from fsjax.data.resizing import padded, resize_image, resize_mask
 from fsjax.devices import replicate
-from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.method import Explainable, Segmenting, Shape
 from fsjax.models.scales import ONE_SCALE, Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
 from fsjax.training.runs import Run
-
-Images = Sequence[np.ndarray] | np.ndarray
-"""Photos or masks: a list, or a stack of equal ones."""
 
 ROUNDED = 64
 """Masks are made in arrays whose sides are multiples of this, so that few sizes of photos compile anew."""
@@ -113,8 +110,8 @@ class Segmenter:
         Raises:
           InputError: for photos and masks that do not fit one another, or show nothing.
         """
-        shown = _checked_supports(images, masks, ways)
-        present = _present([mask for _, mask in shown], ways)
+        shown = checked_supports(images, masks, ways)
+        present = presence([mask for _, mask in shown], ways)
         N = len(present)
         described = []
         for image, mask in shown:
@@ -255,7 +252,7 @@ class Fitted:
         Args:
           images: as in `segment`.
         """
-        images = _checked_photos(images)
+        images = checked_photos(images)
         groups = [images] if self.segmenter.joint else [[image] for image in images]
         return [logits for group in groups if group for logits in self._together(group)]
 
@@ -265,7 +262,7 @@ class Fitted:
         Args:
           image: as in `segment`.
         """
-        segmenter, image = self.segmenter, _checked_photo(1, image)
+        segmenter, image = self.segmenter, checked_photo(1, image)
         if segmenter._explain is None:
             return None
         (queries,) = self._features([image], [1.0])
@@ -295,70 +292,3 @@ class Fitted:
             {name: array[t, : size[0], : size[1]] for name, array in arrays.items()}
             for t, size in enumerate(sizes)
         ]
-
-
-def mask_of_way(mask: np.ndarray, way: int) -> np.ndarray:
-    """Returns an episode's mask for one way, uint8: 1 the way, 0 background, 255 other ways and void."""
-    return np.where(mask == way, 1, np.where(mask == 0, 0, IGNORED)).astype(np.uint8)
-
-
-def _checked_supports(
-    images: Images, masks: Images, ways: Sequence[int] | np.ndarray | None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    photos = _checked_photos(images)
-    if not photos or len(photos) != len(masks):
-        raise InputError(f"There are {len(photos)} photos and {len(masks)} masks: give one mask a photo.")
-    if ways is not None and len(ways) != len(photos):
-        raise InputError(f"There are {len(photos)} photos and {len(ways)} ways: give one class a photo.")
-    shown = []
-    for k, (image, mask) in enumerate(zip(photos, masks, strict=True), 1):
-        shown.append((image, _checked_mask(k, image, np.asarray(mask))))
-        if ways is not None and (ways[k - 1] in (0, IGNORED) or ways[k - 1] not in shown[-1][1]):
-            raise InputError(f"Mask {k} does not show class {ways[k - 1]}: name one of its own in `ways`.")
-    return shown
-
-
-def _present(masks: Sequence[np.ndarray], ways: Sequence[int] | np.ndarray | None) -> np.ndarray:
-    """Returns which photo is a support of which class, bool [N, K]."""
-    N = int(max((mask[mask != IGNORED].max() for mask in masks) if ways is None else ways))
-    present = np.empty((N, len(masks)), bool)
-    for n in range(1, N + 1):
-        present[n - 1] = [n in mask for mask in masks] if ways is None else np.equal(ways, n)
-        if not present[n - 1].any():
-            raise InputError(f"No photo is a support of class {n} of {N}: number the classes from 1 on.")
-    return present
-
-
-def _checked_mask(number: int, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    if mask.shape != image.shape[:2]:
-        raise InputError(
-            f"Mask {number} has the shape {mask.shape} and its photo {image.shape[:2]}: make them equal."
-        )
-    if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer):
-        raise InputError(f"Mask {number} is of type {mask.dtype}: give whole numbers or booleans.")
-    if mask.min() < 0 or mask.max() > IGNORED:
-        raise InputError(
-            f"Mask {number} holds values from {mask.min()} to {mask.max()}: 0 is background, 1 to N are the "
-            "classes, 255 is ignored."
-        )
-    if not ((mask > 0) & (mask != IGNORED)).any():
-        raise InputError(
-            f"Mask {number} marks no class: 1 to N are the classes, and 255 is ignored; give `mask > 0` if "
-            "255 marks yours."
-        )
-    return mask.astype(np.uint8)
-
-
-def _checked_photos(images: Images) -> list[np.ndarray]:
-    if isinstance(images, np.ndarray) and images.ndim < 4:
-        raise InputError("One array is no list of photos: put it in brackets, [photo].")
-    return [_checked_photo(number, image) for number, image in enumerate(images, 1)]
-
-
-def _checked_photo(number: int, image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
-        raise InputError(
-            f"Photo {number} is {image.dtype} {image.shape}: give RGB values 0 to 255 as uint8 [H, W, 3]."
-        )
-    return image

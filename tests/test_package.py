@@ -58,6 +58,12 @@ def test_the_wheel_asks_for_runtime_dependencies_alone(wheel):
     assert [line for line in asked if "extra ==" not in line] == PROJECT["dependencies"]
 
 
+def test_requirements_are_those_of_the_package_and_a_clone():
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    extras = PROJECT["optional-dependencies"]
+    assert [line for line in lines if line] == PROJECT["dependencies"] + extras["datasets"] + extras["dev"]
+
+
 def test_every_import_of_the_library_is_declared():
     trees = [ast.parse((ROOT / path).read_text()) for path in MODULES]
     nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -85,6 +91,11 @@ def test_importing_the_library_does_not_import_jax():
         "import sys, fsjax; print('jax' in sys.modules, fsjax.Segmenter.__name__, fsjax.__version__)"
     )
     assert found.split() == ["False", "Segmenter", fsjax.__version__]
+
+
+def test_the_changelog_begins_with_this_version():
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert headings[0] == f"## {fsjax.__version__}"
 
 
 def test_an_unknown_name_is_missing():

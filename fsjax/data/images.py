@@ -70,6 +70,11 @@ def input_size(height: int, width: int, settings: InputSettings) -> tuple[int, i
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def mask_of_way(mask: np.ndarray, way: int) -> np.ndarray:
+    """Returns an episode's mask for one way, uint8: 1 the way, 0 background, 255 other ways and void."""
+    return np.where(mask == way, 1, np.where(mask == 0, 0, IGNORED)).astype(np.uint8)
+
+
 def load_photo(source: Source, position: int, settings: InputSettings) -> Photo:
     """Returns a photo resized as `settings.input` says, in an array of S x S; nothing is drawn at random.
 

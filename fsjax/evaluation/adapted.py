@@ -1,6 +1,6 @@
 """Evaluation one episode at a time: with test-time adaptation every episode has variables of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,8 +39,27 @@ def evaluate_adapted(
     Returns:
       For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each.
     """
+    count = jax.pmap(_counting(segmenter, adapt))
+    stacked = replicate(segmenter.variables)
+    counted: dict[str, list[np.ndarray]] = {}
+    slots = jax.local_device_count(), photos.batch_size
+    batches = evaluation_batches(photos.source, specs, photos.settings, *slots, threads=photos.threads)
+    with Progress("adapted", len(specs), "episode") as progress:
+        for batch in prefetch(batches):
+            there = np.asarray(batch.weight).reshape(-1) > 0
+            for name, matrices in count(stacked, batch).items():
+                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])
+                counted.setdefault(name, []).extend(flat[there])
+            progress.update(int(there.sum()))
+    return counted
 
-    def count(variables: Variables, episode: Episode):
+
+def _counting(
+    segmenter: Segmenter, adapt: AdaptSettings | None
+) -> Callable[[Variables, Episode], dict[str, jax.Array]]:
+    """Returns the function that adapts to a device's episodes and counts them, one after another."""
+
+    def one(variables: Variables, episode: Episode) -> dict[str, jax.Array]:
         if adapt is not None:
             assert isinstance(segmenter.method, Adaptable), "rows are checked before they are made"
             shown = episode.support_images, episode.support_masks, episode.support_sizes
@@ -52,25 +71,7 @@ def evaluate_adapted(
             for name, values in logits.items()
         }
 
-    mapped = jax.pmap(lambda variables, batch: jax.lax.map(lambda episode: count(variables, episode), batch))
-    stacked = replicate(segmenter.variables)
-    counted: dict[str, list[np.ndarray]] = {}
-    batches = evaluation_batches(
-        photos.source,
-        specs,
-        photos.settings,
-        jax.local_device_count(),
-        photos.batch_size,
-        threads=photos.threads,
-    )
-    with Progress("adapted", len(specs), "episode") as progress:
-        for batch in prefetch(batches):
-            there = np.asarray(batch.weight).reshape(-1) > 0
-            for name, matrices in mapped(stacked, batch).items():
-                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])
-                counted.setdefault(name, []).extend(flat[there])
-            progress.update(int(there.sum()))
-    return counted
+    return lambda variables, batch: jax.lax.map(partial(one, variables), batch)
 
 
 def segment_episode(segmenter: Segmenter, variables: Variables, episode: Episode) -> dict[str, jax.Array]:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsjax.data.images import mask_of_way
 from fsjax.data.store import Store
 from fsjax.evaluation.controls import count_prediction
 from fsjax.evaluation.metrics import confusion
@@ -23,7 +24,7 @@ from fsjax.evaluation.scoring import Group, Place, Scoring, episodes_a_call
 from fsjax.evaluation.supports import Extracted, Supports
 from fsjax.evaluation.trees import Trees, tree_bytes
 from fsjax.progress import Progress
-from fsjax.segmenter import Segmenter, mask_of_way
+from fsjax.segmenter import Segmenter
 
 LARGEST = 256 * 10**6
 """Bytes of descriptions that are gathered for one call."""

@@ -210,8 +210,6 @@ class Evaluation:
 
     def _adapted(self) -> Iterator[Scored]:
         first = [s for s in self.specs if self._places[s.index][1] < self.adapt_length]
-        if not first:
-            return
         began = time.monotonic()
         counted = evaluate_adapted(self.photos, self.segmenter, first, self.adapt)
         seconds = time.monotonic() - began

@@ -10,12 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from fsjax.data.images import load_mask, load_photo
+from fsjax.data.images import load_mask, load_photo, mask_of_way
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
 from fsjax.evaluation.trees import Trees, tree_bytes
 from fsjax.progress import Progress
-from fsjax.segmenter import Segmenter, mask_of_way
+from fsjax.segmenter import Segmenter
 
 Asked = tuple[tuple[int, ...], int]
 """The classes of an episode's masks, and the way whose mask it is."""
