@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation import report
 from fsjax.evaluation.pictures import sheet
 from fsjax.evaluation.provenance import provenance
-from fsjax.evaluation.rows import Evaluation
+from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.evaluation.show import show
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
 from fsjax.experiment.settings import (
@@ -81,10 +82,13 @@ def evaluate(
     header, specs, sampler = novel_episodes(config, source, episodes)
     trained = _trained_classes(config, run, sources, list(header.classes))
 
+    @cache
     def untrained() -> Variables:
         return variables_before_training(config, method, source)
 
     variables = run.variables(method) if run else untrained()
+    if UNTRAINED in config.eval.rows:
+        untrained()  # refuses what it must before anything is written
     if run is None and method.frozen:
         LOG.info("Without a run the head is as it was drawn, before any training.")
     make_writable(out)
