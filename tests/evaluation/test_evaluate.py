@@ -1,13 +1,14 @@
 """What is counted photo by photo is what one episode at a time gives."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
 from fsjax.data.sampling import EpisodeSpec, other_support
 from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.evaluate import evaluate
-from fsjax.evaluation.scoring import Scoring
+from fsjax.evaluation.scoring import MOST_EPISODES, Scoring
 from fsjax.models.scales import Scales
 from tests.evaluation.episodes import (
     LONGSIDE,
@@ -77,9 +78,16 @@ def shown_its_truth(spec):
     return replace(spec, support=(spec.query,) * len(spec.class_ids))
 
 
-@pytest.mark.parametrize("draw", [{}, {"ways": 2, "queries": 2}], ids=["one way", "two ways"])
-def test_the_oracle_is_shown_the_truth_of_its_queries(draw):
-    specs, read = drawn(9, **draw), replace(photos(), source=Alike())
+def same_queries():
+    """Two-way episodes of the same two queries, which are segmented in one call."""
+    queries = SOURCE.showing(1, 3)[0], SOURCE.showing(2, 6)[0]
+    classes = list(permutations((1, 2, 3, 6), 2))[:MOST_EPISODES]
+    return [EpisodeSpec(i, pair, ((0,), (0,)), queries, pair) for i, pair in enumerate(classes)]
+
+
+@pytest.mark.parametrize("specs", [drawn(9), same_queries()], ids=["one way", "two ways"])
+def test_the_oracle_is_shown_the_truth_of_its_queries(specs):
+    read = replace(photos(), source=Alike())
     (counts,) = evaluate(read, [Scoring(prnet(), specs, ("fusion0",), oracle=True)]).counts
     by_hand = [shown_its_truth(spec) for spec in specs]
     assert_same(counts, evaluate_adapted(read, prnet(), by_hand, None), ["fusion0"])

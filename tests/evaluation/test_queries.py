@@ -159,6 +159,7 @@ def test_a_photo_that_cannot_be_read_ends_the_evaluation_and_its_threads(role):
         return Toy.mask(source, position, class_ids, of_role)
 
     source.mask = broken
-    with pytest.raises(InputError, match="photo 7 is broken"):
+    with pytest.raises(InputError, match="photo 7 is broken") as caught:
         evaluate(Photos(source, photos().settings, 1), [Scoring(prnet(), drawn(40), ("fusion0",))])
-    assert set(threading.enumerate()) <= before
+    assert set(threading.enumerate()) <= before  # also while somebody holds on to the error
+    assert caught.traceback
