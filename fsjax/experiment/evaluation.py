@@ -132,6 +132,15 @@ def _trained_classes(
     return trained
 
 
+def _seen_in_training(config: ConfigDict, sources: Sources, run: Run | None) -> int | None:
+    """Returns how many test images training saw, None where it is not known what it was trained on."""
+    if run is None or config.data.drop_novel_images:
+        return 0
+    if any(config.data[name] != run.config.data[name] for name in ("name", "train_list")):
+        return None
+    return len(set(sources["test"].ids) & set(sources["train"].ids))
+
+
 def _description(
     config: ConfigDict,
     sources: Sources,
@@ -144,7 +153,6 @@ def _description(
     source, part, weights = sources["test"], config.eval, Path(config.model.weights or "/")
     several = {"scale_average": part.scale_average} if len(part.scales) > 1 else {}
     flags = {name: config.train[name] for name in ("flip", "crop", "rotate")}
-    seen = set(source.ids) & set(sources["train"].ids) if run and not config.data.drop_novel_images else ()
     return Description(
         title=source.title, data_set=source.name, version=source.version, split=source.split,
         fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
@@ -156,7 +164,7 @@ def _description(
         void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
         seed=header.seed, step=run.step if run else None,
         augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
-        tested_images_in_training=len(seen), trained_classes=trained,
+        tested_images_in_training=_seen_in_training(config, sources, run), trained_classes=trained,
         checkpoint_sha256=run.sha256 if run else None,
         weights_sha256=file_sha256(weights) if weights.is_file() else None,
         manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),
