@@ -169,8 +169,10 @@ def _training_lines(description: Description) -> list[str]:
         lines.append(f"- Augmentation in training: {description.augmentation}")
     if description.trained_classes:
         lines.append(f"- **Trained on tested classes:** {', '.join(description.trained_classes)}")
-    if description.tested_images_in_training:
-        count = description.tested_images_in_training
+    count = description.tested_images_in_training
+    if count is None:
+        lines.append("- Which test images were also seen in training is not known: it had other images")
+    elif count:
         lines.append(f"- {count} of the test images were also seen in training, as background")
     return lines
 

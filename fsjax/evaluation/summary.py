@@ -36,7 +36,8 @@ class Description:
       seed: of the episodes.
       step: of the checkpoint; None without one.
       augmentation: of the training, in words.
-      tested_images_in_training: how many of the test images training saw, with their classes as background.
+      tested_images_in_training: how many of the test images training saw, with their classes as background;
+        None where that is not known, the training's images being others than the evaluation's.
       trained_classes: names of tested classes that were trained on, which every table marks.
       checkpoint_sha256: of the checkpoint's folder.
       weights_sha256: of the file of pretrained weights.
@@ -58,7 +59,7 @@ class Description:
     settings: Mapping[str, Any] = field(default_factory=dict)
     step: int | None = None
     augmentation: str = ""
-    tested_images_in_training: int = 0
+    tested_images_in_training: int | None = 0
     trained_classes: tuple[str, ...] = ()
     checkpoint_sha256: str | None = None
     weights_sha256: str | None = None

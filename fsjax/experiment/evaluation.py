@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation import report
 from fsjax.evaluation.pictures import sheet
 from fsjax.evaluation.provenance import provenance
-from fsjax.evaluation.rows import Evaluation
+from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.evaluation.show import show
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
 from fsjax.experiment.settings import (
@@ -81,10 +82,13 @@ def evaluate(
     header, specs, sampler = novel_episodes(config, source, episodes)
     trained = _trained_classes(config, run, sources, list(header.classes))
 
+    @cache
     def untrained() -> Variables:
         return variables_before_training(config, method, source)
 
     variables = run.variables(method) if run else untrained()
+    if UNTRAINED in config.eval.rows:
+        untrained()  # refuses what it must before anything is written
     if run is None and method.frozen:
         LOG.info("Without a run the head is as it was drawn, before any training.")
     make_writable(out)
@@ -128,6 +132,15 @@ def _trained_classes(
     return trained
 
 
+def _seen_in_training(config: ConfigDict, sources: Sources, run: Run | None) -> int | None:
+    """Returns how many test images training saw, None where it is not known what it was trained on."""
+    if run is None or config.data.drop_novel_images:
+        return 0
+    if any(config.data[name] != run.config.data[name] for name in ("name", "train_list")):
+        return None
+    return len(set(sources["test"].ids) & set(sources["train"].ids))
+
+
 def _description(
     config: ConfigDict,
     sources: Sources,
@@ -140,7 +153,6 @@ def _description(
     source, part, weights = sources["test"], config.eval, Path(config.model.weights or "/")
     several = {"scale_average": part.scale_average} if len(part.scales) > 1 else {}
     flags = {name: config.train[name] for name in ("flip", "crop", "rotate")}
-    seen = set(source.ids) & set(sources["train"].ids) if run and not config.data.drop_novel_images else ()
     return Description(
         title=source.title, data_set=source.name, version=source.version, split=source.split,
         fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
@@ -152,7 +164,7 @@ def _description(
         void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
         seed=header.seed, step=run.step if run else None,
         augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
-        tested_images_in_training=len(seen), trained_classes=trained,
+        tested_images_in_training=_seen_in_training(config, sources, run), trained_classes=trained,
         checkpoint_sha256=run.sha256 if run else None,
         weights_sha256=file_sha256(weights) if weights.is_file() else None,
         manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),

@@ -79,6 +79,12 @@ def test_report_round_trip(tmp_path, rows, records):
     assert sorted(path.name for path in out.iterdir()) == ["episodes.jsonl", "results.json", "results.md"]
 
 
+def test_what_training_saw_may_be_unknown(tmp_path, rows, records):
+    write_report(tmp_path, replace(DESCRIPTION, tested_images_in_training=None), rows, records)
+    assert "seen in training is not known" in (tmp_path / "results.md").read_text()
+    assert json.loads((tmp_path / "results.json").read_text())["tested_images_in_training"] is None
+
+
 def test_scores_follow_from_the_episodes_file(tmp_path, rows, records):
     write_report(tmp_path, DESCRIPTION, rows, records)
     lines = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]

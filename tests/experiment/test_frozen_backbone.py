@@ -86,6 +86,17 @@ def test_a_backbone_is_not_taken_from_an_unfinished_run(tmp_path, sources):
         before_training({"model.weights": str(tmp_path)}, sources)
 
 
+def test_an_untrained_row_needs_the_weights_before_anything_is_written(tmp_path, sources, finished):
+    values = {"model.weights": str(tmp_path / "lender"), "train.steps": 1}
+    shutil.copytree(finished, tmp_path / "lender")
+    run = experiment.train(dpnet_config(values), sources, tmp_path / "run")
+    shutil.rmtree(tmp_path / "lender")
+    config = dpnet_config({**values, "eval.rows": ("rgb", "untrained", "master")})
+    with pytest.raises(InputError, match="nothing is there"):
+        experiment.evaluate(config, sources, tmp_path / "out", run=run)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_frozen_backbone_needs_weights(tmp_path, sources):
     with pytest.raises(InputError, match="to a file or a run's folder, or to random"):
         experiment.train(dpnet_config({"model.weights": ""}), sources, tmp_path / "run")
