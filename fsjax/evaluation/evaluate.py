@@ -27,7 +27,7 @@ from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
 
 LARGEST = 256 * 10**6
-"""Bytes of descriptions that are gathered for one call."""
+"""Bytes of descriptions that are gathered at most for the episodes of one group in a call."""
 
 Counts = dict[str, list[np.ndarray]]
 """For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each."""

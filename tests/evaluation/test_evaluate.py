@@ -52,15 +52,13 @@ CASES = {
     "a support of both ways": (prnet(), photos(), both_in_one()),
     "a rescued object": (prnet(), photos(), rescued()),
     "five shots": (prnet(), photos(), drawn(10, shots=5)),
-    "three queries": (prnet(), photos(), drawn(10, ways=2, shots=2, queries=3)),
     "three queries, joint": (prnet(joint=True), photos(), drawn(10, ways=2, shots=2, queries=3)),
-    "original, longside, scales": (
+    "three queries, original, longside, scales": (
         prnet(scales=THREE, input="longside"),
         photos(**LONGSIDE),
-        drawn(10, ways=2, queries=2),
+        drawn(10, ways=2, queries=3),
     ),
-    "dpnet": (dpnet(), photos(size=SIDE + 1), drawn(12, shots=2)),
-    "dpnet, two ways": (dpnet(), photos(size=SIDE + 1, label="original", label_side=90), drawn(6, ways=2)),
+    "dpnet": (dpnet(), photos(size=SIDE + 1, label="original", label_side=90), drawn(9, ways=2, shots=2)),
 }
 
 

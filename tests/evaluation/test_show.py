@@ -10,11 +10,13 @@ from fsjax.evaluation.show import show
 from fsjax.models.dpnet.explanation import Explanation
 from tests.evaluation.episodes import SOURCE, dpnet, drawn, photos, prnet
 
+TWO_WAYS = {"ways": 2, "shots": 2, "queries": 3}
 
-@pytest.mark.parametrize("draw", [{}, {"ways": 2, "shots": 2, "queries": 3}], ids=["one way", "two ways"])
-def test_everything_has_the_photos_own_sizes(draw):
+
+@pytest.mark.parametrize(("joint", "draw"), [(False, {}), (True, TWO_WAYS)], ids=["one way", "two ways"])
+def test_everything_has_the_photos_own_sizes(joint, draw):
     specs = drawn(4, **draw)
-    for spec, shown in zip(specs, show(prnet(), SOURCE, specs), strict=True):
+    for spec, shown in zip(specs, show(prnet(joint), SOURCE, specs), strict=True):
         assert shown.classes == tuple(SOURCE.class_names[class_id - 1] for class_id in spec.class_ids)
         assert len(shown.supports) == len(spec.support)
         for (image, mask), (first, *_) in zip(shown.supports, spec.support, strict=True):
@@ -29,15 +31,17 @@ def test_everything_has_the_photos_own_sizes(draw):
         assert shown.explanation is None
 
 
-@pytest.mark.parametrize("joint", [False, True])
-def test_what_is_shown_is_what_is_counted(joint):
-    specs = drawn(4, ways=2, shots=2, queries=3)
+@pytest.mark.parametrize(("joint", "draw"), [(False, {}), (True, TWO_WAYS)], ids=["one way", "joint"])
+def test_what_is_shown_is_what_is_counted(joint, draw):
+    specs = drawn(4, **draw)
     read = photos(label="original", label_side=90)
     (counts,) = evaluate(read, [Scoring(prnet(joint), specs, ("fusion0", "fusion2"))]).counts
-    for episode, shown in enumerate(show(prnet(joint), SOURCE, specs)):
+    for episode, (spec, shown) in enumerate(zip(specs, show(prnet(joint), SOURCE, specs), strict=True)):
         for output, matrices in counts.items():
             predicted = shown.logits[output].argmax(-1)
-            np.testing.assert_array_equal(count_prediction(predicted, shown.truth, 2), matrices[episode][0])
+            np.testing.assert_array_equal(
+                count_prediction(predicted, shown.truth, len(spec.class_ids)), matrices[episode][0]
+            )
 
 
 def test_a_method_that_compares_cells_explains_itself():
