@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 
 from fsjax import config as configuration
 from fsjax.data import manifest
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
+from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.evaluation import report
 from fsjax.evaluation.pictures import sheet
@@ -28,6 +30,7 @@ from fsjax.experiment.settings import (
 )
 from fsjax.files import file_sha256, make_writable
 from fsjax.models import build
+from fsjax.models.method import Trainable
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.variables import Variables
@@ -82,18 +85,41 @@ def evaluate(
     header, specs, sampler = novel_episodes(config, source, episodes)
     trained = _trained_classes(config, run, sources, list(header.classes))
 
+    evaluation = _evaluation(config, method, source, run, header, specs, sampler)
+    make_writable(out)
+    sha256 = manifest.write(out / "manifest.jsonl", header, specs, source.ids)
+    scored = evaluation.score(config.eval.rows)
+
+    about = _description(config, sources, header, evaluation, run, trained, sha256)
+    rows = summaries(scored, about, evaluation.comparisons)
+    if config.eval.pictures:
+        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
+        sheet.draw(out, shown, method.outputs, method.final)
+    report.write_report(out, about, rows, (record for row in scored for record in row.records))
+    return Results(about, scored, rows)
+
+
+def _evaluation(
+    config: ConfigDict,
+    method: Trainable,
+    source: Source,
+    run: Run | None,
+    header: manifest.Header,
+    specs: Sequence[EpisodeSpec],
+    sampler: EpisodeSampler,
+) -> Evaluation:
+    """Returns what rows are made of; all that it may refuse is refused here, before anything is written."""
+
     @cache
     def untrained() -> Variables:
         return variables_before_training(config, method, source)
 
     variables = run.variables(method) if run else untrained()
     if UNTRAINED in config.eval.rows:
-        untrained()  # refuses what it must before anything is written
+        untrained()
     if run is None and method.frozen:
         LOG.info("Without a run the head is as it was drawn, before any training.")
-    make_writable(out)
-    sha256 = manifest.write(out / "manifest.jsonl", header, specs, source.ids)
-    evaluation = Evaluation(
+    return Evaluation(
         segmenter=Segmenter.configured(config, method, variables),
         untrained=untrained,
         sampler=sampler,
@@ -104,15 +130,6 @@ def evaluate(
         fusion=FusionSettings(**config.eval.fusion),
         adapt=AdaptSettings(**config.eval.adapt),
     )
-    scored = evaluation.score(config.eval.rows)
-
-    about = _description(config, sources, header, evaluation, run, trained, sha256)
-    rows = summaries(scored, about, evaluation.comparisons)
-    if config.eval.pictures:
-        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
-        sheet.draw(out, shown, method.outputs, method.final)
-    report.write_report(out, about, rows, (record for row in scored for record in row.records))
-    return Results(about, scored, rows)
 
 
 def _trained_classes(
