@@ -34,6 +34,12 @@ def program(argv: list[str]) -> None:
             "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
             "the episodes without evaluating them: one of both."
         )
+    if flags.out and flags.workdir and Path(flags.out).resolve() == Path(flags.workdir).resolve():
+        raise InputError("--out is the run's own folder, whose results would be lost: name another.")
+    if flags.save_episodes and (Path(flags.save_episodes).parent / "results.json").exists():
+        raise InputError(
+            f"{flags.save_episodes} lies beside the results of an evaluation: name another place."
+        )
     if flags.workdir and flags.config:
         raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
     run = Run.open(flags.workdir) if flags.workdir else None

@@ -1,4 +1,4 @@
-"""A method with its variables as one value that anybody can call: the only path from photos to masks.
+"""A method with its variables as one value that anybody can call, with photos in and masks out.
 
 fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
 (found,) = fitted.segment([another_photo])
@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from fsjax.config import check
 from fsjax.data.images import InputSettings, input_size, mask_of_way
 from fsjax.data.own_photos import Images, checked_photo, checked_photos, checked_supports, presence
 from fsjax.data.resizing import padded, resize_image, resize_mask
@@ -42,7 +43,6 @@ class Segmenter:
       settings: of the method's segmentation.
       inputs: how photos are resized.
       scales: at which queries are segmented.
-      joint: whether the queries that are segmented together also refine one another (PRNet Eq. 7 for T > 1).
 
     >>> from fsjax.models.backbones.filters import RawRGB
     >>> from fsjax.models.backbones.hand_made import HandMade
@@ -66,7 +66,6 @@ class Segmenter:
     settings: Any
     inputs: InputSettings
     scales: Scales = ONE_SCALE
-    joint: bool = False
     _copies: dict[int, Variables] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -82,15 +81,24 @@ class Segmenter:
 
     @classmethod
     def configured(cls, config: ConfigDict, method: Segmenting, variables: Variables) -> "Segmenter":
-        """Returns the segmenter that a configuration's `eval` describes."""
+        """Returns the segmenter that a configuration's `eval` describes.
+
+        Raises:
+          InputError: for a configuration that is not sound.
+        """
+        check(config)
         return cls(
             method,
             variables,
             build.segment_settings(config),
             InputSettings(size=config.eval.size, input=config.eval.input),
             Scales(tuple(config.eval.scales), config.eval.scale_average),
-            joint=config.model.name == "prnet" and config.eval.fusion.joint,
         )
+
+    @property
+    def joint(self) -> bool:
+        """Whether queries that are segmented together also refine one another (PRNet Eq. 7 for T > 1)."""
+        return getattr(self.settings, "joint", False)
 
     def fit(
         self,
@@ -243,8 +251,11 @@ class Fitted:
         method = self.segmenter.method
         if output is not None and output not in method.outputs:
             raise InputError(f"There is no output {output!r}: choose from {', '.join(method.outputs)}.")
-        found = self.logits(images)
-        return [logits[output or method.final].argmax(-1).astype(np.uint8) for logits in found]
+        return [
+            logits[output or method.final].argmax(-1).astype(np.uint8)
+            for group in self._groups(images)
+            for logits in self._together(group)
+        ]
 
     def logits(self, images: Images) -> list[dict[str, np.ndarray]]:
         """Returns the logits of every output for photos at their own sizes, float32 [H, W, N + 1] each.
@@ -252,9 +263,7 @@ class Fitted:
         Args:
           images: as in `segment`.
         """
-        images = checked_photos(images)
-        groups = [images] if self.segmenter.joint else [[image] for image in images]
-        return [logits for group in groups if group for logits in self._together(group)]
+        return [logits for group in self._groups(images) for logits in self._together(group)]
 
     def explain(self, image: np.ndarray) -> Any:
         """Returns what a method that compares cells finds in a photo (DPNet Figure 3), None for others.
@@ -281,6 +290,13 @@ class Fitted:
         return [
             jax.tree.map(lambda x: x[:, None], self.segmenter.embed(*batch, factor)) for factor in factors
         ]
+
+    def _groups(self, images: Images) -> list[list[np.ndarray]]:
+        """Returns the photos that are segmented together."""
+        photos = checked_photos(images)
+        if self.segmenter.joint:
+            return [photos] if photos else []
+        return [[photo] for photo in photos]
 
     def _together(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         queries = self._features(images, self.segmenter.scales.factors)

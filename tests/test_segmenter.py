@@ -35,7 +35,7 @@ PRNET = Segmenter(
     FusionSettings(),
     InputSettings(size=SIDE),
 )
-JOINT = replace(PRNET, settings=FusionSettings(joint=True), joint=True)
+JOINT = replace(PRNET, settings=FusionSettings(joint=True))
 SCALES = Scales((0.5, 1.0, 1.5))
 DPNET = Segmenter(
     dpnet.METHOD,

@@ -19,6 +19,8 @@ class Found(TypedDict, total=False):
 
     data_version: str
     backbone_sha256: str  # of a frozen backbone's weights
+    weights_sha256: str  # of the weights that the backbone began with
+    train_ids_sha256: str  # of the ids of the training images
     steps: int  # at which the training ends, after train.epochs and lr_scaling
     base_classes: list[str]  # names, in the order of their ids
     novel_classes: list[str]

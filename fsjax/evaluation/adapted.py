@@ -11,11 +11,12 @@ import numpy as np
 from fsjax.data.loader import evaluation_batches, prefetch
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.devices import replicate
-from fsjax.episode import IGNORED, Episode
+from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
 from fsjax.evaluation.photos import Photos
 from fsjax.models.method import Adaptable
 from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.prototypes import masks_by_way
 from fsjax.models.scales import mean_prediction, rescale
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
@@ -89,9 +90,8 @@ def segment_episode(segmenter: Segmenter, variables: Variables, episode: Episode
         episode.support_sizes.reshape(N * K, 2),
     )  # fmt: skip
     features = jax.tree.map(lambda x: x.reshape(N, K, *x.shape[1:]), features)
-    way = jnp.arange(1, N + 1, dtype=jnp.uint8)[:, None, None, None]
     masks = episode.support_masks
-    by_way = jnp.where(masks == way, 1, jnp.where(masks == 0, 0, IGNORED)).astype(masks.dtype)
+    by_way = masks_by_way(masks)
     describe = jax.vmap(jax.vmap(method.describe, (None, 0, 0, 0)), (None, 0, 0, 0))
     descriptions = describe(variables, features, by_way, episode.support_sizes)
     fitted = method.fit(variables, descriptions, jnp.ones((N, K), bool))

@@ -26,8 +26,8 @@ from fsjax.evaluation.trees import Trees, tree_bytes
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
 
-LARGEST = 256 * 10**6
-"""Bytes of descriptions that are gathered at most for the episodes of one group in a call."""
+LARGEST = 512 * 10**6
+"""Bytes of descriptions and logits that a call may take on each device, if it has more than one episode."""
 
 Counts = dict[str, list[np.ndarray]]
 """For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each."""
@@ -81,7 +81,7 @@ class _Counting:
 
     def __init__(self, photos: Photos, scorings: Sequence[Scoring], supports: Supports, queries: Queries):
         self._photos, self._scorings, self._supports, self._queries = photos, scorings, supports, queries
-        self._episodes = [self._fitting(i) for i in range(len(scorings))]
+        self._places = [self._fitting(i) for i in range(len(scorings))]
         self._pending: list[list[_Call]] = [[] for _ in scorings]
         self._found: list[dict[str, list[list[Any]]]] = [
             {output: [[None] * len(spec.query) for spec in s.specs] for output in s.outputs} for s in scorings
@@ -103,18 +103,23 @@ class _Counting:
             for of_outputs in self._found
         ]
 
-    def _fitting(self, scoring: int) -> int:
-        """Returns how many episodes a call has places for."""
-        episodes = episodes_a_call(self._queries.groups, scoring)
-        of_scoring = self._scorings[scoring]
-        if of_scoring.segmenter is None or of_scoring.oracle:
-            return episodes
-        size = tree_bytes(self._supports.of(of_scoring.segmenter, of_scoring.specs[0]))
-        return max(1, min(episodes, LARGEST // size))
+    def _fitting(self, number: int) -> tuple[int, int]:
+        """Returns how many groups of queries a call has slots for on a device, and episodes of each group."""
+        scoring, side = self._scorings[number], self._photos.settings.query_mask_side
+        if scoring.segmenter is None:
+            return 1, 1
+        spec = scoring.specs[0]
+        queries = len(spec.query) if scoring.together else 1
+        size = queries * side**2 * (len(spec.class_ids) + 1) * 4 * len(scoring.segmenter.method.outputs)
+        if not scoring.oracle:
+            size += tree_bytes(self._supports.of(scoring.segmenter, spec))
+        most = max(1, LARGEST // size)
+        episodes = min(episodes_a_call(self._queries.groups, number), most)
+        return max(1, min(self._photos.batch_size, most) // episodes), episodes
 
     def _slots(self, scoring: int) -> int:
         """Returns how many groups of queries are in a call, on all devices."""
-        return jax.local_device_count() * max(1, self._photos.batch_size // self._episodes[scoring])
+        return jax.local_device_count() * self._places[scoring][0]
 
     def _add(self, group: Group, queries: Sequence[Embedded]) -> None:
         by_scoring: dict[int, list[Place]] = {}
@@ -124,7 +129,7 @@ class _Counting:
             if self._scorings[scoring].segmenter is None:
                 self._count_objects(scoring, places, queries)
                 continue
-            episodes = self._episodes[scoring]
+            _, episodes = self._places[scoring]
             for start in range(0, len(places), episodes):
                 self._pending[scoring].append(_Call(queries, places[start : start + episodes]))
                 if len(self._pending[scoring]) == self._slots(scoring):
@@ -134,7 +139,7 @@ class _Counting:
     def _count(self, number: int, calls: Sequence[_Call]) -> None:
         """Segments and counts the calls of a scoring, at most as many as there are slots."""
         scoring, segmenter, slots = self._scorings[number], self._segmenter(number), self._slots(number)
-        filled = [self._filled(call, self._episodes[number]) for call in calls]
+        filled = [self._filled(call, self._places[number][1]) for call in calls]
         features = on_devices(
             [_over_queries([one.features for one in call.queries]) for call in filled], slots
         )
@@ -142,10 +147,10 @@ class _Counting:
         sizes = on_devices([np.stack([one.truth.size for one in call.queries]) for call in filled], slots)
         if scoring.oracle:  # at one scale, whatever the others are segmented at
             features = [features[segmenter.scales.unscaled]]
-            descriptions = self._shown_the_truth(number, features[0], truths, sizes)
+            descriptions, present = self._shown_the_truth(number, features[0], truths, sizes)
         else:
             descriptions = on_devices([self._described(number, call) for call in filled], slots)
-        present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
+            present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
         fitted = segmenter.fit_described(descriptions, present)
         logits = segmenter.segment_features(fitted, features, truths.shape[-2:], sizes)
         counting = _counting(self._ways(number))
@@ -154,8 +159,9 @@ class _Counting:
             self._put(number, output, calls, counted.reshape(slots, *counted.shape[2:]))
 
     def _put(self, scoring: int, output: str, calls: Sequence[_Call], counted: np.ndarray) -> None:
-        for call, of_call in zip(calls, counted, strict=False):  # what is left over filled the slots up
-            for place, matrices in zip(call.places, of_call, strict=False):
+        # What is left over filled the slots and the places up.
+        for call, of_call in zip(calls, counted[: len(calls)], strict=True):
+            for place, matrices in zip(call.places, of_call[: len(call.places)], strict=True):
                 for t, matrix in zip(place.queries, matrices, strict=True):
                     self._found[scoring][output][place.episode][t] = matrix
 
@@ -186,8 +192,13 @@ class _Counting:
         episodes = [self._supports.of(segmenter, specs[place.episode]) for place in call.places]
         return jax.tree.map(lambda *x: np.stack(x), *episodes)
 
-    def _shown_the_truth(self, number: int, features: Any, truths: np.ndarray, sizes: np.ndarray):
-        """Describes the queries themselves by their truth, T of them for every way: [D, q, E, N, T, ...]."""
+    def _shown_the_truth(
+        self, number: int, features: Any, truths: np.ndarray, sizes: np.ndarray
+    ) -> tuple[Any, np.ndarray]:
+        """Describes the queries themselves by their truth, T of them for every way, [D, q, E, N, T, ...].
+
+        Returns also which of the queries show which way, [D, q, E, N, T].
+        """
         segmenter, N = self._segmenter(number), self._ways(number)
         D, q, E, T, *side = truths.shape
         masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, M, M]
@@ -203,7 +214,8 @@ class _Counting:
         def of_shown(x):
             return np.moveaxis(x.reshape(D, q, T, E, N, *x.shape[3:]), 2, 4)
 
-        return jax.tree.map(of_cells, cells), jax.tree.map(of_shown, shown)
+        descriptions = jax.tree.map(of_cells, cells), jax.tree.map(of_shown, shown)
+        return descriptions, (masks == 1).any((-2, -1))
 
     def _count_objects(self, scoring: int, places: Sequence[Place], queries: Sequence[Embedded]) -> None:
         (truth,) = (one.truth for one in queries)

@@ -70,4 +70,7 @@ def on_devices(items: Sequence[Any], slots: int) -> Any:
 def on_host(tree: Any, count: int) -> list[Any]:
     """Takes the first trees of NumPy arrays out of a tree of [devices, slots / devices, ...]."""
     flat = jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
-    return [jax.tree.map(lambda x, i=i: x[i], flat) for i in range(count)]
+    if len(jax.tree.leaves(flat)[0]) == 1:
+        return [jax.tree.map(lambda x: x[0], flat)]
+    # Copies: a view would keep its whole batch in memory.
+    return [jax.tree.map(lambda x, i=i: x[i].copy(), flat) for i in range(count)]

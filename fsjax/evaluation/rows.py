@@ -25,8 +25,7 @@ from fsjax.models.backbones.filters import FilterBank, RawRGB
 from fsjax.models.backbones.hand_made import HandMade
 from fsjax.models.baselines.color_histogram import ColorHistogram
 from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
-from fsjax.models.dpnet.dpnet import DPNet
-from fsjax.models.method import Adaptable, Segmenting
+from fsjax.models.method import Adaptable, Comparing, Segmenting
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import PRNet
@@ -65,7 +64,7 @@ def check_rows(names: Sequence[str], method: Segmenting) -> None:
       InputError: naming the first that is none of a method's outputs, the controls and the baselines.
     """
     adapted = (ADAPTED,) if isinstance(method, Adaptable) else ()
-    prototypes = tuple(FROZEN_PROTOTYPES) if isinstance(method, DPNet) else ()
+    prototypes = tuple(FROZEN_PROTOTYPES) if isinstance(method, Comparing) else ()
     choices = (*method.outputs, ORACLE, UNTRAINED, *adapted, *ONE_WAY, *BASELINES, *prototypes)
     for name in names:
         if name not in choices:
@@ -174,12 +173,11 @@ class Evaluation:
                     LOG.info("The row %s is left out: no episode fits it.", name)
 
     def _prototypes(self) -> Segmenter:
-        assert isinstance(self._method, DPNet), "rows are checked before they are made"
+        assert isinstance(self._method, Comparing), "rows are checked before they are made"
         return replace(
             self.segmenter,
             method=FrozenPrototypes(self._method),
             settings=self.fusion,
-            joint=self.fusion.joint,
         )
 
     def _wrong(self, present: bool) -> list[EpisodeSpec]:
@@ -188,7 +186,7 @@ class Evaluation:
 
     def _baseline(self, name: str) -> Iterator[Scored]:
         inputs = self.segmenter.inputs, self.segmenter.scales
-        segmenter = Segmenter(BASELINES[name], NO_VARIABLES, self.fusion, *inputs, joint=self.fusion.joint)
+        segmenter = Segmenter(BASELINES[name], NO_VARIABLES, self.fusion, *inputs)
         return self._alone(name, segmenter)
 
     def _alone(self, name: str, segmenter: Segmenter) -> Iterator[Scored]:
@@ -204,6 +202,7 @@ class Evaluation:
         seconds = time.monotonic() - began
         if extracted is not None:
             extracted.update(counted.extracted)
+            LOG.info("%d extractions of features.", extracted.total())
         for name, scoring, output in rows:
             matrices = counted.counts[scorings.index(scoring)][output]
             yield self._scored(name, scoring.specs, matrices, seconds)

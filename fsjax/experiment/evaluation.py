@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from fsjax import config as configuration
@@ -24,18 +25,21 @@ from fsjax.experiment.settings import (
     Sources,
     base_classes,
     check,
+    digest_of_ids,
     novel_episodes,
     photos_of,
     variables_before_training,
 )
-from fsjax.files import file_sha256, make_writable
+from fsjax.files import make_writable
 from fsjax.models import build
 from fsjax.models.method import Trainable
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.variables import Variables
 from fsjax.segmenter import Segmenter
+from fsjax.training import frozen
 from fsjax.training.runs import Run
+from fsjax.training.weights import RANDOM
 
 LOG = logging.getLogger(__name__)
 
@@ -87,15 +91,16 @@ def evaluate(
 
     evaluation = _evaluation(config, method, source, run, header, specs, sampler)
     make_writable(out)
-    sha256 = manifest.write(out / "manifest.jsonl", header, specs, source.ids)
     scored = evaluation.score(config.eval.rows)
 
+    sha256 = manifest.digest(specs, source.ids)
     about = _description(config, sources, header, evaluation, run, trained, sha256)
     rows = summaries(scored, about, evaluation.comparisons)
-    if config.eval.pictures:
+    manifest.write(out / "manifest.jsonl", header, specs, source.ids)
+    report.write_report(out, about, rows, (record for row in scored for record in row.records))
+    if config.eval.pictures and jax.process_count() == 1:  # they are drawn on one device
         shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
         sheet.draw(out, shown, method.outputs, method.final)
-    report.write_report(out, about, rows, (record for row in scored for record in row.records))
     return Results(about, scored, rows)
 
 
@@ -112,8 +117,20 @@ def _evaluation(
 
     @cache
     def untrained() -> Variables:
-        return variables_before_training(config, method, source)
+        drawn = variables_before_training(config, method, source)
+        begun = run.found.get("weights_sha256") if run else None
+        if begun and begun != frozen.digest(drawn["backbone"]):
+            raise InputError(
+                f"{config.model.weights} is not what the run in {run.folder} began with: set model.weights to "
+                "that when the training goes on, or leave out the row untrained."
+            )
+        return drawn
 
+    if run is None and not method.frozen and Path(config.model.weights or "-").is_dir():
+        raise InputError(
+            f"model.weights names the run {config.model.weights}: evaluate it with --workdir, so that what it was "
+            "trained on is known."
+        )
     variables = run.variables(method) if run else untrained()
     if UNTRAINED in config.eval.rows:
         untrained()
@@ -149,12 +166,22 @@ def _trained_classes(
     return trained
 
 
+def _digest_of_weights(config: ConfigDict, run: Run | None, variables: Variables) -> str | None:
+    """Returns the digest of the weights that the backbone began with, None where it was drawn or is not known."""
+    if run:
+        return run.found.get("weights_sha256", run.found.get("backbone_sha256"))
+    return None if config.model.weights in ("", RANDOM) else frozen.digest(variables["backbone"])
+
+
 def _seen_in_training(config: ConfigDict, sources: Sources, run: Run | None) -> int | None:
     """Returns how many test images training saw, None where it is not known what it was trained on."""
-    if run is None or config.data.drop_novel_images:
+    if run is None:
         return 0
-    if any(config.data[name] != run.config.data[name] for name in ("name", "train_list")):
+    if run.found.get("train_ids_sha256") != digest_of_ids(sources["train"]):
         return None
+    same_fold = (config.fold, config.data.folds) == (run.config.fold, run.config.data.folds)
+    if config.data.drop_novel_images and same_fold:
+        return 0
     return len(set(sources["test"].ids) & set(sources["train"].ids))
 
 
@@ -167,7 +194,7 @@ def _description(
     trained: tuple[str, ...],
     manifest_sha256: str,
 ) -> Description:
-    source, part, weights = sources["test"], config.eval, Path(config.model.weights or "/")
+    source, part, variables = sources["test"], config.eval, evaluation.segmenter.variables
     several = {"scale_average": part.scale_average} if len(part.scales) > 1 else {}
     flags = {name: config.train[name] for name in ("flip", "crop", "rotate")}
     return Description(
@@ -182,7 +209,7 @@ def _description(
         seed=header.seed, step=run.step if run else None,
         augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
         tested_images_in_training=_seen_in_training(config, sources, run), trained_classes=trained,
-        checkpoint_sha256=run.sha256 if run else None,
-        weights_sha256=file_sha256(weights) if weights.is_file() else None,
+        checkpoint_sha256=frozen.digest(variables) if run else None,
+        weights_sha256=_digest_of_weights(config, run, variables),
         manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),
     )  # fmt: skip

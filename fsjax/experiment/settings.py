@@ -1,5 +1,6 @@
 """What a configuration means for the rooms below, which take values."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -41,7 +42,13 @@ def check_settings(config: ConfigDict) -> None:
       InputError: naming what does not fit.
     """
     configuration.check(config)
-    check_rows(config.eval.rows, build.method(config.model))
+    method = build.method(config.model)
+    check_rows(config.eval.rows, method)
+    if method.frozen and not config.model.weights:
+        raise InputError(
+            "This method never trains its backbone: set model.weights to a file or a run's folder, or to "
+            "random, to freeze one that has learned nothing."
+        )
 
 
 def check(config: ConfigDict, sources: Sources) -> None:
@@ -130,6 +137,11 @@ def photos_of(config: ConfigDict, source: Source, sampler: EpisodeSampler) -> Ph
     )
     memory = int(config.eval.memory * 1e9)
     return Photos(source, settings, config.eval.batch_size, config.data.threads, memory)
+
+
+def digest_of_ids(source: Source) -> str:
+    """Returns the sha256 of the ids of a source's images."""
+    return hashlib.sha256("\n".join(source.ids).encode()).hexdigest()
 
 
 def what_is_known(config: ConfigDict, source: Source, plan: Plan | None = None) -> Found:

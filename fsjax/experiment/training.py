@@ -19,6 +19,7 @@ from fsjax.evaluation.pictures import figures
 from fsjax.experiment.settings import (
     Sources,
     backbone_classes,
+    digest_of_ids,
     plan_of,
     variables_before_training,
     what_is_known,
@@ -35,6 +36,7 @@ from fsjax.training.frozen_features import FrozenFeatures
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
 from fsjax.training.step import TrainState, make_state, make_train_step, split
+from fsjax.training.weights import RANDOM
 
 LOG = logging.getLogger(__name__)
 
@@ -81,9 +83,13 @@ Start = tuple[TrainState, Variables, Found]
 def _begin(
     config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
 ) -> Start:
-    learned, fixed = split(method, variables_before_training(config, method, source))
+    variables = variables_before_training(config, method, source)
+    learned, fixed = split(method, variables)
     found = what_is_known(config, source, plan)
+    found["train_ids_sha256"] = digest_of_ids(source)
     found["backbone_classes"] = backbone_classes(config, source)
+    if config.model.weights not in ("", RANDOM):
+        found["weights_sha256"] = frozen.digest(variables["backbone"])
     return make_state(learned, plan.optimizer), fixed, found
 
 

@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from fsjax.episode import Episode
-from fsjax.models.backbones.backbone import Backbone
+from fsjax.models.backbones.backbone import Backbone, Features
 from fsjax.models.variables import Variables
 
 Shape = tuple[int, int]
@@ -155,6 +155,18 @@ class Adaptable(Protocol):
         probe: Callable[[Variables], Any] | None = None,
     ) -> tuple[Variables, Any]:
         """Returns the variables tuned to one episode's supports, and the probe's value after each step."""
+
+
+@runtime_checkable
+class Comparing(Segmenting, Protocol):
+    """A method that compares cells by deep features, which are part of its own and never trained."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network behind its features."""
+
+    def deep(self, features: Any) -> Features:
+        """Returns the deep part of its features, with any leading axes."""
 
 
 @runtime_checkable

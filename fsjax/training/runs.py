@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 
 from fsjax.config import Found
 from fsjax.errors import InputError
-from fsjax.files import folder_sha256
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
 from fsjax.training import frozen
@@ -86,8 +85,3 @@ class Run:
             return self.kept({"backbone": like})["backbone"]
         with Checkpoints(self.folder) as checkpoints:
             return checkpoints.variables({"backbone": like, "head": {}})["backbone"]
-
-    @property
-    def sha256(self) -> str:
-        """The digest of the checkpoint's files."""
-        return folder_sha256(self.folder / "checkpoints" / str(self.step))

@@ -32,11 +32,6 @@ def initial_variables(
         for none where the backbone is frozen.
     """
     rng = jax.random.key(seed)
-    if method.frozen and not weights:
-        raise InputError(
-            "This method never trains its backbone: set model.weights to a file or a run's folder, or to "
-            "random, to freeze one that has learned nothing."
-        )
     if weights in ("", RANDOM):
         return method.init(rng)
     place = Path(weights)

@@ -84,9 +84,7 @@ def photos(memory=10**9, batch_size=1, size=SIDE, **settings):
 def prnet(joint=False, scales=ONE_SCALE, backbone=BACKBONE, **inputs):
     method = PRNet(backbone)
     variables = method.init(jax.random.key(0))
-    return Segmenter(
-        method, variables, FusionSettings(joint=joint), InputSettings(SIDE, **inputs), scales, joint=joint
-    )
+    return Segmenter(method, variables, FusionSettings(joint=joint), InputSettings(SIDE, **inputs), scales)
 
 
 @cache

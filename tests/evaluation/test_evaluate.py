@@ -103,7 +103,7 @@ def test_scorings_share_a_pass_and_keep_their_own_counts():
     draw = {"classes": (1, 2, 3)}
     specs = drawn(20, **draw)
     wrong = [s for spec in specs if (s := other_support(spec, sampler(**draw), False)) is not None]
-    plain, joint = prnet(), replace(prnet(), joint=True)
+    plain, joint = prnet(), prnet(joint=True)
     scorings = [
         Scoring(plain, specs, ("fusion0", "fusion2")),
         Scoring(plain, wrong, ("fusion2",)),

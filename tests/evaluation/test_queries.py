@@ -92,7 +92,7 @@ def test_queries_that_wait_for_one_another_are_embedded_once():
     backbone, seen = spied(BACKBONE)
     specs = drawn(20, ways=2, queries=3)
     plain = prnet(backbone=backbone)
-    joint = replace(plain, joint=True, settings=FusionSettings(joint=True))
+    joint = replace(plain, settings=FusionSettings(joint=True))
     scorings = [Scoring(segmenter, specs, ("fusion2",)) for segmenter in (plain, joint)]
     read = photos(0)
     counted = evaluate(read, scorings)

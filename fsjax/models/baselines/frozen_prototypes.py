@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fsjax.models.backbones.backbone import Features
-from fsjax.models.dpnet.dpnet import DPNet
+from fsjax.models.method import Comparing
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import Description, PRNet
 from fsjax.models.prnet.prototypes import Prototypes
@@ -15,15 +15,15 @@ from fsjax.models.variables import Variables
 
 @dataclass(frozen=True)
 class FrozenPrototypes:
-    """Prototypes, plain and fused, of the features by which DPNet compares cells. Nothing is trained.
+    """Prototypes, plain and fused, of the features by which a method compares cells. Nothing is trained.
 
-    Its features are DPNet's own, so that both share one extraction.
+    Its features are that method's own, so that both share one extraction.
 
     Attributes:
       method: whose frozen features; its variables are used.
     """
 
-    method: DPNet
+    method: Comparing
 
     outputs: ClassVar[tuple[str, ...]] = PRNet.outputs
     plain: ClassVar[str] = PRNet.plain
@@ -36,7 +36,7 @@ class FrozenPrototypes:
     def embed(
         self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]
     ) -> Features:
-        """Returns DPNet's features."""
+        """Returns the method's features."""
         return self.method.embed(variables, images, sizes)
 
     def describe(
