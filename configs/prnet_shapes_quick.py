@@ -30,6 +30,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.train.schedule = "cosine"
     config.train.warmup = 20
     config.train.log_every = 50
+    config.train.checkpoint_every = 100
 
     config.eval.runs, config.eval.episodes = 1, 100
     config.eval.size = 96

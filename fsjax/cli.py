@@ -28,6 +28,11 @@ BUG = 1
 INPUT_ERROR = 2
 INTERRUPTED = 130  # as a shell says it
 
+STOPPED = (
+    "Stopped. A training goes on from its last checkpoint, if it has one, when the same command is started "
+    "again."
+)
+
 DEBUG = "--debug"
 OPTIONS = "model.backbone_options."
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -53,7 +58,7 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
         with CompileTime() as compiling:
             program([argument for argument in given if argument != DEBUG])
     except KeyboardInterrupt:
-        print("\nStopped: the same command goes on from a training's last checkpoint.", file=sys.stderr)
+        print(f"\n{STOPPED}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if DEBUG in given:
@@ -72,7 +77,8 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(error), INPUT_ERROR
     if isinstance(error, OSError):
         place = f" {error.filename}" if error.filename else ""
-        return f"The system refused{place}: {error.strerror or error}.", INPUT_ERROR
+        why = error.strerror or error
+        return f"The system refused{place}: {why}: make room or name another place.", INPUT_ERROR
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "Memory is exhausted: lower batch sizes or the sizes of images.", INPUT_ERROR
     name = type(error).__name__
@@ -131,8 +137,8 @@ def parse(
 
 def _help(description: str, strings: dict[str, str]) -> str:
     lines = [description, *(f"  --{name}=...  {meaning}" for name, meaning in strings.items())]
-    lines += [f"  {DEBUG}  Errors show their traceback.", "", "Fields, set by --config.FIELD=VALUE:"]
-    lines += _fields_help(TABLE)
+    lines += [f"  {DEBUG}  Errors show their traceback.", "", "Fields, set by --config.FIELD=VALUE."]
+    lines += ["Defaults are those of the table; each file in configs/ sets its own.", *_fields_help(TABLE)]
     for name, options in backbones.OPTIONS.items():
         lines += ["", f"With --config.model.backbone={name} also:"]
         lines += _fields_help({OPTIONS + option: field for option, field in options.items()})

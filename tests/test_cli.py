@@ -56,6 +56,7 @@ def test_help_names_every_flag_and_field(capsys):
     assert printed.startswith("What it does.\n")
     assert "--out=...  Where to." in printed
     assert "--debug" in printed
+    assert "each file in configs/ sets its own" in printed
     assert all(f"--config.{name}=" in printed for name in (*TABLE, *options))
     assert all(field.help.split()[0] in printed for field in TABLE.values())
     assert max(map(len, printed.splitlines())) <= 110
@@ -206,15 +207,16 @@ def test_a_users_mistake_is_one_sentence(kind, run):
 
 
 def test_what_the_system_refuses_is_told_apart(run, tmp_path):
+    advice = "make room or name another place"
     with pytest.raises(OSError, match="No such") as missing:
         (tmp_path / "missing").read_text()
     assert run(missing.value) == (
         2,
-        f"error: The system refused {tmp_path}/missing: No such file or directory.\n",
+        f"error: The system refused {tmp_path}/missing: No such file or directory: {advice}.\n",
     )
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert run(full) == (2, "error: The system refused: No space left on device.\n")
-    assert run(OSError("odd")) == (2, "error: The system refused: odd.\n")
+    assert run(full) == (2, f"error: The system refused: No space left on device: {advice}.\n")
+    assert run(OSError("odd")) == (2, f"error: The system refused: odd: {advice}.\n")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
@@ -253,4 +255,4 @@ def test_debug_shows_the_traceback(error, code, run):
 def test_an_interruption_says_how_to_go_on(run):
     code, printed = run(KeyboardInterrupt())
     assert code == 130
-    assert "the same command goes on" in printed
+    assert "from its last checkpoint, if it has one, when the same command is started again" in printed

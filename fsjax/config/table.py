@@ -63,7 +63,7 @@ TABLE: dict[str, Field] = {
     ),
     "model.weights": Field(
         "",
-        "Backbone weights: a file with torchvision's key names, a run's folder, or random; prnet: or none.",
+        "Backbone weights: a file of pretrained weights, a run's folder, or random; prnet: or none.",
         free="resume",
     ),
     "model.scale": Field(20.0, "prnet: of the cosines.", above=0, high=10_000),

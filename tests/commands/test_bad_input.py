@@ -185,7 +185,8 @@ def test_exit_codes_tell_input_system_and_bugs_apart(place, capsys, monkeypatch)
         return code, capsys.readouterr().err
 
     code, said = code_of(PermissionError(13, os.strerror(13), "runs/mine"))
-    assert (code, said) == (cli.INPUT_ERROR, "error: The system refused runs/mine: Permission denied.\n")
+    sentence = "The system refused runs/mine: Permission denied: make room or name another place."
+    assert (code, said) == (cli.INPUT_ERROR, f"error: {sentence}\n")
     code, said = code_of(KeyError("colour"))
     (log,) = place.glob("fsjax_*.log")
     assert code == cli.BUG

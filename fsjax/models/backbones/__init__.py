@@ -1,15 +1,17 @@
 """The backbones, by the names that configurations call them, and their options."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from fsjax.config import Field, check_fields
 from fsjax.devices import DEVICES
 from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import Backbone
-from fsjax.models.backbones.resnet import resnet50, resnet101, small
+from fsjax.models.backbones.resnet import ResNet, resnet50, resnet101, small
 from fsjax.models.backbones.resnet_backbone import ResNetBackbone
 
 _PRETRAINED = {
@@ -33,14 +35,22 @@ _FROM_SCRATCH = {
     "batch_statistics": Field(True, "normalise by the batch in training"),
 }
 
-OPTIONS: dict[str, dict[str, Field]] = {
-    "resnet50": _PRETRAINED,
-    "resnet101": _PRETRAINED,
-    "small": _FROM_SCRATCH,
-}
-"""The backbones' names, and what `model.backbone_options` may hold for each."""
 
-_NETWORKS = {"resnet50": resnet50, "resnet101": resnet101, "small": small}
+def _resnet(
+    network: Callable[..., ResNet], dtype: DTypeLike, *, batch_statistics: bool, **options: Any
+) -> Backbone:
+    return ResNetBackbone(network(**options, dtype=dtype, axis_name=DEVICES), batch_statistics)
+
+
+_BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
+    "resnet50": (_PRETRAINED, partial(_resnet, resnet50)),
+    "resnet101": (_PRETRAINED, partial(_resnet, resnet101)),
+    "small": (_FROM_SCRATCH, partial(_resnet, small)),
+}
+"""For each name its options, and what makes it: a function of the type to compute in and of all options."""
+
+OPTIONS = {name: options for name, (options, _) in _BACKBONES.items()}
+"""The backbones' names, and what `model.backbone_options` may hold for each."""
 
 
 def make(name: str, options: Mapping[str, Any], compute_dtype: str) -> Backbone:
@@ -60,8 +70,7 @@ def make(name: str, options: Mapping[str, Any], compute_dtype: str) -> Backbone:
     """
     if name not in OPTIONS:
         raise InputError(f"model.backbone is {name!r}: choose one of {', '.join(OPTIONS)}.")
-    check_fields(OPTIONS[name], options, "model.backbone_options.")
-    chosen = {option: options.get(option, field.default) for option, field in OPTIONS[name].items()}
-    batch_statistics = chosen.pop("batch_statistics")
-    network = _NETWORKS[name](**chosen, dtype=jnp.dtype(compute_dtype), axis_name=DEVICES)
-    return ResNetBackbone(network, batch_statistics)
+    known, made = _BACKBONES[name]
+    check_fields(known, options, "model.backbone_options.")
+    chosen = {option: options.get(option, field.default) for option, field in known.items()}
+    return made(jnp.dtype(compute_dtype), **chosen)
