@@ -1,4 +1,4 @@
-"""Evaluation that sees each photo once a role: supports are described, then queries are segmented.
+"""Evaluation that sees each photo once a role, or once in all: supports are described, then queries are segmented.
 
 Variables do not change in an evaluation without adaptation, and its episodes are made of few photos: a fold
 of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10,000.
@@ -147,10 +147,10 @@ class _Counting:
         sizes = on_devices([np.stack([one.truth.size for one in call.queries]) for call in filled], slots)
         if scoring.oracle:  # at one scale, whatever the others are segmented at
             features = [features[segmenter.scales.unscaled]]
-            descriptions, present = self._shown_the_truth(number, features[0], truths, sizes)
+            descriptions = self._shown_the_truth(number, features[0], truths, sizes)
         else:
             descriptions = on_devices([self._described(number, call) for call in filled], slots)
-            present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
+        present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
         fitted = segmenter.fit_described(descriptions, present)
         logits = segmenter.segment_features(fitted, features, truths.shape[-2:], sizes)
         counting = _counting(self._ways(number))
@@ -194,11 +194,8 @@ class _Counting:
 
     def _shown_the_truth(
         self, number: int, features: Any, truths: np.ndarray, sizes: np.ndarray
-    ) -> tuple[Any, np.ndarray]:
-        """Describes the queries themselves by their truth, T of them for every way, [D, q, E, N, T, ...].
-
-        Returns also which of the queries show which way, [D, q, E, N, T].
-        """
+    ) -> tuple[Any, Any]:
+        """Describes the queries themselves by their truth, T of them for every way: [D, q, E, N, T, ...]."""
         segmenter, N = self._segmenter(number), self._ways(number)
         D, q, E, T, *side = truths.shape
         masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, M, M]
@@ -214,8 +211,7 @@ class _Counting:
         def of_shown(x):
             return np.moveaxis(x.reshape(D, q, T, E, N, *x.shape[3:]), 2, 4)
 
-        descriptions = jax.tree.map(of_cells, cells), jax.tree.map(of_shown, shown)
-        return descriptions, (masks == 1).any((-2, -1))
+        return jax.tree.map(of_cells, cells), jax.tree.map(of_shown, shown)
 
     def _count_objects(self, scoring: int, places: Sequence[Place], queries: Sequence[Embedded]) -> None:
         (truth,) = (one.truth for one in queries)

@@ -118,18 +118,18 @@ def _evaluation(
     @cache
     def untrained() -> Variables:
         drawn = variables_before_training(config, method, source)
-        begun = run.found.get("weights_sha256") if run else None
-        if begun and begun != frozen.digest(drawn["backbone"]):
+        begun = run.found.get("weights_sha256", "") if run else ""
+        if begun not in ("", frozen.digest(drawn["backbone"])):
             raise InputError(
-                f"{config.model.weights} is not what the run in {run.folder} began with: set model.weights to "
-                "that when the training goes on, or leave out the row untrained."
+                f"{config.model.weights} is not what the run began with: put those weights back, or leave the "
+                "row untrained out."
             )
         return drawn
 
     if run is None and not method.frozen and Path(config.model.weights or "-").is_dir():
         raise InputError(
-            f"model.weights names the run {config.model.weights}: evaluate it with --workdir, so that what it was "
-            "trained on is known."
+            f"model.weights names the run {config.model.weights}: evaluate it with --workdir, so that what it "
+            "was trained on is known."
         )
     variables = run.variables(method) if run else untrained()
     if UNTRAINED in config.eval.rows:
@@ -167,7 +167,7 @@ def _trained_classes(
 
 
 def _digest_of_weights(config: ConfigDict, run: Run | None, variables: Variables) -> str | None:
-    """Returns the digest of the weights that the backbone began with, None where it was drawn or is not known."""
+    """Returns the digest of what the backbone began with, None where it was drawn or is not known."""
     if run:
         return run.found.get("weights_sha256", run.found.get("backbone_sha256"))
     return None if config.model.weights in ("", RANDOM) else frozen.digest(variables["backbone"])

@@ -19,6 +19,7 @@ from fsjax.evaluation.pictures import figures
 from fsjax.experiment.settings import (
     Sources,
     backbone_classes,
+    check_settings,
     digest_of_ids,
     plan_of,
     variables_before_training,
@@ -59,7 +60,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
       InputError: for a configuration that does not fit itself, the data, or the folder's earlier run.
       FloatingPointError: when the loss is no longer finite.
     """
-    configuration.check(config)
+    check_settings(config)
     if not configuration.trains(config):
         raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
     workdir, source = Path(workdir), sources["train"]

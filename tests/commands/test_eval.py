@@ -10,7 +10,10 @@ from safetensors.numpy import save_file
 
 import eval as evaluation
 import fsjax
-from fsjax.files import file_sha256, folder_sha256
+from fsjax.cli import load_config
+from fsjax.models import build
+from fsjax.training import frozen
+from fsjax.training.runs import Run
 from tests.commands.programs import results, scores, start
 
 
@@ -52,7 +55,8 @@ def test_results_say_what_made_them(trained, drawn):
     assert found["provenance"]["jax"] == jax.__version__
     assert (found["provenance"]["device"], found["provenance"]["devices"]) == ("cpu", 8)
     assert {"commit", "clean", "jaxlib", "flax", "numpy", "python"} <= found["provenance"].keys()
-    assert found["checkpoint_sha256"] == folder_sha256(trained / "run" / "checkpoints" / "2")
+    run = Run.open(trained / "run")
+    assert found["checkpoint_sha256"] == frozen.digest(run.variables(build.method(run.config.model)))
     lines = (drawn / "manifest.jsonl").read_bytes().partition(b"\n")[2]
     assert found["manifest_sha256"] == hashlib.sha256(lines).hexdigest()
     assert (found["title"], found["data_set"]) == ("VOC folder: 4 classes", "pascal5i")
@@ -68,7 +72,8 @@ def test_weights_without_a_run_are_named_by_their_hash(trained, tmp_path):
     arguments = f"--config={trained}/mini.py", f"--out={tmp_path}/out", f"--config.model.weights={backbone}"
     assert start(evaluation, *arguments, "--config.eval.pictures=0", "--config.eval.rows=fusion0") == 0
     found = results(tmp_path / "out")
-    assert found["weights_sha256"] == file_sha256(backbone)
+    method = build.method(load_config(trained / "mini.py").model)
+    assert found["weights_sha256"] == frozen.digest(method.backbone.load(backbone))
     assert (found["checkpoint_sha256"], found["step"]) == (None, None)
 
 

@@ -98,8 +98,10 @@ def test_an_untrained_row_needs_the_weights_before_anything_is_written(tmp_path,
 
 
 def test_a_frozen_backbone_needs_weights(tmp_path, sources):
-    with pytest.raises(InputError, match="to a file or a run's folder, or to random"):
-        experiment.train(dpnet_config({"model.weights": ""}), sources, tmp_path / "run")
+    config = dpnet_config({"model.weights": ""})
+    for call in (experiment.train, experiment.evaluate):
+        with pytest.raises(InputError, match="to a file or a run's folder, or to random"):
+            call(config, sources, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -1,5 +1,6 @@
 """A run that stops, however it stops, goes on as if it had not; nothing else may go on in its place."""
 
+import hashlib
 import logging
 import os
 import signal
@@ -51,7 +52,7 @@ def test_a_run_writes_a_line_a_step(whole):
     assert (whole / "learning_curve.png").stat().st_size > 0
 
 
-def test_a_run_keeps_what_it_found_out_apart_from_its_configuration(whole):
+def test_a_run_keeps_what_it_found_out_apart_from_its_configuration(whole, folder):
     run = Run.open(whole)
     assert run.config.to_dict() == prnet_config().to_dict()
     assert run.found == Found(
@@ -60,6 +61,7 @@ def test_a_run_keeps_what_it_found_out_apart_from_its_configuration(whole):
         base_classes=["cat", "dog", "emu", "fox"],
         novel_classes=["ant", "bee"],
         backbone_classes=[],
+        train_ids_sha256=hashlib.sha256("\n".join(toy_sources(folder)["train"].ids).encode()).hexdigest(),
     )
     assert run.step == 6
 

@@ -31,10 +31,8 @@ def test_a_seed_draws_all_of_them():
     assert (kernels[0] != kernels[1]).any()
 
 
-def test_a_frozen_backbone_is_drawn_only_if_asked_for():
+def test_a_frozen_backbone_is_drawn_where_asked_for():
     assert set(drawn(DPNET, weights="random")) == {"backbone", "head"}
-    with pytest.raises(InputError, match=r"set model\.weights to a file or a run's folder, or to random"):
-        drawn(DPNET)
 
 
 def test_a_file_holds_the_backbone(tmp_path):

@@ -208,7 +208,8 @@ class DPNet:
     ) -> Supports:
         """Returns all that segmenting needs of an episode's supports: their descriptions.
 
-        What the averages over shots are of depends on the query.
+        What the averages over shots are of depends on the query. A photo that shows nothing of its class is
+        absent, too.
 
         Args:
           variables: unused.
@@ -217,7 +218,7 @@ class DPNet:
         """
         del variables
         cells, shown = descriptions
-        return Supports(cells, shown, present)
+        return Supports(cells, shown, present & shown.foreground.any(-1))
 
     def segment(
         self,
