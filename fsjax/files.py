@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -68,15 +69,33 @@ def claimed(folder: str | Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path` that takes its place if the block ends well."""
+    """Yields a temporary name beside `path` that takes its place if the block ends well.
+
+    Raises:
+      InputError: `path` is a folder, or its own folder can neither be found nor made.
+      OSError: the block's own; one of the temporary file names `path` instead.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder and cannot be written as a file: name a file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written, as its folder cannot be made ({error.strerror}): name another one."
+        ) from error
+    # Processes of other hosts may have the same number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if str(error.filename) != str(temporary):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # else it would hide why nothing could be written
+            temporary.unlink(missing_ok=True)
 
 
 def file_sha256(path: str | Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 from fsjax.data.source import Source
+from fsjax.errors import InputError
 from fsjax.files import replacing
 from fsjax.progress import Progress
 
@@ -34,7 +35,7 @@ def build_index(source: Source) -> ClassIndex:
     if kept is not None:
         return ClassIndex(source.ids, *kept)
     areas, sizes = _scan(source)
-    with contextlib.suppress(OSError):  # a read-only data set is scanned anew each time
+    with contextlib.suppress(OSError, InputError):  # a read-only data set is scanned anew each time
         _write(path, digest, areas, sizes)
     return ClassIndex(source.ids, areas, sizes)
 

@@ -1,5 +1,6 @@
 """Orbax checkpoints of a run: its latest state and the configuration that it was made with."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -61,9 +62,8 @@ class Checkpoints:
         step = int(state.step)
         if step != self.latest_step:
             arrays = jax.tree.map(_as_array, state._asdict())
-            items = ocp.args.Composite(
-                state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(store(config, found))
-            )
+            stored = {**store(config, found), "sha256": _sha256(arrays)}
+            items = ocp.args.Composite(state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(stored))
             with _to_disk(self.workdir):
                 self._dir.mkdir(parents=True, exist_ok=True)
                 if disk_usage(self._dir).free < sum(array.nbytes for array in jax.tree.leaves(arrays)):
@@ -76,10 +76,12 @@ class Checkpoints:
         Raises:
           InputError: where there is no checkpoint, a damaged one, or one of a newer fsjax.
         """
-        step, items = self.latest(), ocp.args.Composite(config=ocp.args.JsonRestore())
+        return upgrade(self._stored(self.latest()))
+
+    def _stored(self, step: int) -> dict[str, Any]:
+        items = ocp.args.Composite(config=ocp.args.JsonRestore())
         with self._reading(step):
-            stored = self._manager.restore(step, args=items).config
-        return upgrade(stored)
+            return dict(self._manager.restore(step, args=items).config)
 
     def restore(self, like: TrainState) -> TrainState:
         """Returns the latest state.
@@ -88,7 +90,8 @@ class Checkpoints:
           like: a state, or its shapes, of the method that the configuration describes.
 
         Raises:
-          InputError: where there is no checkpoint, a damaged one, or one of another architecture.
+          InputError: where there is no checkpoint, a damaged one (its bytes are not those that were saved,
+            where the checkpoint tells), or one of another architecture.
         """
         return TrainState(**self._restore(like._asdict()))
 
@@ -117,7 +120,18 @@ class Checkpoints:
             wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
         )
         with self._reading(step):
-            return self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
+            restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
+        self._check_bytes(restored, step)
+        return restored
+
+    def _check_bytes(self, restored: dict[str, Any], step: int) -> None:
+        """Makes sure that the leaves are those that were saved; the file system need not tell."""
+        saved = self._stored(step).get("sha256")
+        if saved is None:  # an older fsjax did not write them down
+            return
+        for name, sha256 in _sha256(restored).items():
+            if saved.get(name) != sha256:
+                raise self._damaged(step, f"{name} is not what was saved")
 
     @contextmanager
     def _reading(self, step: int) -> Iterator[None]:
@@ -173,6 +187,15 @@ def _to_disk(workdir: Path) -> Iterator[None]:
 
 def _as_array(leaf: Any) -> np.ndarray:
     return np.asarray(leaf)
+
+
+def _sha256(tree: Any) -> dict[str, str]:
+    """Returns of each leaf the sha256 of its type, shape and bytes."""
+    arrays = {name: np.asarray(leaf) for name, leaf in _leaves(tree).items()}
+    return {
+        name: hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).hexdigest()
+        for name, array in arrays.items()
+    }
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
