@@ -37,9 +37,7 @@ def program(argv: list[str]) -> None:
     if flags.out and flags.workdir and Path(flags.out).resolve() == Path(flags.workdir).resolve():
         raise InputError("--out is the run's own folder, whose results would be lost: name another.")
     if flags.save_episodes and (Path(flags.save_episodes).parent / "results.json").exists():
-        raise InputError(
-            f"{flags.save_episodes} lies beside an evaluation's results: name another place."
-        )
+        raise InputError(f"{flags.save_episodes} lies beside an evaluation's results: name another place.")
     if flags.workdir and flags.config:
         raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
     run = Run.open(flags.workdir) if flags.workdir else None
