@@ -1,4 +1,4 @@
-"""Evaluation that sees each photo once a role, or once in all: supports are described, then queries are segmented.
+"""Evaluation that sees each photo once, or once a role: supports are described, then queries are segmented.
 
 Variables do not change in an evaluation without adaptation, and its episodes are made of few photos: a fold
 of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10,000.

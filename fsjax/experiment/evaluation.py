@@ -121,15 +121,15 @@ def _evaluation(
         begun = run.found.get("weights_sha256", "") if run else ""
         if begun not in ("", frozen.digest(drawn["backbone"])):
             raise InputError(
-                f"{config.model.weights} is not what the run began with: put those weights back, or leave the "
-                "row untrained out."
+                f"{config.model.weights} is not what the run began with: put those weights back, or leave "
+                "the row untrained out."
             )
         return drawn
 
     if run is None and not method.frozen and Path(config.model.weights or "-").is_dir():
         raise InputError(
-            f"model.weights names the run {config.model.weights}: evaluate it with --workdir, so that what it "
-            "was trained on is known."
+            f"model.weights names the run {config.model.weights}: evaluate it with --workdir, so that what "
+            "it was trained on is known."
         )
     variables = run.variables(method) if run else untrained()
     if UNTRAINED in config.eval.rows:
