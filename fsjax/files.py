@@ -1,6 +1,5 @@
-"""Files that are whole or absent, and what they hold in one number."""
+"""Files that are whole or absent, and folders that one process at a time works in."""
 
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -96,32 +95,3 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # else it would hide why nothing could be written
             temporary.unlink(missing_ok=True)
-
-
-def file_sha256(path: str | Path) -> str:
-    """Returns the sha256 of a file's bytes.
-
-    Raises:
-      InputError: it cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check its name and rights.") from error
-
-
-def folder_sha256(folder: str | Path) -> str:
-    """Returns the sha256 of a folder: of its files' names below it and of their bytes, in the names' order.
-
-    Raises:
-      InputError: there is no such folder, or a file of it cannot be read.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}: check its name.")
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    found = hashlib.sha256()
-    for name in names:
-        found.update(f"{file_sha256(folder / name)}  {name}\n".encode())
-    return found.hexdigest()

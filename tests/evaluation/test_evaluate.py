@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import permutations
 
+import jax
 import pytest
 
 from fsjax.data.sampling import EpisodeSpec, other_support
@@ -10,6 +11,7 @@ from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import MOST_EPISODES, Scoring
 from fsjax.models.scales import Scales
+from fsjax.segmenter import Segmenter
 from tests.evaluation.episodes import (
     LONGSIDE,
     SIDE,
@@ -117,3 +119,20 @@ def test_scorings_share_a_pass_and_keep_their_own_counts():
         assert_same(counts, alone, scoring.outputs)
     assert_same(counted.counts[1], evaluate_adapted(photos(), plain, wrong, None), ["fusion2"])
     assert not any(spec.shown == spec.class_ids for spec in wrong)
+
+
+def test_a_call_takes_one_episode_where_more_would_take_too_much(monkeypatch):
+    scoring, asked = Scoring(prnet(), same_queries(), ("fusion0",)), []
+    segment = Segmenter.segment_features
+
+    def spied(self, fitted, queries, shape, sizes):
+        asked.append(jax.tree.leaves(fitted)[0].shape[1:3])
+        return segment(self, fitted, queries, shape, sizes)
+
+    monkeypatch.setattr(Segmenter, "segment_features", spied)
+    (many,) = evaluate(replace(photos(), batch_size=4), [scoring]).counts
+    monkeypatch.setattr("fsjax.evaluation.evaluate.LARGEST", 1)
+    (one,) = evaluate(replace(photos(), batch_size=4), [scoring]).counts
+    assert_same(one, many, ["fusion0"])
+    assert asked[0] != (1, 1)
+    assert asked[-1] == (1, 1)

@@ -131,3 +131,21 @@ def test_a_manifest_of_trained_classes_is_refused(run, sources, tmp_path):
         experiment.evaluate(prnet_config(), sources, tmp_path / "out", run=run, episodes=path)
     with pytest.raises(InputError, match="was trained on cat, dog"):
         experiment.evaluate(prnet_config({"fold": 1}), sources, tmp_path / "out", run=run, episodes=path)
+
+
+def test_a_run_is_no_file_of_weights(whole, sources, tmp_path):
+    config = prnet_config({"model.weights": str(whole), "eval.rows": ("fusion0",)})
+    with pytest.raises(InputError, match="names the run .*: evaluate it with --workdir"):
+        experiment.evaluate(config, sources, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_training_saw_are_counted_or_said_to_be_unknown(run, folder, tmp_path):
+    few = {"eval.rows": ("fusion0",), "eval.pictures": 0}
+    sources = toy_sources(folder)
+    both = len(set(sources["train"].ids) & set(sources["test"].ids))
+    found = evaluated(run, few, sources, tmp_path / "same").description
+    assert found.tested_images_in_training == both > 0
+    sources["train"].ids = [f"other {name}" for name in sources["train"].ids]
+    found = evaluated(run, few, sources, tmp_path / "other").description
+    assert found.tested_images_in_training is None
