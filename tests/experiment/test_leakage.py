@@ -135,7 +135,7 @@ def test_a_manifest_of_trained_classes_is_refused(run, sources, tmp_path):
 
 def test_a_run_is_no_file_of_weights(whole, sources, tmp_path):
     config = prnet_config({"model.weights": str(whole), "eval.rows": ("fusion0",)})
-    with pytest.raises(InputError, match="names the run .*: evaluate it with --workdir"):
+    with pytest.raises(InputError, match=r"names the run .*: evaluate it with --workdir"):
         experiment.evaluate(config, sources, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
