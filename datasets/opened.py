@@ -5,7 +5,7 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,24 @@ def splits(
     folder = Path(builder.data_dir)
     if not _is_built(folder):
         _build(builder)
-    return {
-        split: OpenedSplit(folder, split, version=version, title=title, class_names=class_names, folds=folds)
-        for split in ("train", "test")
-    }
+    about: dict[str, Any] = {"version": version, "title": title, "class_names": class_names, "folds": folds}
+    with reading(folder):
+        return {split: OpenedSplit(folder, split, **about) for split in ("train", "test")}
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turns what TFDS says of damaged descriptions in the folder of a built data set into a sentence."""
+    built = folder.is_dir()
+    try:
+        yield
+    except Exception as error:  # the parsers of JSON and of protocol buffers have each their own
+        if not built or isinstance(error, PermissionError):
+            raise
+        raise InputError(
+            f"The data set in {folder} is damaged ({type(error).__name__}): delete the folder, and it is "
+            "built again."
+        ) from error
 
 
 def _is_built(folder: Path) -> bool:

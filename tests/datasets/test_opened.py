@@ -12,6 +12,7 @@ import datasets
 from datasets import opened, shapes
 from fsjax.data.index import build_index
 from fsjax.data.source import Source
+from fsjax.errors import InputError
 
 
 @pytest.fixture
@@ -37,6 +38,15 @@ def reads(source, monkeypatch):
 
 def test_it_is_a_source(source):
     assert isinstance(source, Source)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "metadata.json"])
+def test_the_folder_of_a_damaged_description_is_named(source, tmp_path, name):
+    (source.cache_dir / name).write_text("{")
+    with pytest.raises(
+        InputError, match=rf"The data set in {tmp_path}/built/shapes\S* is damaged \(\w+\): delete"
+    ):
+        datasets.load(SimpleNamespace(name="shapes", tfds_dir=str(tmp_path / "built")))
 
 
 def test_one_record_is_read_once(source, reads):

@@ -1,5 +1,8 @@
 """PASCAL-5i from a miniature of VOC's folder, and from genuine photos."""
 
+import os
+import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -145,6 +148,11 @@ def cut_photo(folder):
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def pipe_as_photo(folder):
+    no_photo(folder)
+    os.mkfifo(folder / "JPEGImages" / f"{NAMES[1]}.jpg")
+
+
 def no_mask(folder):
     (folder / "SegmentationClassAug" / f"{NAMES[1]}.png").unlink()
 
@@ -172,6 +180,7 @@ def colour_mask(folder):
     [
         (no_photo, r"There is no .*2007_000002\.jpg, which a list names"),
         (cut_photo, r"2007_000002\.jpg is damaged"),
+        (pipe_as_photo, r"2007_000002\.jpg is no ordinary file, which a list names"),
         (no_mask, r"There is no .*2007_000002\.png, which a list names"),
         (cut_mask, r"2007_000002\.png is damaged"),
         (other_size, r"2007_000002\.png is 30x24 and its photo 30x25 pixels"),
@@ -183,7 +192,7 @@ def test_a_bad_file_is_named_and_leaves_nothing_behind(folder, harm, sentence):
     harm(folder)
     with pytest.raises(InputError, match=sentence):
         load(folder)
-    assert not [path for path in (folder.parent / "built").rglob("*") if path.is_file()]
+    assert not list((folder.parent / "built").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -199,6 +208,37 @@ def test_a_bad_setting_is_named(folder, changes, sentence):
     (folder / "empty.txt").write_text("\n")
     with pytest.raises(InputError, match=sentence):
         load(folder, **changes)
+
+
+@pytest.mark.parametrize("content", ["2007_00000é".encode("latin-1"), b"\x89PNG\r\n\xff", b"2007\0"])
+def test_a_list_that_is_no_text_is_named(folder, content):
+    (folder / "val.txt").write_bytes(content)
+    with pytest.raises(InputError, match=r"The list .*voc/val\.txt is no text in UTF-8: save it as such"):
+        load(folder)
+
+
+def test_a_pipe_as_a_list_is_not_waited_for(folder):
+    (folder / "val.txt").unlink()
+    os.mkfifo(folder / "val.txt")
+    with pytest.raises(InputError, match=r"The list .*voc/val\.txt is no ordinary file: name a text file"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe", "half"])
+@pytest.mark.parametrize("name", ["dataset_info.json", "metadata.json", "features.json"])
+def test_a_damaged_description_of_what_was_built_is_named(folder, name, content):
+    load(folder)
+    (path,) = (folder.parent / "built").rglob(name)
+    whole = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(
+        InputError, match=r"The data set in .* is damaged \(\w+\): delete the folder"
+    ) as raised:
+        load(folder)
+    shutil.rmtree(re.match(r"The data set in (\S+) is", str(raised.value))[1])
+    assert load(folder)["test"].ids == NAMES[3:]  # as the sentence says
 
 
 def test_genuine_photos_agree_with_their_files(shared, tmp_path):
