@@ -8,6 +8,8 @@ import pytest
 
 CACHE = Path(os.environ.get("FSJAX_TEST_CACHE", ".pytest_cache/jax")).absolute()
 
+MOST_AREAS = 30_000
+
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -23,6 +25,15 @@ def compiled_programs_stay_here():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli, "keep_compiled", lambda folder: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs_at_a_time():
+    """Every compiled program takes some of the areas of memory that Linux allows a process, 65,530 in all."""
+    yield
+    areas = Path("/proc/self/maps")
+    if areas.exists() and areas.read_bytes().count(b"\n") > MOST_AREAS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

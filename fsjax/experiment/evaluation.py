@@ -127,9 +127,10 @@ def _evaluation(
         return drawn
 
     if run is None and not method.frozen and Path(config.model.weights or "-").is_dir():
+        trained = Run.open(config.model.weights)
         raise InputError(
-            f"model.weights names the run {config.model.weights}: evaluate it with --workdir, so that what "
-            "it was trained on is known."
+            f"model.weights names the run {trained.folder}: evaluate it with --workdir, so that what it was "
+            "trained on is known."
         )
     variables = run.variables(method) if run else untrained()
     if UNTRAINED in config.eval.rows:

@@ -22,6 +22,9 @@ from fsjax.files import unwritable
 from fsjax.models.variables import Variables
 from fsjax.training.step import TrainState
 
+DIGESTS = "sha256"
+"""Beside the configuration: the digest of every leaf of the state."""
+
 
 class Checkpoints:
     """The checkpoints in `workdir/checkpoints`; a context manager, because saving goes on in the background.
@@ -62,7 +65,7 @@ class Checkpoints:
         step = int(state.step)
         if step != self.latest_step:
             arrays = jax.tree.map(_as_array, state._asdict())
-            stored = {**store(config, found), "sha256": _sha256(arrays)}
+            stored = {**store(config, found), DIGESTS: _sha256(arrays)}
             items = ocp.args.Composite(state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(stored))
             with _to_disk(self.workdir):
                 self._dir.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,8 @@ class Checkpoints:
         Raises:
           InputError: where there is no checkpoint, a damaged one, or one of a newer fsjax.
         """
-        return upgrade(self._stored(self.latest()))
+        stored = self._stored(self.latest())
+        return upgrade({name: value for name, value in stored.items() if name != DIGESTS})
 
     def _stored(self, step: int) -> dict[str, Any]:
         items = ocp.args.Composite(config=ocp.args.JsonRestore())
@@ -126,7 +130,7 @@ class Checkpoints:
 
     def _check_bytes(self, restored: dict[str, Any], step: int) -> None:
         """Makes sure that the leaves are those that were saved; the file system need not tell."""
-        saved = self._stored(step).get("sha256")
+        saved = self._stored(step).get(DIGESTS)
         if saved is None:  # an older fsjax did not write them down
             return
         for name, sha256 in _sha256(restored).items():
