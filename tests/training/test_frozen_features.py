@@ -122,7 +122,7 @@ def changed_source(**fields):
         {"settings": InputSettings(24, input="longside")},
         {"shape": (4, 3, 6)},
     ],
-    ids=str,
+    ids=["name", "version", "split", "photos", "ids", "backbone", "size", "input", "shape"],
 )
 def test_features_of_something_else_are_elsewhere(tmp_path, changes):
     make(tmp_path).fill([0], mirrored=False)
