@@ -3,8 +3,9 @@
     python ablate.py                    the cycle comparison against none, at most ten minutes on two cores
     python ablate.py --table=all        Tables 3 and 4 of the paper on the embedded benchmark, at most thirty
 
-Unless a configuration or `--config.model.weights` names another, the extractor is that of the fold's PRNet in
-runs/prnet_shapes_fold0, which is trained first, or to its end, where it is not there.
+Unless a configuration or `--config.model.weights` names another, the backbone is that of the fold's PRNet in
+runs/prnet_shapes_fold0, which is trained first, or to its end, where it is not there. The same command
+started again goes on where it stopped.
 """
 
 import sys
@@ -13,35 +14,36 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 import datasets
-from fsjax import ablation, cli, experiment
+from fsjax import cli, experiment
 from fsjax.errors import InputError
 from fsjax.evaluation import report
 
 FLAGS = {
     "config": "The configuration's file; by default configs/dpnet_shapes.py. :fold=1,seed=2 may follow.",
     "table": "Which variants: ccm (the default) or all.",
-    "out": "The folder for the tables; by default runs/ablation_ and the table's name.",
+    "out": "The folder for the runs and the tables; by default runs/ablation_ and the table's name.",
 }
 CONFIGS = Path(__file__).parent / "configs"
 
 
 def program(argv: list[str]) -> None:
     """Trains and evaluates the variants, and prints the table."""
-    flags, fields = cli.parse(argv, __doc__, FLAGS)
+    flags, settings = cli.parse(argv, __doc__, FLAGS)
     table = flags.table or "ccm"
-    if table not in ablation.TABLES:
-        raise InputError(f"There is no table {table!r}: choose from {', '.join(ablation.TABLES)}.")
-    config = cli.set_fields(cli.load_config(flags.config or CONFIGS / "dpnet_shapes.py"), fields)
+    if table not in experiment.TABLES:
+        raise InputError(f"There is no table {table!r}: choose from {', '.join(experiment.TABLES)}.")
+    config = cli.configured(flags.config or CONFIGS / "dpnet_shapes.py", settings, trains=True)
+    experiment.check_ablation(config)
     sources = datasets.load(config.data)
-    ablation.check(config, sources)
-    if not flags.config and not any(field.startswith("--config.model.weights=") for field in fields):
-        config.model.weights = _trained_extractor(config, sources)
+    experiment.check(config, sources)
+    if not flags.config and not any(field.startswith("--config.model.weights=") for field in settings):
+        config.model.weights = _trained_backbone(config, sources)
     out = flags.out or f"runs/ablation_{table}"
-    print(report.table(ablation.run(config, sources, out, ablation.TABLES[table])))
-    print(f"Tables are in {out}.")
+    print(report.table(experiment.ablate(config, sources, out, experiment.TABLES[table])))
+    print(f"Runs and tables are in {out}.")
 
 
-def _trained_extractor(config: ConfigDict, sources: experiment.Sources) -> str:
+def _trained_backbone(config: ConfigDict, sources: experiment.Sources) -> str:
     """Returns the folder of the fold's PRNet, trained on the embedded benchmark as `python train.py` does."""
     prnet = cli.load_config(f"{CONFIGS / 'prnet_shapes.py'}:fold={config.fold}")
     prnet.data = config.data

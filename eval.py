@@ -3,7 +3,7 @@
     python eval.py --workdir=runs/prnet_shapes_fold0 --out=runs/again --config.eval.seed=7
     python eval.py --config=configs/prnet_pascal.py --config.model.weights=resnet50.npz --out=runs/untrained
 
-With --workdir the configuration is the run's own; flags override it.
+With --workdir the configuration is the run's own; flags may change what belongs to the evaluation.
 """
 
 import sys
@@ -11,41 +11,46 @@ from pathlib import Path
 
 import datasets
 from fsjax import cli, experiment
+from fsjax.data import manifest
 from fsjax.errors import InputError
 from fsjax.evaluation import report
-from fsjax.training.checkpoints import Checkpoints
+from fsjax.training.runs import Run
 
 FLAGS = {
     "config": "The configuration's file where there is no --workdir; by default configs/prnet_shapes.py.",
     "workdir": "The run whose latest checkpoint is evaluated.",
     "out": "The folder for tables and pictures.",
     "episodes": "A manifest to take the episodes from instead of drawing them.",
-    "save_episodes": "Where to write the episodes as a manifest.",
+    "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
 
 def program(argv: list[str]) -> None:
     """Evaluates, and prints the table."""
-    flags, fields = cli.parse(argv, __doc__, FLAGS)
-    if not flags.out:
-        raise InputError("--out is missing: name a folder for the tables and pictures.")
+    flags, settings = cli.parse(argv, __doc__, FLAGS)
+    if bool(flags.out) == bool(flags.save_episodes):
+        raise InputError(
+            "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
+            "the episodes without evaluating them: one of both."
+        )
+    if flags.out and flags.workdir and Path(flags.out).resolve() == Path(flags.workdir).resolve():
+        raise InputError("--out is the run's own folder, whose results would be lost: name another.")
+    if flags.save_episodes and (Path(flags.save_episodes).parent / "results.json").exists():
+        raise InputError(f"{flags.save_episodes} lies beside an evaluation's results: name another place.")
     if flags.workdir and flags.config:
         raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
-    if flags.workdir:
-        config = Checkpoints.stored_config(flags.workdir)
-    else:
-        config = cli.load_config(flags.config or CONFIG)
-    config = cli.set_fields(config, fields)
-    rows = experiment.evaluate(
-        config,
-        datasets.load(config.data),
-        flags.out,
-        workdir=flags.workdir,
-        episodes=flags.episodes,
-        save_episodes=flags.save_episodes,
-    )
-    print(report.table(rows))
+    run = Run.open(flags.workdir) if flags.workdir else None
+    config = cli.configured(run.config if run else flags.config or CONFIG, settings)
+    sources = datasets.load(config.data)
+    experiment.check(config, sources)
+    if flags.save_episodes:
+        header, specs, _ = experiment.novel_episodes(config, sources["test"], flags.episodes)
+        manifest.write(flags.save_episodes, header, specs, sources["test"].ids)
+        print(f"{len(specs)} episodes are in {flags.save_episodes}.")
+        return
+    results = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
+    print(report.table(results.rows))
     print(f"Tables and pictures are in {flags.out}.")
 
 

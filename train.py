@@ -1,7 +1,7 @@
 """Trains a few-shot segmenter on base classes and evaluates it on classes it never saw.
 
     python train.py                                              PRNet on the embedded benchmark, in minutes
-    python train.py --config=configs/dpnet_shapes.py             DPNet over the extractor of that run
+    python train.py --config=configs/dpnet_shapes.py             DPNet over the backbone of that run
     python train.py --config=configs/prnet_pascal.py:fold=1 --workdir=runs/pascal1 --config.data.dir=VOC2012
 
 The same command started again goes on where it stopped.
@@ -23,16 +23,14 @@ CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
 def program(argv: list[str]) -> None:
     """Trains, evaluates, and prints the table."""
-    flags, fields = cli.parse(argv, __doc__, FLAGS)
-    config = cli.set_fields(cli.load_config(flags.config or CONFIG), fields)
+    flags, settings = cli.parse(argv, __doc__, FLAGS)
+    config = cli.configured(flags.config or CONFIG, settings, trains=True)
     workdir = Path(flags.workdir or cli.run_folder(config))
     sources = datasets.load(config.data)
-    experiment.check_evaluation(config, sources)
-    experiment.train(config, sources, workdir)
-    rows = experiment.evaluate(
-        config, sources, workdir, workdir=workdir, save_episodes=workdir / "manifest.jsonl"
-    )
-    print(report.table(rows))
+    experiment.check(config, sources)
+    run = experiment.train(config, sources, workdir)
+    results = experiment.evaluate(config, sources, workdir, run=run)
+    print(report.table(results.rows))
     print(f"Tables, pictures and curves are in {workdir}.")
 
 

@@ -9,23 +9,21 @@ import argparse
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fsjax.episode import Episode
-from fsjax.models.backbones.resnet import resnet50
+from fsjax.models.backbones import make
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prnet import PRNet
 
 
-def make_episode(size: int) -> Episode:
+def make_supports(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the image, mask and size of one way and one shot."""
     rng = np.random.default_rng(0)
     mask = np.zeros((1, 1, size, size), np.uint8)
     mask[..., size // 4 : size // 2, size // 4 : size // 2] = 1
-    full = np.full((1, 1, 2), size, np.int32)
     image = rng.integers(0, 256, (1, 1, size, size, 3), np.uint8)
-    return Episode(image, mask, full, image[0], full[0], mask[0], full[0], np.ones(1, np.int32), 1.0, 0)
+    return image, mask, np.full((1, 1, 2), size, np.int32)
 
 
 def timed(call, *arguments, repeats: int = 3) -> float:
@@ -45,22 +43,18 @@ def main() -> None:
     parser.add_argument("--stages", type=int, default=3, help="stages of the ResNet-50")
     options = parser.parse_args()
 
-    method = PRNet(resnet50(stages=options.stages), f"stage{options.stages}_pre")
-    shapes = jax.eval_shape(method.init, jax.random.key(0))
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda x: jnp.asarray(0.05 * rng.standard_normal(x.shape), x.dtype), shapes)
-    variables["backbone"]["batch_stats"] = jax.tree.map(jnp.ones_like, variables["backbone"]["batch_stats"])
-    episode = make_episode(options.size)
+    method = PRNet(make("resnet50", {"stages": options.stages}, "float32"))
+    variables = method.init(jax.random.key(0))
+    supports = make_supports(options.size)
 
     def scanned(steps):
-        return jax.jit(lambda variables: method.adapt(variables, episode, AdaptSettings(steps=steps))[0])
+        return jax.jit(lambda variables: method.adapt(variables, *supports, AdaptSettings(steps=steps))[0])
 
     @jax.jit
     def unrolled(variables):
         def loss(params):
-            return method.adaptation_loss(
-                {**variables, "backbone": {**variables["backbone"], "params": params}}, episode
-            )
+            backbone = {**variables["backbone"], "params": params}
+            return method.adaptation_loss({**variables, "backbone": backbone}, *supports)
 
         params, optimizer = variables["backbone"]["params"], optax.sgd(7e-4, 0.9)
         state = optimizer.init(params)

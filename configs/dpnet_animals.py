@@ -10,17 +10,25 @@ scores.
 
 from ml_collections import ConfigDict
 
-from configs import common, prnet_animals
+from fsjax.config import apply, default
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`, the shots being the evaluation's."""
-    config = prnet_animals.get_config()
+    config = default()
+    config.batch_size = 4
+    config.data.name = "pascal5i"
+    config.data.dir = "VOC_ANIMALS"
+    config.data.train_list, config.data.test_list = "train", "val"
     config.data.folds = (("cow", "horse", "person"), ("cat", "dog", "sheep"))
     config.data.min_area = 2048
-    config.batch_size = 4
+
     config.model.name = "dpnet"
+    config.model.backbone = "resnet50"
+    config.model.backbone_options.stages = 3
+    config.model.backbone_options.convention = "caffe"
     config.model.backbone_options.first_block_dilation = "stage"
+    config.model.weights = "resnet50_conv1_to_layer3.npz"
     config.model.dpnet.dropout = 0.1  # little, for a short training; the paper's is 0.5
 
     config.train.size = 321
@@ -34,14 +42,10 @@ def get_config(argument: str = "") -> ConfigDict:
     config.train.warmup = 50
     config.train.checkpoint_every = 100
 
-    config.eval.runs, config.eval.episodes = 1, 500
-    config.eval.label, config.eval.cached_features = "original", True
+    config.eval.runs, config.eval.episodes, config.eval.adapt_episodes = 1, 500, 10
+    config.eval.size, config.eval.label = 321, "original"
+    config.eval.batch_size = 1
     config.eval.rows = (
-        "frozen_fusion0",
-        "frozen_fusion1",
-        "frozen_fusion2",
-        "wrong_support_absent",
-        "aux",
-        "master",
-    )
-    return common.apply(config, argument, parts=("eval",))
+        "frozen_fusion0", "frozen_fusion1", "frozen_fusion2", "wrong_support_absent", "aux", "master",
+    )  # fmt: skip
+    return apply(config, argument, parts=("eval",))

@@ -2,25 +2,37 @@
 
     python train.py --config=configs/dpnet_coco.py:fold=0 --config.model.weights=resnet50.safetensors
 
-The data set coco20i is still to come; until then the command says so.
+The data set coco20i is still to come; until then the command says so. The paper reports a mean-IoU of 37.2
+(1-shot) and 42.9 (5-shot) over the four folds.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common, dpnet_pascal
+from fsjax.config import apply, default
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`, the shots being the evaluation's."""
-    config = dpnet_pascal.get_config()
+    config = default()
     config.batch_size = 8
     config.data.name = "coco20i"
-    config.data.dir, config.data.train_list, config.data.test_list = "COCO", "", ""
+    config.data.dir = "COCO"
+    config.data.min_area = 2048
 
+    config.model.name = "dpnet"
+    config.model.backbone = "resnet50"
+    config.model.backbone_options.stages = 3
+    config.model.backbone_options.first_block_dilation = "stage"
+
+    config.train.policy = "pair_epoch"
     config.train.size = 641
+    config.train.crop, config.train.rotate = 1.5, 10.0
     config.train.epochs = 20
     config.train.reference_batch_size = 8
     config.train.learning_rate = 0.005
+    config.train.schedule = "constant"
 
-    config.eval.size = 641
-    return common.apply(config, argument, parts=("eval",))
+    config.eval.runs, config.eval.episodes = 1, 1000
+    config.eval.size, config.eval.label = 641, "original"
+    config.eval.rows = ("aux", "master")
+    return apply(config, argument, parts=("eval",))

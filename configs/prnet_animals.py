@@ -9,12 +9,12 @@ not PASCAL-5i scores.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from fsjax.config import apply, default
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`."""
-    config = common.get_config()
+    config = default()
     config.data.name = "pascal5i"
     config.data.dir = "VOC_ANIMALS"
     config.data.train_list, config.data.test_list = "train", "val"
@@ -24,8 +24,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.model.backbone_options.stages = 3
     config.model.backbone_options.convention = "caffe"
     config.model.weights = "resnet50_conv1_to_layer3.npz"
+    config.train.steps = 0
 
     config.eval.runs, config.eval.episodes, config.eval.adapt_episodes = 3, 400, 10
     config.eval.size = 321
     config.eval.batch_size = 1
-    return common.apply(config, argument)
+    return apply(config, argument)

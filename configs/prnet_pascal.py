@@ -9,15 +9,15 @@ both stages of fusion; nobody has run this configuration to its end here.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from fsjax.config import apply, default
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`."""
-    config = common.get_config()
+    config = default()
     config.data.name = "pascal5i"
     config.data.dir = "VOC2012"
     config.data.train_list = "trainaug"
     config.data.test_list = "trainaug"  # as PANet, and most likely the paper; "val" is the cleaner test
     config.eval.rows = ("fusion0", "fusion1", "fusion2", "adapted")
-    return common.apply(config, argument)
+    return apply(config, argument)

@@ -8,19 +8,17 @@ that must not look like them. Evaluation is one-way; `ways=` and `shots=` behind
 
 from ml_collections import ConfigDict
 
-from configs import common
+from fsjax.config import apply, default
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`."""
-    config = common.get_config()
+    config = default()
     config.data.name = "shapes"
     config.data.drop_novel_images = True
     config.data.min_area = 200
 
     config.model.backbone = "small"
-    config.model.backbone_options = ConfigDict()
-    config.model.batch_statistics = True
 
     config.train.ways, config.train.shots, config.train.queries = 12, 1, 8
     config.train.size = 96
@@ -41,4 +39,4 @@ def get_config(argument: str = "") -> ConfigDict:
         "rgb", "color_histogram", "texture", "untrained", "any_object",
         "wrong_support_absent", "wrong_support_present", "fusion0", "fusion1", "fusion2", "adapted", "oracle",
     )  # fmt: skip
-    return common.apply(config, argument, parts=("eval",))
+    return apply(config, argument, parts=("eval",))

@@ -4,13 +4,16 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from fsjax.data.source import Role, relabel
 from fsjax.errors import InputError
 
 LOG = logging.getLogger(__name__)
@@ -54,6 +57,7 @@ def splits(
     builder: tfds.core.DatasetBuilder,
     *,
     version: str,
+    title: str,
     class_names: Sequence[str],
     folds: Sequence[Sequence[int]],
 ) -> dict[str, "OpenedSplit"]:
@@ -61,10 +65,24 @@ def splits(
     folder = Path(builder.data_dir)
     if not _is_built(folder):
         _build(builder)
-    return {
-        split: OpenedSplit(folder, split, version=version, class_names=class_names, folds=folds)
-        for split in ("train", "test")
-    }
+    about: dict[str, Any] = {"version": version, "title": title, "class_names": class_names, "folds": folds}
+    with reading(folder):
+        return {split: OpenedSplit(folder, split, **about) for split in ("train", "test")}
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turns what TFDS says of damaged descriptions in the folder of a built data set into a sentence."""
+    built = folder.is_dir()
+    try:
+        yield
+    except Exception as error:  # the parsers of JSON and of protocol buffers have each their own
+        if not built or isinstance(error, PermissionError):
+            raise
+        raise InputError(
+            f"The data set in {folder} is damaged ({type(error).__name__}): delete the folder, and it is "
+            "built again."
+        ) from error
 
 
 def _is_built(folder: Path) -> bool:
@@ -83,6 +101,29 @@ def _build(builder: tfds.core.DatasetBuilder) -> None:
             raise
 
 
+class RecentRecords:
+    """Encoded records at random, of which each thread keeps the last few.
+
+    A photo, its mask, its size and its areas are asked for one after another, and its record is read once.
+    """
+
+    KEPT = 4
+
+    def __init__(self, records: Sequence[dict[str, Any]]):
+        self._records, self._of_thread = records, threading.local()
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        kept = self._of_thread.__dict__.setdefault("records", {})
+        if position not in kept:
+            kept[position] = self._records[position]
+            if len(kept) > self.KEPT:
+                del kept[next(iter(kept))]
+        return kept[position]
+
+    def __reduce__(self) -> tuple:
+        return RecentRecords, (self._records,)
+
+
 class OpenedSplit:
     """One split of a data set that has been built: a `fsjax.data.source.Source` that can be pickled."""
 
@@ -92,19 +133,21 @@ class OpenedSplit:
         split: str,
         *,
         version: str,
+        title: str,
         class_names: Sequence[str],
         folds: Sequence[Sequence[int]],
     ):
         builder = tfds.builder_from_directory(folder)
         self.name = builder.name
         self.version = version
+        self.title = title
         self.split = split
         self.class_names = tuple(class_names)
         self.folds = tuple(tuple(fold) for fold in folds)
         self.ids = tuple(builder.info.metadata["ids"][split])
         self.cache_dir = folder
         skip = tfds.decode.SkipDecoding()
-        self._records = builder.as_data_source(split, decoders={"image": skip, "mask": skip})
+        self._records = RecentRecords(builder.as_data_source(split, decoders={"image": skip, "mask": skip}))
 
     def image(self, position: int) -> np.ndarray:
         """Returns the photo, uint8 RGB [H, W, 3], its pixels as stored whatever its EXIF tag says.
@@ -114,22 +157,23 @@ class OpenedSplit:
         """
         return self._decode(position, "image", "RGB")
 
-    def labels(self, position: int) -> np.ndarray:
-        """Returns its class ids, uint8 [H, W]: 0 background, 255 void.
+    def mask(self, position: int, class_ids: Sequence[int], role: Role) -> np.ndarray:
+        """Returns its labels for an episode's classes, see `fsjax.data.source.Source.mask`.
 
         Raises:
             InputError: its record is damaged.
         """
-        return self._decode(position, "mask", "L")
+        del role  # a pixel has one label
+        return relabel(self._decode(position, "mask", "L"), class_ids)
 
     def size(self, position: int) -> tuple[int, int]:
-        """Returns the photo's height and width without decoding it."""
+        """Returns the photo's height and width in pixels, without decoding it."""
         height, width = self._record(position)["size"]
         return int(height), int(width)
 
     def areas(self, position: int) -> np.ndarray:
-        """Returns int32 [C]: the pixels of class ids 1..C in `labels`, without decoding them."""
-        return np.asarray(self._record(position)["areas"], np.int32)
+        """Returns int32 [C]: the pixels of class ids 1..C in the stored labels, not decoding them."""
+        return np.array(self._record(position)["areas"], np.int32)
 
     def _record(self, position: int) -> dict:
         try:

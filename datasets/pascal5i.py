@@ -1,5 +1,6 @@
 """PASCAL-5i: a folder of photos in PASCAL VOC's layout, its 20 classes in 4 folds of 5."""
 
+import contextlib
 import difflib
 import hashlib
 import io
@@ -87,10 +88,35 @@ def load(
     photos = hashlib.sha256(repr(ids).encode()).hexdigest()
     place = hashlib.sha256(f"{folder} {photos} {_stamps(folder, ids)}".encode()).hexdigest()
     # Keyed by the folder, the lists and the files' times, so that no records are mixed up or out of date.
-    builder = Pascal5i(folder, ids, data_dir=tfds_dir / f"voc_{place[:16]}")
-    return opened.splits(
-        builder, version=f"{builder.version}-{photos[:8]}", class_names=CLASS_NAMES, folds=fold_ids
-    )
+    built = tfds_dir / f"voc_{place[:16]}"
+    with opened.reading(built):
+        builder = Pascal5i(folder, ids, data_dir=built)
+    try:
+        return opened.splits(
+            builder,
+            version=f"{builder.version}-{photos[:8]}",
+            title=_title(folds or FOLDS),
+            class_names=CLASS_NAMES,
+            folds=fold_ids,
+        )
+    except Exception:
+        _remove_empty(built)
+        raise
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes the folders without a file that a failed build has made, the innermost first."""
+    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
+        with contextlib.suppress(OSError):  # of a file, or of a folder that holds one
+            path.rmdir()
+
+
+def _title(folds: Sequence[Sequence[str]]) -> str:
+    """Returns what reports call the data: only with its own four folds is it PASCAL-5i."""
+    if [sorted(fold) for fold in folds] == [sorted(fold) for fold in FOLDS]:
+        return "PASCAL-5i"
+    count = len({name for fold in folds for name in fold})
+    return f"VOC folder: {count} class{'es' * (count != 1)}"
 
 
 def _stamps(folder: Path, ids: dict[str, list[str]]) -> list[tuple[int, int]]:
@@ -127,13 +153,26 @@ def _read_list(folder: Path, name: str) -> list[str]:
         folder / f"{name}.txt",
         Path(name).expanduser(),
     )
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if place.exists() and not place.is_dir()), None)
     if path is None:
         raise InputError(f"There is no list {name!r}: neither {places[0]} nor {places[1]} nor a file {name}.")
-    photos = [line.split()[0].split("__")[0] for line in path.read_text().splitlines() if line.strip()]
+    lines = _read_text(path).splitlines()
+    photos = [line.split()[0].split("__")[0] for line in lines if line.strip()]
     if not photos:
         raise InputError(f"The list {path} is empty: write the id of a photo on each of its lines.")
     return list(dict.fromkeys(Path(photo).name.removesuffix(".jpg") for photo in photos))
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(f"The list {path} is no ordinary file: name a text file.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"The list {path} is no text in UTF-8: save it as such, with an id on each line.")
+    return text
 
 
 def _read(photo: Path, mask: Path) -> tuple[bytes, np.ndarray]:
@@ -156,12 +195,10 @@ def _read(photo: Path, mask: Path) -> tuple[bytes, np.ndarray]:
 
 def _load(path: Path) -> tuple[bytes, Image.Image]:
     """Returns a picture's bytes and the picture, decoded to its last row."""
-    try:
-        encoded = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(
-            f"There is no {path}, which a list names: add it, or take it off the list."
-        ) from error
+    if not path.is_file():  # a pipe would be waited for
+        what = f"{path} is no ordinary file" if path.exists() else f"There is no file {path}"
+        raise InputError(f"{what}, which a list names: add it, or take it off the list.")
+    encoded = path.read_bytes()
     try:
         image = Image.open(io.BytesIO(encoded))
         image.load()

@@ -96,5 +96,8 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 def load(tfds_dir: Path) -> dict[str, opened.OpenedSplit]:
     """Opens the benchmark's splits, built in `tfds_dir` at first use."""
-    builder = Shapes(data_dir=tfds_dir)
-    return opened.splits(builder, version=str(builder.version), class_names=CLASS_NAMES, folds=FOLD_IDS)
+    with opened.reading(tfds_dir / Shapes.name):
+        builder = Shapes(data_dir=tfds_dir)
+    return opened.splits(
+        builder, version=str(builder.version), title="shapes", class_names=CLASS_NAMES, folds=FOLD_IDS
+    )

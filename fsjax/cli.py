@@ -1,20 +1,41 @@
 """What the command-line programs share: flags, configurations, one-sentence errors, exit codes."""
 
-import difflib
-import importlib.util
 import logging
-import re
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import textwrap
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
+from fsjax import experiment
+from fsjax.compilation import CompileTime, keep_compiled
+from fsjax.config import TABLE, Field, check_names
+from fsjax.config import trains as trains_anything
+from fsjax.config.fields import nearest
 from fsjax.errors import InputError
+from fsjax.models import backbones
 
+LOG = logging.getLogger(__name__)
+
+BUG = 1
 INPUT_ERROR = 2
 INTERRUPTED = 130  # as a shell says it
+
+STOPPED = (
+    "Stopped. A training goes on from its last checkpoint, if it has one, when the same command is started "
+    "again."
+)
+
+DEBUG = "--debug"
+OPTIONS = "model.backbone_options."
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
@@ -22,27 +43,58 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
 
     Args:
       program: takes the command line, its own name first.
-      argv: the command line; the process's own by default.
+      argv: the command line; the process's own by default. With --debug errors show their traceback, too.
 
     Returns:
-      0; 2 after one sentence on standard error: the user's input or disk is at fault, or a loss is not
-      finite; 130 where the user interrupted it.
+      0; 2 after one sentence on standard error: the user's input is at fault, the system refuses, or a loss
+      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 130 where the user interrupted.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
         logging.getLogger(ours).setLevel(logging.INFO)
+    given = list(sys.argv if argv is None else argv)
+    began = time.monotonic()
     try:
-        program(list(sys.argv if argv is None else argv))
-    except (InputError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return INPUT_ERROR
-    except OSError as error:
-        print(f"error: {error}.", file=sys.stderr)
-        return INPUT_ERROR
+        with CompileTime() as compiling:
+            program([argument for argument in given if argument != DEBUG])
     except KeyboardInterrupt:
-        print("\nStopped: the same command goes on from a training's last checkpoint.", file=sys.stderr)
+        print(f"\n{STOPPED}", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if DEBUG in given:
+            traceback.print_exc()
+        sentence, code = _told(error)
+        print(f"error: {sentence}", file=sys.stderr)
+        return code
+    seconds = time.monotonic() - began
+    LOG.info("Done in %.0f seconds, %.0f of them compiling.", seconds, compiling.seconds)
     return 0
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Returns the sentence about an error, and the exit code."""
+    if isinstance(error, InputError | FloatingPointError):
+        return str(error), INPUT_ERROR
+    if isinstance(error, OSError):
+        place = f" {error.filename}" if error.filename else ""
+        why = error.strerror or error
+        return f"The system refused{place}: {why}: make room or name another place.", INPUT_ERROR
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return "Memory is exhausted: lower batch sizes or the sizes of images.", INPUT_ERROR
+    name = type(error).__name__
+    return f"This is a bug in fsjax ({name}): please report it with its traceback, {_kept(error)}.", BUG
+
+
+def _kept(error: Exception) -> str:
+    """Writes an error's traceback to a file in the temporary folder, and returns where it is."""
+    lines = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="fsjax_", suffix=".log", delete=False) as log:
+            log.write(lines)
+    except OSError:
+        print(lines, file=sys.stderr)
+        return "which stands above"
+    return f"which is in {log.name}"
 
 
 def parse(
@@ -62,11 +114,7 @@ def parse(
       InputError: for an unknown flag, naming the nearest, or an argument that is no flag.
     """
     if {"-h", "-help", "--help"} & set(argv):
-        meanings = {
-            **strings,
-            "config.FIELD": "A field of the configuration; configs/common.py has them all.",
-        }
-        print(description, *(f"  --{name}=...  {meaning}" for name, meaning in meanings.items()), sep="\n")
+        print(_help(description, strings))
         raise SystemExit(0)
     values = flags.FlagValues()
     values.set_gnu_getopt()  # known flags are found behind unknown ones, too
@@ -81,10 +129,28 @@ def parse(
         if not name.startswith("-"):
             raise InputError(f"{argument!r} is not a flag: write --name=value.")
         if not name.startswith("--config."):
-            raise InputError(f"There is no flag {name}{_nearest(name, [f'--{known}' for known in strings])}")
+            raise InputError(f"There is no flag {name}{nearest(name, [f'--{known}' for known in strings])}")
         if not equals:
             raise InputError(f"{name} has no value: write {name}=value.")
     return values, fields
+
+
+def _help(description: str, strings: dict[str, str]) -> str:
+    lines = [description, *(f"  --{name}=...  {meaning}" for name, meaning in strings.items())]
+    lines += [f"  {DEBUG}  Errors show their traceback.", "", "Fields, set by --config.FIELD=VALUE."]
+    lines += ["Defaults are those of the table; each file in configs/ sets its own.", *_fields_help(TABLE)]
+    for name, options in backbones.OPTIONS.items():
+        lines += ["", f"With --config.model.backbone={name} also:"]
+        lines += _fields_help({OPTIONS + option: field for option, field in options.items()})
+    return "\n".join(lines)
+
+
+def _fields_help(table: Mapping[str, Field]) -> list[str]:
+    lines = []
+    for name, field in table.items():
+        text = f"{field.help.rstrip('.')}; give {field.allowed}."
+        lines += [f"  --config.{name}={field.default}", textwrap.indent(textwrap.fill(text, 100), " " * 8)]
+    return lines
 
 
 def load_config(place: str | Path) -> ConfigDict:
@@ -94,18 +160,66 @@ def load_config(place: str | Path) -> ConfigDict:
       place: a Python file; what follows a colon is passed to `get_config`.
 
     Raises:
-      InputError: there is no such file, or it does not know what follows the colon.
+      InputError: there is no such file, it is broken, does not know what follows the colon, or has other
+        fields than the table.
     """
     path, colon, argument = str(place).partition(":")
     if not (path.endswith(".py") and Path(path).is_file()):
-        raise InputError(f"There is no configuration {path}: name a file as those in the folder configs.")
-    spec = importlib.util.spec_from_file_location("config", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+        there = ", ".join(map(str, _configurations(Path(path).parent)))
+        what = f"choose from {there}" if there else "name a Python file with a get_config"
+        raise InputError(f"There is no configuration {path}: {what}.")
+    module = ModuleType("config")
     try:
-        return module.get_config(*[argument] if colon else [])
-    except ValueError as error:
-        raise InputError(f"The configuration {place} cannot be read: {error}.") from error
+        SourceFileLoader("config", path).exec_module(module)
+        config = module.get_config(*[argument] if colon else [])
+    except InputError:
+        raise
+    except Exception as error:  # it is the user's program, and may fail in any way
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path
+        ]
+        where = f" in line {lines[-1]}" if lines else ""
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"The configuration {place} cannot be read{where}, {why[:300]}: mend it.") from error
+    if not isinstance(config, ConfigDict):
+        raise InputError(
+            f"The configuration {place} cannot be read: its get_config returns {type(config).__name__}, "
+            "and is to return fsjax.config.default() with its fields set."
+        )
+    check_names(config)
+    return config
+
+
+def _configurations(folder: Path) -> list[Path]:
+    """Returns the configurations of a folder, or, where it has none, of the folder configs."""
+    for place in (folder, Path("configs"), CONFIGS):
+        files = [path for path in sorted(place.glob("*.py")) if path.is_file()]
+        found = [path for path in files if b"def get_config(" in path.read_bytes()]
+        if found:
+            return found
+    return []
+
+
+def configured(
+    source: str | Path | ConfigDict, arguments: Sequence[str], *, trains: bool = False
+) -> ConfigDict:
+    """Returns a configuration checked before any data is opened, and lets JAX keep what it compiles.
+
+    Args:
+      source: its file, or a configuration, which is copied.
+      arguments: the fields that are set, see `set_fields`.
+      trains: whether it is to be trained.
+
+    Raises:
+      InputError: for a configuration that cannot be read, is not sound, or trains nothing.
+    """
+    config = source.copy_and_resolve_references() if isinstance(source, ConfigDict) else load_config(source)
+    config = set_fields(config, arguments)
+    experiment.check_settings(config)
+    if trains and not trains_anything(config):
+        raise InputError(f"{source} trains nothing, train.steps being 0: give it to eval.py.")
+    keep_compiled(config.compilation_cache)
+    return config
 
 
 def run_folder(config: ConfigDict) -> Path:
@@ -118,41 +232,32 @@ def set_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
 
     Args:
       config: it is changed.
-      arguments: "--config.FIELD=VALUE" each; VALUE may be words with commas between them.
+      arguments: "--config.FIELD=VALUE" each; VALUE may be words or numbers with commas between them.
 
     Raises:
-      InputError: for an unknown field, naming the nearest, or a value of another type than the field's.
+      InputError: for an unknown field, naming the nearest, or a value that is not allowed.
     """
-    known = _fields(config)
-    for argument in arguments:
-        field, _, value = argument.removeprefix("--config.").partition("=")
-        if field not in known:
-            raise InputError(f"The configuration has no field {field}{_nearest(field, sorted(known))}")
-        if isinstance(known[field], tuple) and re.fullmatch(r"[a-z]\w*(,[a-z]\w*)+", value):
-            value = str(tuple(value.split(",")))
-        values = flags.FlagValues()
-        argument = f"--config.{field}={value}"
-        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=[argument])
-        try:
-            values(["", argument])
-        except (flags.Error, TypeError, ValueError) as error:
-            kind = type(known[field]).__name__
-            raise InputError(f"The field {field} is of type {kind}, and {value!r} is not.") from error
+    pairs = [argument.removeprefix("--config.").partition("=") for argument in arguments]
+    for name, _, text in sorted(pairs, key=lambda pair: pair[0].startswith(OPTIONS)):
+        known = TABLE | _options(config)
+        if name not in known:
+            raise InputError(_unknown(name, known))
+        *sections, last = name.split(".")
+        part = config
+        for section in sections:
+            part = part[section]
+        part[last] = known[name].read(name, text)
     return config
 
 
-def _fields(config: ConfigDict, prefix: str = "") -> dict[str, object]:
-    fields = {}
-    for name, value in config.items():
-        fields[f"{prefix}{name}"] = value
-        if isinstance(value, ConfigDict):
-            fields |= _fields(value, f"{prefix}{name}.")
-    return fields
+def _options(config: ConfigDict) -> dict[str, Field]:
+    """Returns the options of the configuration's backbone by their dotted names."""
+    options = backbones.OPTIONS.get(str(config.model.backbone), {})
+    return {OPTIONS + option: field for option, field in options.items()}
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """Returns the rest of the sentence: the known name most like this one, by its last part too."""
-    last = {field.rpartition(".")[2]: field for field in known}
-    near = difflib.get_close_matches(name, known, 1, 0.6)
-    near = near or [last[n] for n in difflib.get_close_matches(name.rpartition(".")[2], last, 1, 0.6)]
-    return f": did you mean {near[0]}?" if near else "."
+def _unknown(name: str, known: Mapping[str, Field]) -> str:
+    inside = next((field for field in known if field.startswith(f"{name}.")), None)
+    if inside:
+        return f"{name} is a section of fields, not a value: set those in it, as --config.{inside}=value."
+    return f"The configuration has no field {name}{nearest(name, known)}"

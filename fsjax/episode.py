@@ -17,8 +17,8 @@ class Episode(NamedTuple):
     """One N-way K-shot task with T queries (PRNet 3.1).
 
     Support and query may differ in size, and so may a query and its mask. Batches put device and
-    batch axes in front of every field. Where features are cached, they stand in the photos' place:
-    float16 [..., h, w, C], the sizes being the photos' still.
+    batch axes in front of every field. Where stored features of a frozen backbone are read, they stand
+    in the photos' place: float16 [..., h, w, C] in cells, the sizes being the photos' in pixels still.
     """
 
     support_images: Array  # uint8 [N, K, Hs, Ws, 3], RGB

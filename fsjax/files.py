@@ -1,12 +1,18 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and folders that one process at a time works in."""
 
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from fsjax.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where folders are not claimed
+    fcntl = None  # type: ignore[assignment]
 
 
 def make_writable(folder: str | Path) -> None:
@@ -23,14 +29,69 @@ def make_writable(folder: str | Path) -> None:
         raise InputError(f"{folder} cannot be written to ({error.strerror}): name another folder.") from None
 
 
+def unwritable(what: str, reason: str | None) -> InputError:
+    """Returns what to raise where the disk refuses what a training writes.
+
+    Args:
+      what: "The curves in runs/mine" and the like.
+      reason: the system's own.
+    """
+    return InputError(
+        f"{what} cannot be written ({reason}): make room on the disk, or give leave to write there, and "
+        "start the same command again; it goes on from the last checkpoint."
+    )
+
+
+@contextmanager
+def claimed(folder: str | Path) -> Iterator[None]:
+    """Keeps other processes that claim a folder out of it; the claim ends with the process, however it ends.
+
+    Args:
+      folder: it is made where it is missing.
+
+    Raises:
+      InputError: another process has claimed it, or it cannot be written to.
+    """
+    make_writable(folder)
+    with (Path(folder) / ".claimed").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"Another process is at work in {folder}: wait for it to end, or name another folder."
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+        yield
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path` that takes its place if the block ends well."""
+    """Yields a temporary name beside `path` that takes its place if the block ends well.
+
+    Raises:
+      InputError: `path` is a folder, or its own folder can neither be found nor made.
+      OSError: the block's own; one of the temporary file names `path` instead.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder and cannot be written as a file: name a file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written, as its folder cannot be made ({error.strerror}): name another one."
+        ) from error
+    # Processes of other hosts may have the same number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if str(error.filename) != str(temporary):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # else it would hide why nothing could be written
+            temporary.unlink(missing_ok=True)

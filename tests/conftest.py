@@ -6,11 +6,34 @@ from pathlib import Path
 import jax
 import pytest
 
+CACHE = Path(os.environ.get("FSJAX_TEST_CACHE", ".pytest_cache/jax")).absolute()
+
+MOST_AREAS = 30_000
+
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", os.environ.get("FSJAX_TEST_CACHE", ".pytest_cache/jax"))
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_programs_stay_here():
+    """The programs would keep what they compile in the user's home."""
+    from fsjax import cli  # only now: what is imported before the tests are collected is not type-checked
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "keep_compiled", lambda folder: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs_at_a_time():
+    """Every compiled program takes some of the areas of memory that Linux allows a process, 65,530 in all."""
+    yield
+    areas = Path("/proc/self/maps")
+    if areas.exists() and areas.read_bytes().count(b"\n") > MOST_AREAS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

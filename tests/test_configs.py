@@ -1,5 +1,6 @@
-"""Every configuration builds its method; those of the papers hold the papers' numbers."""
+"""Every configuration is sound and builds its method; those of the papers hold the papers' numbers."""
 
+import ast
 from pathlib import Path
 
 import jax
@@ -7,22 +8,41 @@ import pytest
 
 import datasets
 from fsjax import cli
+from fsjax.config import check, trains
 from fsjax.errors import InputError
-from fsjax.evaluation.rows import check_rows
-from fsjax.evaluation.scales import Scales
-from fsjax.models.method import build
+from fsjax.models import build
 
 FOLDER = Path(__file__).parents[1] / "configs"
-FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "common"))
+FILES = sorted(FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("argument", ["", ":fold=1,ways=2,shots=5,seed=3"])
+def test_a_configuration_is_sound(path, argument):
+    config = cli.load_config(f"{path}{argument}")
+    check(config)
+    if argument:
+        assert (config.fold, config.seed, config.eval.ways, config.eval.shots) == (1, 3, 2, 5)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_configuration_builds_its_method(path):
-    config = cli.load_config(f"{path}:fold=0,shots=5,seed=3")
-    method = build(config.model)
-    method.settings(config.eval)
-    check_rows(config.eval.rows, method)
-    assert (config.seed, config.eval.shots) == (3, 5)
+    config = cli.load_config(path)
+    method = build.method(config.model)
+    assert method.frozen == (config.model.name == "dpnet")
+    build.segment_settings(config)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_configuration_stands_alone_and_names_its_command(path):
+    tree = ast.parse(path.read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported == {"fsjax.config", "ml_collections"}
+    assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
+    program = "train.py" if trains(cli.load_config(path)) else "eval.py"
+    usual = path.stem == "prnet_shapes"  # which train.py takes by itself
+    command = f"python {program}" if usual else f"python {program} --config=configs/{path.name}"
+    assert command in (ast.get_docstring(tree) or "")
 
 
 @pytest.mark.parametrize(
@@ -34,14 +54,28 @@ def test_the_papers_numbers(name, size, batch, epochs, rate):
     train, switches = config.train, config.model.dpnet
     assert (train.size, config.batch_size, train.epochs, train.learning_rate) == (size, batch, epochs, rate)
     assert (config.eval.size, config.eval.beta, switches.beta) == (size, 0.2, 0.5)
-    shapes = jax.eval_shape(build(config.model).init, jax.random.key(0))
+    shapes = jax.eval_shape(build.method(config.model).init, jax.random.key(0))
     assert sum(x.size for x in jax.tree.leaves(shapes["head"])) == 10_754_694
 
 
-def test_scales_are_given_on_the_command_line():
-    config = cli.load_config(FOLDER / "dpnet_pascal.py")
-    cli.set_fields(config, ["--config.eval.scales=0.7,1.0,1.3"])
-    assert Scales(config.eval.scales).factors == (0.7, 1.0, 1.3)
+def test_prnet_is_trained_as_its_paper_says():
+    config = cli.load_config(FOLDER / "prnet_pascal.py")
+    train, evaluation = config.train, config.eval
+    assert (config.model.backbone, config.model.scale, config.batch_size) == ("resnet101", 20, 1)
+    assert (train.size, train.steps, train.optimizer, train.learning_rate) == (417, 30_000, "sgd", 7e-3)
+    assert (train.momentum, train.weight_decay, train.decay) == (0.9, 5e-4, 0.1)
+    assert (train.schedule, train.milestones) == ("step", (10_000, 20_000))
+    assert (evaluation.adapt.steps, evaluation.runs, evaluation.episodes) == (5, 5, 1000)
+
+
+def test_one_benchmark_is_the_same_for_both_methods():
+    prnet, dpnet = (cli.load_config(FOLDER / f"{name}_shapes.py:fold=2") for name in ("prnet", "dpnet"))
+    assert prnet.data == dpnet.data
+    for name in ("backbone", "backbone_options"):
+        assert prnet.model[name] == dpnet.model[name]
+    different = {name for name in prnet.eval if prnet.eval[name] != dpnet.eval[name]}
+    assert different == {"rows"}
+    assert dpnet.model.weights == str(cli.run_folder(prnet))
 
 
 def test_coco_is_still_to_come():

@@ -17,6 +17,7 @@ class ToySource:
 
     name = "toy"
     version = "1.0.0"
+    title = "toy photos"
     split = "test"
     class_names = ("ant", "bee", "cat", "dog", "emu", "fox")
     folds = ((1, 2), (3, 4), (5, 6))
@@ -30,10 +31,18 @@ class ToySource:
         return self._photos[position][0]
 
     def labels(self, position):
+        """The class id of each pixel, from which masks are made; no part of a Source."""
         return self._photos[position][1]
 
+    def mask(self, position, class_ids, role):
+        labels = self.labels(position)
+        mask = np.where(labels == 255, np.uint8(255), np.uint8(0))
+        for number, class_id in enumerate(class_ids, 1):
+            mask[labels == class_id] = number
+        return mask
+
     def size(self, position):
-        return self.labels(position).shape
+        return self._photos[position][0].shape[:2]
 
     def areas(self, position):
         return np.bincount(self.labels(position).ravel(), minlength=256)[1:7].astype(np.int32)

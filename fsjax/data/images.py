@@ -1,16 +1,16 @@
-"""From an episode's spec to its arrays: relabel, resize, augment (host side, NumPy and Pillow)."""
+"""From an episode's spec to its arrays: load, resize, augment (host side, NumPy and Pillow)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
+from jaxtyping import Float16, Int32, UInt8
 
 from fsjax.data.augment import draw_warp, warp_image, warp_mask
+from fsjax.data.resizing import lost_labels, mirror, padded, resize_image, resize_mask
 from fsjax.data.sampling import EpisodeSpec
-from fsjax.data.source import Source
+from fsjax.data.source import Role, Source
 from fsjax.episode import IGNORED, Episode
 from fsjax.errors import InputError
 
@@ -18,13 +18,16 @@ _FLIPS, _WARPS = 1, 4  # the third words of their seed sequences; see sampling.p
 ATTEMPTS = 10
 """Crops and rotations that are tried before a photo is only resized."""
 
+Photo = tuple[UInt8[np.ndarray, "S S 3"], Int32[np.ndarray, "2"]]
+Mask = tuple[UInt8[np.ndarray, "M M"], Int32[np.ndarray, "2"]]
+"""At the top left of zeros, and the height and width in pixels of what is there."""
+
 
 @dataclass(frozen=True)
 class InputSettings:
     """How photos and masks become arrays. Supports' masks always have their photos' size.
 
-    Raises:
-        InputError: a field has none of the values given here.
+    Only squares whose masks have their photos' size are cropped and rotated.
     """
 
     size: int  # S: photos become arrays of S x S pixels
@@ -35,25 +38,6 @@ class InputSettings:
     label_side: int = 0  # with label="original": the side of the array that holds a query mask
     crop: float = 1.0  # resize each photo to U(1, crop) times `size` and cut it back anywhere; 1: off
     rotate: float = 0.0  # rotate each photo by U(-rotate, rotate) degrees in half of the cases; 0: off
-
-    def __post_init__(self):
-        choices = {"input": ("square", "longside"), "label": ("input", "original")}
-        for field, allowed in (choices | {"void": ("ignore", "background")}).items():
-            if getattr(self, field) not in allowed:
-                raise InputError(
-                    f"{field}='{getattr(self, field)}' is unknown; choose {' or '.join(allowed)}."
-                )
-        if self.size < 1:
-            raise InputError(f"size={self.size} is too small; give the side in pixels.")
-        if not 1 <= self.crop <= 4:
-            raise InputError(f"crop={self.crop} is out of range; give 1 (off) to 4 times the size.")
-        if not 0 <= self.rotate <= 45:
-            raise InputError(f"rotate={self.rotate} is out of range; give 0 (off) to 45 degrees.")
-        if self.warps and (self.input, self.label) != ("square", "input"):
-            raise InputError(
-                "crop and rotate augment training photos on squares; "
-                "set input='square' and label='input', or crop=1 and rotate=0."
-            )
 
     @property
     def warps(self) -> bool:
@@ -70,68 +54,12 @@ class InputSettings:
 class FeatureReader(Protocol):
     """Random access to features that were computed from a source's photos, in place of the photos."""
 
-    shape: tuple[int, int, int]  # h, w and C of one record
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The h, w and C of one photo's features."""
 
-    def read(self, position: int, flipped: bool) -> np.ndarray:
-        """Returns the features float16 [h, w, C] of the photo at a position, or of its mirror image."""
-
-
-def episode_mask(
-    labels: UInt8[np.ndarray, "h w"], class_ids: Sequence[int], void: str
-) -> UInt8[np.ndarray, "h w"]:
-    """Returns the mask of an episode: class_ids[n] becomes n + 1, other classes 0, void 255 or 0."""
-    table = np.zeros(256, np.uint8)
-    table[list(class_ids)] = np.arange(1, len(class_ids) + 1)
-    table[IGNORED] = IGNORED if void == "ignore" else 0
-    return table[labels]
-
-
-def resize_image(
-    image: UInt8[np.ndarray, "h w 3"], height: int, width: int
-) -> UInt8[np.ndarray, "{height} {width} 3"]:
-    """Returns a photo resized bilinearly, with smoothing where it shrinks (Pillow)."""
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def resize_mask(
-    mask: UInt8[np.ndarray, "h w"], height: int, width: int
-) -> UInt8[np.ndarray, "{height} {width}"]:
-    """Returns a mask resized to the nearest pixel, in which no object vanishes.
-
-    A label of 1..254 that the resize would erase keeps one pixel: where the pixel nearest to its
-    centroid falls, or beside it if that is the only pixel of another label.
-    """
-    resized = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
-    for label in _lost(mask, resized):
-        row, column = _centre_pixel(mask == label)
-        at = int((row + 0.5) * height / mask.shape[0]), int((column + 0.5) * width / mask.shape[1])
-        resized.flat[_nearest_free(resized, *at)] = label
-    return resized
-
-
-def _lost(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Returns the labels of 1..254 that the first mask shows and the second does not."""
-    labels = np.flatnonzero((_counts(before) > 0) & (_counts(after) == 0))
-    return labels[(labels > 0) & (labels < IGNORED)]
-
-
-def _counts(mask: np.ndarray) -> np.ndarray:
-    return np.bincount(mask.ravel(), minlength=256)
-
-
-def _centre_pixel(found: np.ndarray) -> tuple[int, int]:
-    rows, columns = np.nonzero(found)
-    nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-    return int(rows[nearest]), int(columns[nearest])
-
-
-def _nearest_free(mask: np.ndarray, row: int, column: int) -> int:
-    """Returns the flat index nearest to a pixel that is not the last pixel of a label."""
-    alone = _counts(mask) == 1
-    alone[[0, IGNORED]] = False
-    rows, columns = np.indices(mask.shape)
-    distance = (rows - row) ** 2.0 + (columns - column) ** 2.0
-    return int(np.argmin(np.where(alone[mask], np.inf, distance)))
+    def read(self, position: int, flipped: bool) -> Float16[np.ndarray, "h w C"]:
+        """Returns the features of the photo at a position, or of its mirror image."""
 
 
 def input_size(height: int, width: int, settings: InputSettings) -> tuple[int, int]:
@@ -140,6 +68,58 @@ def input_size(height: int, width: int, settings: InputSettings) -> tuple[int, i
         return settings.size, settings.size
     scale = settings.size / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def mask_of_way(mask: np.ndarray, way: int) -> np.ndarray:
+    """Returns an episode's mask for one way, uint8: 1 the way, 0 background, 255 other ways and void."""
+    return np.where(mask == way, 1, np.where(mask == 0, 0, IGNORED)).astype(np.uint8)
+
+
+def load_photo(source: Source, position: int, settings: InputSettings) -> Photo:
+    """Returns a photo resized as `settings.input` says, in an array of S x S; nothing is drawn at random.
+
+    Raises:
+        InputError: the photo is not of the size that its source gives.
+    """
+    image = _checked(source, position, "photo", source.image(position))
+    height, width = input_size(image.shape[0], image.shape[1], settings)
+    resized = resize_image(image, height, width)
+    return padded(resized, settings.size), np.array([height, width], np.int32)
+
+
+def load_mask(
+    source: Source,
+    position: int,
+    class_ids: Sequence[int],
+    role: Role,
+    settings: InputSettings,
+    *,
+    original: bool,
+) -> Mask:
+    """Returns the mask of a photo; nothing is drawn at random.
+
+    Args:
+        source: the labels.
+        position: of the photo.
+        class_ids: the classes that are asked for; class_ids[n - 1] is n in the mask.
+        role: what the photo is in the episode.
+        settings: the policy for void pixels, and the sizes.
+        original: whether the mask stays as large as it is stored, M = `label_side`; otherwise it is resized
+            with its photo, M = S, and no class vanishes.
+
+    Raises:
+        InputError: the mask is not of its photo's size, or stays larger than `label_side`.
+    """
+    mask = _stored_mask(source, position, class_ids, role, settings)
+    if not original:
+        mask = resize_mask(mask, *input_size(mask.shape[0], mask.shape[1], settings))
+    elif max(mask.shape) > settings.label_side:
+        raise InputError(
+            f"the mask of image '{source.ids[position]}' is {_by(mask.shape)}; "
+            f"give label_side={max(mask.shape)} or more."
+        )
+    side = settings.label_side if original else settings.size
+    return padded(mask, side), np.array(mask.shape, np.int32)
 
 
 def augment(
@@ -167,7 +147,7 @@ def augment(
     for attempt in range(ATTEMPTS):
         warp = draw_warp(np.random.default_rng([*words, attempt]), S, settings.crop, settings.rotate)
         warped = warp_mask(resize_mask(mask, warp.side, warp.side), warp)
-        if not len(_lost(plain, warped)):
+        if not len(lost_labels(plain, warped)):
             return warp_image(resize_image(image, warp.side, warp.side), warp), warped, attempt
     return resize_image(image, S, S), plain, ATTEMPTS
 
@@ -187,35 +167,31 @@ def load_episode(
         settings: how they become arrays.
         seed: with the episode's index it decides how each photo is flipped, cropped and rotated,
             independently of the others.
-        features: what takes the place of the photos, which are then not decoded.
+        features: what takes the place of the photos, which are then not decoded, cropped or rotated.
 
     Returns:
         The episode, NumPy arrays with the shapes that `Episode` gives, weight 1. With `features` its
         images are float16 [N, K, h, w, C] and [T, h, w, C]; their sizes are still the photos' in pixels.
 
     Raises:
-        InputError: a mask differs from its photo in size, or is larger than `label_side`, or features are
-            to be cropped or rotated.
+        InputError: a mask differs from its photo in size, or is larger than `label_side`.
     """
-    if features is not None and settings.warps:
-        raise InputError(
-            "cached features know only the photo and its mirror image: "
-            "set train.crop=1 and train.rotate=0, or train without the cache."
-        )
     ways, shots, queries = len(spec.support), len(spec.support[0]), len(spec.query)
     original = settings.label == "original"
-    picks = [_Pick(position, spec.shown, False) for way in spec.support for position in way]
-    picks += [_Pick(position, spec.class_ids, original) for position in spec.query]
+    picks = [_Pick(position, spec.shown, "support", False) for way in spec.support for position in way]
+    picks += [_Pick(position, spec.class_ids, "query", original) for position in spec.query]
     draws = np.random.default_rng([seed, spec.index, _FLIPS]).random(ways * shots + queries)
     flips = [settings.flip and draw < 0.5 for draw in draws.tolist()]
-    photos = [
-        _photo(source, pick, settings, flip, (seed, spec.index, _WARPS, number))
-        if features is None
-        else _record(source, features, pick, settings, flip)
-        for number, (pick, flip) in enumerate(zip(picks, flips, strict=True))
-    ]
+    photos = []
+    for number, (pick, flip) in enumerate(zip(picks, flips, strict=True)):
+        if features is not None:
+            photos.append(_with_features(source, features, pick, settings, flip))
+        elif settings.warps:
+            photos.append(_warped(source, pick, settings, flip, (seed, spec.index, _WARPS, number)))
+        else:
+            photos.append(_resized(source, pick, settings, flip))
     support, query = _stack(photos[: ways * shots]), _stack(photos[ways * shots :])
-    by_way = _Photo(*(field.reshape(ways, shots, *field.shape[1:]) for field in support))
+    by_way = _Labelled(*(field.reshape(ways, shots, *field.shape[1:]) for field in support))
     return _episode(spec, by_way, query, weight=1)
 
 
@@ -227,12 +203,11 @@ def empty_episode(
     Its sizes are full, so that nothing divides by an area of zero.
     """
     S, M = settings.size, settings.query_mask_side
-    image, dtype = ((S, S, 3), np.uint8) if features is None else (features.shape, np.float16)
+    of_photo, dtype = ((S, S, 3), np.uint8) if features is None else (features.shape, np.float16)
 
-    def blank(*lead: int, side: int) -> "_Photo":
-        full = np.broadcast_to(np.int32([S, S]), (*lead, 2))
-        masks = np.zeros((*lead, side, side), np.uint8), np.broadcast_to(np.int32([side, side]), (*lead, 2))
-        return _Photo(np.zeros((*lead, *image), dtype), full, *masks)
+    def blank(*lead: int, side: int) -> "_Labelled":
+        image, mask = np.zeros((*lead, *of_photo), dtype), np.zeros((*lead, side, side), np.uint8)
+        return _Labelled(image, np.full((*lead, 2), S, np.int32), mask, np.full((*lead, 2), side, np.int32))
 
     support = blank(len(spec.support), len(spec.support[0]), side=S)
     nothing = replace(spec, index=0, class_ids=(0,) * len(spec.class_ids))
@@ -244,10 +219,11 @@ class _Pick(NamedTuple):
 
     position: int
     class_ids: Sequence[int]
+    role: Role
     original: bool  # the mask stays as large as it is stored
 
 
-class _Photo(NamedTuple):
+class _Labelled(NamedTuple):
     """A photo and its mask at the top left of their arrays, and how much of these they fill."""
 
     image: np.ndarray  # uint8 [..., S, S, 3], or features float16 [..., h, w, C]
@@ -256,68 +232,64 @@ class _Photo(NamedTuple):
     mask_size: np.ndarray  # int32 [..., 2]
 
 
-def _photo(source: Source, pick: _Pick, settings: InputSettings, flip: bool, words: Sequence[int]) -> _Photo:
-    image, mask = source.image(pick.position), _stored_mask(source, pick, settings)
-    if mask.shape != image.shape[:2]:
-        raise InputError(
-            f"image '{source.ids[pick.position]}' is {_by(image)} and its mask {_by(mask)}; "
-            "make them the same size."
-        )
-    size = input_size(*mask.shape, settings)
-    if settings.warps:
-        image, mask, _ = augment(image, mask, settings, words)
-    else:
-        image, mask = resize_image(image, *size), mask if pick.original else resize_mask(mask, *size)
+def _resized(source: Source, pick: _Pick, settings: InputSettings, flip: bool) -> _Labelled:
+    image, size = load_photo(source, pick.position, settings)
+    return _Labelled(mirror(image, size) if flip else image, size, *_mask(source, pick, settings, flip))
+
+
+def _with_features(
+    source: Source, features: FeatureReader, pick: _Pick, settings: InputSettings, flip: bool
+) -> _Labelled:
+    size = np.array(input_size(*source.size(pick.position), settings), np.int32)
+    return _Labelled(features.read(pick.position, flip), size, *_mask(source, pick, settings, flip))
+
+
+def _mask(source: Source, pick: _Pick, settings: InputSettings, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+    position, class_ids, role, original = pick
+    mask, size = load_mask(source, position, class_ids, role, settings, original=original)
+    return mirror(mask, size) if flip else mask, size
+
+
+def _warped(
+    source: Source, pick: _Pick, settings: InputSettings, flip: bool, words: Sequence[int]
+) -> _Labelled:
+    stored = _checked(source, pick.position, "photo", source.image(pick.position))
+    stored_mask = _stored_mask(source, pick.position, pick.class_ids, pick.role, settings)
+    image, mask, _ = augment(stored, stored_mask, settings, words)
     if flip:
         image, mask = image[:, ::-1], mask[:, ::-1]
-    return _Photo(padded(image, settings.size), np.int32(size), *_placed(mask, pick, settings))
+    size = np.array([settings.size, settings.size], np.int32)
+    return _Labelled(image, size, mask, size)
 
 
-def _record(
-    source: Source, features: FeatureReader, pick: _Pick, settings: InputSettings, flip: bool
-) -> _Photo:
-    mask = _stored_mask(source, pick, settings)
-    size = input_size(*mask.shape, settings)
-    if not pick.original:
-        mask = resize_mask(mask, *size)
-    if flip:
-        mask = mask[:, ::-1]
-    record = features.read(pick.position, flip)
-    return _Photo(record, np.int32(size), *_placed(mask, pick, settings))
+def _stored_mask(
+    source: Source, position: int, class_ids: Sequence[int], role: Role, settings: InputSettings
+) -> UInt8[np.ndarray, "h w"]:
+    """Returns a mask as large as it is stored, after the policy for void pixels."""
+    mask = _checked(source, position, "mask", source.mask(position, class_ids, role))
+    return mask if settings.void == "ignore" else np.where(mask == IGNORED, np.uint8(0), mask)
 
 
-def _stored_mask(source: Source, pick: _Pick, settings: InputSettings) -> np.ndarray:
-    mask = episode_mask(source.labels(pick.position), pick.class_ids, settings.void)
-    if pick.original and max(mask.shape) > settings.label_side:
+def _checked(source: Source, position: int, kind: str, array: np.ndarray) -> np.ndarray:
+    """Returns a photo or a mask that is as large as the source says of both."""
+    size = source.size(position)
+    if array.shape[:2] != tuple(size):
         raise InputError(
-            f"the mask of image '{source.ids[pick.position]}' is {_by(mask)}; "
-            f"give label_side={max(mask.shape)} or more."
+            f"the {kind} of image '{source.ids[position]}' is {_by(array.shape)} and the data set gives "
+            f"{_by(size)}; make photo and mask the same size."
         )
-    return mask
+    return array
 
 
-def _placed(mask: np.ndarray, pick: _Pick, settings: InputSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a mask in its array, and its size."""
-    side = settings.label_side if pick.original else settings.size
-    return padded(mask, side), np.int32(mask.shape)
+def _by(shape: Sequence[int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
 
 
-def padded(array: np.ndarray, side: int) -> np.ndarray:
-    """Returns the array at the top left of zeros [side, side, ...]."""
-    result = np.zeros((side, side, *array.shape[2:]), array.dtype)
-    result[: array.shape[0], : array.shape[1]] = array
-    return result
+def _stack(photos: Sequence[_Labelled]) -> _Labelled:
+    return _Labelled(*(np.stack(field) for field in zip(*photos, strict=True)))
 
 
-def _by(array: np.ndarray) -> str:
-    return f"{array.shape[0]}x{array.shape[1]}"
-
-
-def _stack(photos: Sequence[_Photo]) -> _Photo:
-    return _Photo(*(np.stack(field) for field in zip(*photos, strict=True)))
-
-
-def _episode(spec: EpisodeSpec, support: _Photo, query: _Photo, weight: int) -> Episode:
+def _episode(spec: EpisodeSpec, support: _Labelled, query: _Labelled, weight: int) -> Episode:
     return Episode(
         support_images=support.image,
         support_masks=support.mask,

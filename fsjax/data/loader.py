@@ -108,7 +108,7 @@ def evaluation_batches(
     workers: int = 0,
     features: FeatureReader | None = None,
 ) -> Iterator[Episode]:
-    """Yields this process's share of all the given episodes, in order and never augmented.
+    """Yields this process's share of all the episodes of `specs`, in order and never augmented.
 
     The last batch is filled up with weight 0. The arguments are those of `batches` and `Slots`.
 
@@ -161,7 +161,7 @@ def prefetch(iterator: Iterator[Episode], depth: int = 2) -> Iterator[Episode]:
     """Yields the batches on the local devices, `depth` of them on their way while one is used.
 
     The leading axis is split over the first local devices, as pmap wants it: nothing is copied again.
-    Closing this iterator closes the one given.
+    Closing this iterator closes that of the batches.
     """
     waiting: deque[Episode] = deque()
     try:

@@ -9,12 +9,15 @@ newline. Then comes one line an episode:
 with the supports' image ids for each way, in the order of class_ids.
 """
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
 from fsjax.data.source import Source
@@ -117,10 +120,12 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
 
     Raises:
         InputError: the file is missing, of another data set, version or split, has a malformed line, an
-            unknown image id or a support without its class (the line is named), or its lines do not match
-            its sha256.
+            unknown image id, an image twice, a class twice, a support without its class or a query without
+            any of them (the line is named), or its lines do not match its sha256.
     """
     try:
+        if Path(path).is_fifo():  # it would be waited for
+            raise InputError(f"manifest '{path}' is a pipe; name a file.")
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"manifest '{path}' cannot be read ({error.strerror}); check the path.") from None
@@ -129,11 +134,12 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
     for field, mine in {"data_set": source.name, "version": source.version, "split": source.split}.items():
         if getattr(header, field) != mine:
             raise InputError(
-                f"manifest '{path}' line 1: its {field} is '{getattr(header, field)}' and the data's is "
-                f"'{mine}'; open the data set that the manifest was drawn from."
+                f"manifest '{path}' line 1: its {field} is {getattr(header, field)!r} and the data's is "
+                f"{mine!r}; open the data set that the manifest was drawn from."
             )
     _check_classes(header.classes, source.class_names, f"manifest '{path}' line 1")
     positions = {image_id: position for position, image_id in enumerate(source.ids)}
+    areas = functools.cache(source.areas)
     specs, seen = [], set()
     for number, line in enumerate(lines.splitlines(), start=2):
         where = f"manifest '{path}' line {number}"
@@ -143,11 +149,13 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
                 f"{where}: the index {specs[-1].index} stands on an earlier line; write it anew."
             )
         seen.add(specs[-1].index)
-        _check_supports(specs[-1], source, where)
-    found = hashlib.sha256(lines).hexdigest()
-    if found != sha256:
+        _check_repeats(specs[-1], source.ids, where)
+        _check_supports(specs[-1], source, areas, where)
+        _check_queries(specs[-1], source, areas, where)
+    computed = hashlib.sha256(lines).hexdigest()
+    if computed != sha256:
         raise InputError(
-            f"manifest '{path}': the lines after line 1 have the sha256 {found} and line 1 says {sha256}; "
+            f"manifest '{path}': the lines after line 1 have the sha256 {computed} and line 1 says {sha256}; "
             "the file was changed or cut short, so write it anew."
         )
     return header, specs
@@ -157,11 +165,26 @@ def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
     try:
         fields: dict[str, Any] = json.loads(line)
         sha256 = fields.pop("sha256")
-        return Header(**fields), sha256
-    except (ValueError, TypeError, KeyError, AttributeError):
+        header = Header(**fields)
+        texts = header.data_set, header.version, header.split, header.eligibility, header.label_policy
+        counts = header.ways, header.shots, header.queries, header.runs
+        numbers = header.seed, *(() if header.fold is None else (header.fold,)), *header.classes.values()
+        if not (
+            all(isinstance(text, str) for text in (*texts, sha256))
+            and all(_is_whole(count, 1) for count in counts)
+            and all(_is_whole(number, 0) for number in numbers)
+        ):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InputError(
             f"manifest '{path}' line 1: not a header of episodes; write the file anew."
         ) from None
+    return header, sha256
+
+
+def _is_whole(value: object, least: int) -> bool:
+    """True and False are whole numbers to Python, and not here; more than 64 bits no array holds."""
+    return type(value) is int and least <= value < 2**63
 
 
 def _check_classes(classes: Mapping[str, int], names: Sequence[str], where: str) -> None:
@@ -169,33 +192,63 @@ def _check_classes(classes: Mapping[str, int], names: Sequence[str], where: str)
     for name, class_id in classes.items():
         if ids.get(name) != class_id:
             raise InputError(
-                f"{where}: it gives class '{name}' the id {class_id}, and the data do not; write it anew."
+                f"{where}: it gives class {name!r} the id {class_id}, and the data do not; write it anew."
             )
 
 
-def _check_supports(spec: EpisodeSpec, source: Source, where: str) -> None:
+def _check_repeats(spec: EpisodeSpec, ids: Sequence[str], where: str) -> None:
+    """Makes sure that no class, no way's support and no query stands twice, nor a query as a support."""
+    if len({*spec.class_ids}) < len(spec.class_ids):
+        raise InputError(f"{where}: class_ids {list(spec.class_ids)} hold a class twice; name another.")
+    for way in spec.support:
+        for number, position in enumerate(way):
+            if position in way[:number]:
+                raise InputError(f"{where}: support image {ids[position]!r} stands twice; name another.")
+    supports = {position for way in spec.support for position in way}
+    for number, position in enumerate(spec.query):
+        if position in supports:
+            raise InputError(f"{where}: query image {ids[position]!r} is a support as well; name another.")
+        if position in spec.query[:number]:
+            raise InputError(f"{where}: query image {ids[position]!r} stands twice; name another.")
+
+
+def _check_supports(
+    spec: EpisodeSpec, source: Source, areas: Callable[[int], np.ndarray], where: str
+) -> None:
     """Makes sure that no support's mask is empty."""
     for class_id, way in zip(spec.class_ids, spec.support, strict=True):
         for position in way:
-            if not source.areas(position)[class_id - 1]:
+            if not areas(position)[class_id - 1]:
                 raise InputError(
-                    f"{where}: support image '{source.ids[position]}' shows no pixel of class "
-                    f"'{source.class_names[class_id - 1]}'; name an image that does."
+                    f"{where}: support image {source.ids[position]!r} shows no pixel of class "
+                    f"{source.class_names[class_id - 1]!r}; name an image that does."
                 )
+
+
+def _check_queries(spec: EpisodeSpec, source: Source, areas: Callable[[int], np.ndarray], where: str) -> None:
+    """Makes sure that every query shows a class of the episode."""
+    columns = [class_id - 1 for class_id in spec.class_ids]
+    for position in spec.query:
+        if not areas(position)[columns].any():
+            raise InputError(
+                f"{where}: query image {source.ids[position]!r} shows no pixel of "
+                f"{', '.join(source.class_names[column] for column in columns)}; name an image that does."
+            )
 
 
 def _parse_episode(line: bytes, header: Header, positions: Mapping[str, int], where: str) -> EpisodeSpec:
     try:
         episode = json.loads(line)
-        index, class_ids = int(episode["index"]), tuple(int(c) for c in episode["class_ids"])
+        index, class_ids = episode["index"], tuple(episode["class_ids"])
         support, query = [list(way) for way in episode["support"]], list(episode["query"])
-        unknown = {*query, *(image_id for way in support for image_id in way)} - positions.keys()
-    except (ValueError, TypeError, KeyError):
+        images = {*query, *(image_id for way in support for image_id in way)}
+        numbers, texts = (index, *class_ids), all(isinstance(image_id, str) for image_id in images)
+        if not (texts and all(_is_whole(number, 0) for number in numbers)):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise InputError(f"{where}: not an episode; write the file anew.") from None
-    if unknown:
-        raise InputError(
-            f"{where}: image '{min(map(str, unknown))}' is not in the data set; open the one it is of."
-        )
+    if unknown := images - positions.keys():
+        raise InputError(f"{where}: image {min(unknown)!r} is not in the data set; open the one it is of.")
     shape = len(class_ids), [len(way) for way in support], len(query)
     if shape != (header.ways, [header.shots] * header.ways, header.queries):
         raise InputError(

@@ -1,20 +1,15 @@
 """Which images make up episode i: a pure function of (seed, i)."""
 
-import contextlib
 import functools
-import hashlib
 import math
-import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fsjax.data.source import Source
+from fsjax.data.index import ClassIndex, eligible
 from fsjax.errors import InputError
-from fsjax.files import replacing
 
 # Third words of a seed sequence: each kind of draw has its own stream. Never 0, which NumPy pads with.
 _ABSENT, _PRESENT = 2, 3
@@ -33,49 +28,6 @@ class EpisodeSpec:
     shown: tuple[int, ...]  # the classes that the supports' masks show: class_ids, save in the controls
 
 
-@dataclass(frozen=True)
-class ClassIndex:
-    """What the sampler knows of every image of a split, without decoding any."""
-
-    ids: Sequence[str]
-    areas: np.ndarray  # int32 [n, C], pixels of class ids 1..C in the original labels
-    sizes: np.ndarray  # int32 [n, 2], height and width in pixels
-
-
-def build_index(source: Source) -> ClassIndex:
-    """Returns the class index of a source, kept as an .npz file in its `cache_dir` from then on."""
-    path = Path(source.cache_dir) / f"class_index_{source.split}.npz"
-    described = [source.name, source.version, *source.class_names, *source.ids]
-    digest = hashlib.sha256("\n".join(described).encode()).hexdigest()
-    kept = _read_index(path, digest)
-    if kept is None:
-        n, C = len(source.ids), len(source.class_names)
-        areas = np.array([source.areas(p) for p in range(n)], np.int32).reshape(n, C)
-        sizes = np.array([source.size(p) for p in range(n)], np.int32).reshape(n, 2)
-        kept = areas, sizes
-        with contextlib.suppress(OSError):  # a read-only data set is scanned anew each time
-            _write_index(path, digest, *kept)
-    return ClassIndex(source.ids, *kept)
-
-
-def _read_index(path: Path, digest: str) -> tuple[np.ndarray, np.ndarray] | None:
-    try:
-        with path.open("rb") as file, np.load(file) as kept:
-            return (kept["areas"], kept["sizes"]) if kept["digest"].item() == digest else None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None
-
-
-def _write_index(path: Path, digest: str, areas: np.ndarray, sizes: np.ndarray) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, digest=digest, areas=areas, sizes=sizes)
-
-
-def eligible(index: ClassIndex, class_id: int, min_area: int = 1) -> np.ndarray:
-    """Returns the positions [m] of the images that show at least `min_area` pixels of a class."""
-    return np.flatnonzero(index.areas[:, class_id - 1] >= max(min_area, 1))
-
-
 def fold_classes(folds: Sequence[Sequence[int]], fold: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Returns the class ids of a fold's training (base) and testing (novel) episodes.
 
@@ -85,6 +37,9 @@ def fold_classes(folds: Sequence[Sequence[int]], fold: int) -> tuple[tuple[int, 
 
     Raises:
         InputError: there is no such fold.
+
+    >>> fold_classes([[1, 2], [3, 4], [5, 6]], fold=1)
+    ((1, 2, 5, 6), (3, 4))
     """
     if not 0 <= fold < len(folds):
         raise InputError(f"fold={fold} does not exist; choose one of 0 to {len(folds) - 1}.")
@@ -119,22 +74,17 @@ class EpisodeSampler:
             index: the class index of the images.
             class_names: the name of each class id, for messages.
             classes: the class ids to draw from.
-            ways: N, classes an episode.
-            shots: K, support images a way.
-            queries: T, query images an episode.
+            ways: N, classes an episode, 1 or more.
+            shots: K, support images a way, 1 or more.
+            queries: T, query images an episode, 1 or more.
             seed: 0 or more.
             min_area: an image counts for a class from this many pixels of its original mask on.
             without: class ids whose images are left out altogether (`drop_novel_images`).
 
         Raises:
-            InputError: a class has fewer than K + ceil(T / N) eligible images, there are fewer classes
-                than ways, or a number is out of range.
+            InputError: a class has fewer than K + ceil(T / N) eligible images, or there are fewer classes
+                than ways.
         """
-        for name, value in {"ways": ways, "shots": shots, "queries": queries}.items():
-            if value < 1:
-                raise InputError(f"{name}={value} is too small; give 1 or more.")
-        if seed < 0:
-            raise InputError(f"seed={seed} is negative; give 0 or more.")
         if len(classes) < ways:
             raise InputError(
                 f"ways={ways} needs as many classes, and there are {len(classes)}; "
@@ -143,7 +93,7 @@ class EpisodeSampler:
         self.index, self.class_names, self.classes = index, class_names, tuple(classes)
         self.ways, self.shots, self.queries, self.seed = ways, shots, queries, seed
         self.min_area, self.without = max(min_area, 1), tuple(sorted(without))
-        self._dropped = (index.areas[:, [c - 1 for c in self.without]] > 0).any(axis=1)
+        self._dropped = np.count_nonzero(index.areas[:, [c - 1 for c in self.without]], axis=1) > 0
         self._eligible = {c: self.eligible(c) for c in self.classes}
         self._check_counts()
 
@@ -165,7 +115,7 @@ class EpisodeSampler:
         """Returns episode i.
 
         Raises:
-            InputError: the classes share so few images that no episode was found.
+            InputError: the classes share so few images that no episode could be drawn.
         """
         rng = np.random.default_rng([self.seed, i])
         for _ in range(_ATTEMPTS):
@@ -173,7 +123,7 @@ class EpisodeSampler:
             if spec is not None:
                 return spec
         raise InputError(
-            f"no {self.ways}-way {self.shots}-shot episode with {self.queries} queries was found: "
+            f"no {self.ways}-way {self.shots}-shot episode with {self.queries} queries could be drawn: "
             "the classes share too few images; add images or ask for fewer ways, shots or queries."
         )
 
@@ -226,6 +176,43 @@ class PairSampler(EpisodeSampler):
         rng = np.random.default_rng([self.seed, i, _PAIR_SUPPORTS])
         support = _choose(rng, _other_than(self._eligible[class_id], [query]), self.shots)
         return EpisodeSpec(i, (class_id,), (support,), (query,), (class_id,))
+
+
+def make_sampler(
+    policy: str,
+    index: ClassIndex,
+    class_names: Sequence[str],
+    classes: Sequence[int],
+    *,
+    ways: int,
+    shots: int,
+    queries: int,
+    seed: int,
+    min_area: int = 1,
+    without: Collection[int] = (),
+) -> EpisodeSampler:
+    """Returns the sampler of a policy.
+
+    Args:
+        policy: "class_uniform" (`EpisodeSampler`) or "pair_epoch" (`PairSampler`).
+        index: as in `EpisodeSampler`, like all that follow.
+        class_names: the name of each class id.
+        classes: the class ids to draw from.
+        ways: N.
+        shots: K.
+        queries: T.
+        seed: 0 or more.
+        min_area: pixels from which on an image counts for a class.
+        without: class ids whose images are left out.
+
+    Raises:
+        InputError: one of the sampler's reasons.
+    """
+    samplers = {"class_uniform": EpisodeSampler, "pair_epoch": PairSampler}
+    return samplers[policy](
+        index, class_names, classes,
+        ways=ways, shots=shots, queries=queries, seed=seed, min_area=min_area, without=without,
+    )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=4)  # threads that load ahead are in two epochs for a while

@@ -2,17 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import UInt8
+
+from fsjax.episode import IGNORED
+
+Role = Literal["support", "query"]
+"""What a photo is in an episode."""
 
 
 @runtime_checkable
 class Source(Protocol):
     """Random access to labelled photos. Positions count from 0, class ids from 1."""
 
-    name: str  # the data set, e.g. "shapes"
+    name: str  # the data set, e.g. "shapes": a part of hashes and manifests
     version: str  # changes whenever an image or a label does
+    title: str  # what reports call the data, e.g. "VOC folder: 6 classes"
     split: str  # "train" or "test"
     class_names: Sequence[str]  # class_names[c - 1] is the name of class id c
     folds: Sequence[Sequence[int]]  # the class ids that each fold holds out
@@ -22,11 +29,39 @@ class Source(Protocol):
     def image(self, position: int) -> np.ndarray:
         """Returns the photo, uint8 RGB [H, W, 3]."""
 
-    def labels(self, position: int) -> np.ndarray:
-        """Returns its class ids, uint8 [H, W]: 0 background, 255 void."""
+    def mask(self, position: int, class_ids: Sequence[int], role: Role) -> np.ndarray:
+        """Returns the labels of one photo for an episode's classes.
+
+        In COCO one pixel can belong to several objects. As a support, a class that is asked for wins over
+        those that are not; else the smaller object wins, as a query always.
+
+        Args:
+            position: of the photo.
+            class_ids: the classes that are asked for, each once.
+            role: what the photo is in the episode; of no account where pixels have one label.
+
+        Returns:
+            uint8 [H, W] as large as the photo: n for class_ids[n - 1], 0 for all else, 255 void.
+        """
 
     def size(self, position: int) -> tuple[int, int]:
-        """Returns the photo's height and width without decoding it."""
+        """Returns the photo's height and width in pixels, without decoding it."""
 
     def areas(self, position: int) -> np.ndarray:
-        """Returns int32 [C]: the pixels of class ids 1..C in `labels`, without decoding them."""
+        """Returns int32 [C]: the pixels of class ids 1..C in the stored labels, without decoding them."""
+
+
+def relabel(labels: UInt8[np.ndarray, "h w"], class_ids: Sequence[int]) -> UInt8[np.ndarray, "h w"]:
+    """Returns `Source.mask` where every pixel has one label.
+
+    Args:
+        labels: the class id of each pixel, 0 background, 255 void.
+        class_ids: the classes that are asked for; class_ids[n - 1] becomes n, other classes 0.
+
+    >>> relabel(np.array([[0, 3, 8, 15, 255]], np.uint8), [15, 8])
+    array([[  0,   0,   2,   1, 255]], dtype=uint8)
+    """
+    table = np.zeros(256, np.uint8)
+    table[list(class_ids)] = np.arange(1, len(class_ids) + 1)
+    table[IGNORED] = IGNORED
+    return table[labels]

@@ -1,103 +1,34 @@
-"""Rows that are no network's: methods over hand-made features, and the union of all objects."""
+"""Controls: what a method would score if it looked at something else than the support."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import ClassVar
+from collections.abc import Sequence
 
-import jax
 import numpy as np
+from jaxtyping import Bool, Int, UInt8
 
-from fsjax.data.images import load_episode
-from fsjax.evaluation.baselines import FilterBank, RawRGB, any_object, color_histogram_logits
-from fsjax.evaluation.evaluate import Episodes
-from fsjax.evaluation.metrics import confusion
-from fsjax.models.backbones.resnet import Features
-from fsjax.models.dpnet.dpnet import DPNet
-from fsjax.models.dpnet.head import compared
-from fsjax.models.layers.cross_entropy import upsample
-from fsjax.models.prnet.prnet import PRNet
+from fsjax.episode import IGNORED
 
+ANY_OBJECT = "any_object"
+ORACLE = "oracle"
+WRONG_SUPPORTS = {"wrong_support_absent": False, "wrong_support_present": True}
+"""Name of the row, and whether the class that the support shows is in the query."""
 
-class ColorHistogram:
-    """A classifier of pixels by their colour, as a method: its features are the photos themselves."""
-
-    frozen: ClassVar[bool] = True
-    outputs: ClassVar[tuple[str, ...]] = ("histogram",)
-    plain: ClassVar[str] = "histogram"
-    final: ClassVar[str] = "histogram"
-
-    def embed(self, variables, images, sizes, **unused):
-        """Returns the photos as they are."""
-        return Features(images, sizes), {}
-
-    def fit(self, variables, supports, masks, sizes):
-        """Returns the supports as they are; the histograms are counted when a query is segmented."""
-        return supports, masks
-
-    def segment(self, variables, fitted, queries, shape, sizes, settings):
-        """Returns the log posteriors of `color_histogram_logits` on the labels' pixels."""
-        supports, masks = fitted
-        logits = color_histogram_logits(supports.map, masks, supports.sizes, queries.map, queries.sizes)
-        return {"histogram": upsample(logits, shape, queries.sizes, sizes)}
+ONE_WAY = (ANY_OBJECT, *WRONG_SUPPORTS)
 
 
-@dataclass(frozen=True)
-class FrozenPrototypes:
-    """PRNet's prototypes, plain and fused, of the features by which another method compares cells.
-
-    Nothing is trained: this is what a method adds to its frozen extractor. Where features are cached, so
-    are these.
-
-    Attributes:
-      method: whose frozen extractor; its variables are used.
-    """
-
-    method: DPNet
-
-    frozen: ClassVar[bool] = True
-    outputs: ClassVar[tuple[str, ...]] = PRNet.outputs
-    plain: ClassVar[str] = PRNet.plain
-    final: ClassVar[str] = PRNet.final
-
-    def embed(self, variables, images, sizes, **unused):
-        """Returns the features of stage 3 before its ReLU."""
-        features, statistics = self.method.embed(variables, images, sizes)
-        return features._replace(map=compared(features.map)), statistics
-
-    def fit(self, variables, supports, masks, sizes):
-        """Returns the support prototypes p_s."""
-        return self._prnet.fit(variables, supports, masks, sizes)
-
-    def segment(self, variables, fitted, queries, shape, sizes, settings):
-        """Returns PRNet's maps without fusion and after its two stages."""
-        return self._prnet.segment(variables, fitted, queries, shape, sizes, settings)
-
-    @property
-    def _prnet(self) -> PRNet:
-        return PRNet(self.method.extractor, "stage3_pre")
+def any_object(labels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Returns where the truth shows an object of any class (1..254): what perfect objectness would answer."""
+    return (labels > 0) & (labels < IGNORED)
 
 
-FROZEN_PROTOTYPES = {f"frozen_{name}": name for name in FrozenPrototypes.outputs}
-"""Rows of `FrozenPrototypes`, and its outputs."""
-
-BASELINES = {
-    "rgb": PRNet(RawRGB(), "map"),
-    "texture": PRNet(FilterBank(), "map"),
-    "color_histogram": ColorHistogram(),
-}
-"""Methods without variables; prototypes of raw colours and textures are fused as the network's are."""
+def count_prediction(
+    prediction: Bool[np.ndarray, "h w"] | Int[np.ndarray, "h w"], truth: UInt8[np.ndarray, "h w"], ways: int
+) -> Int[np.ndarray, "rows columns"]:
+    """Counts the pixels of one query by truth (0..N, then 255) and prediction (0..N), on the host."""
+    rows = np.where(truth == IGNORED, ways + 1, truth).astype(np.int64)
+    cells = rows.ravel() * (ways + 1) + prediction.ravel().astype(np.int64)
+    return np.bincount(cells, minlength=(ways + 2) * (ways + 1)).reshape(ways + 2, ways + 1)
 
 
-def count_any_object(episodes: Episodes) -> Iterator[np.ndarray]:
-    """Yields each one-way episode's confusion matrices [T, 3, 2] when every object is taken for its class.
-
-    The truth of all classes is read for it: this is what perfect objectness, and nothing else, would score.
-    """
-    everything = tuple(range(1, len(episodes.source.class_names) + 1))
-    count = jax.jit(jax.vmap(partial(confusion, ways=1)))
-    for spec in episodes.specs:
-        shown = load_episode(episodes.source, spec, episodes.settings)
-        united = replace(spec, class_ids=everything)
-        labels = load_episode(episodes.source, united, episodes.settings).query_masks
-        yield np.asarray(count(any_object(labels), shown.query_masks, shown.query_mask_sizes))
+def all_classes(class_names: Sequence[str]) -> tuple[int, ...]:
+    """Returns the ids of all classes of a data set."""
+    return tuple(range(1, len(class_names) + 1))

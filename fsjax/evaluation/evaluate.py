@@ -1,262 +1,243 @@
-"""Runs a method over episodes, on all devices of one host, and counts its predictions against the truth."""
+"""Evaluation that sees each photo once, or once a role: supports are described, then queries are segmented.
 
-from collections.abc import Callable, Iterator, Sequence
+Variables do not change in an evaluation without adaptation, and its episodes are made of few photos: a fold
+of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10,000.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
 
-from fsjax.data.images import InputSettings, load_episode
-from fsjax.data.loader import evaluation_batches, prefetch
-from fsjax.data.sampling import EpisodeSpec
-from fsjax.data.source import Source
-from fsjax.devices import replicate
-from fsjax.episode import Episode
+from fsjax.data.images import mask_of_way
+from fsjax.data.store import Store
+from fsjax.evaluation.controls import count_prediction
 from fsjax.evaluation.metrics import confusion
-from fsjax.evaluation.scales import ONE_SCALE, Scales, mean_prediction, rescale
-from fsjax.models.dpnet.dpnet import Explanation
-from fsjax.models.method import Explainable, Method
-from fsjax.models.prnet.adaptation import AdaptSettings
-from fsjax.models.variables import Variables
+from fsjax.evaluation.photos import Photos, on_devices
+from fsjax.evaluation.queries import Embedded, Queries
+from fsjax.evaluation.scoring import Group, Place, Scoring, episodes_a_call
+from fsjax.evaluation.supports import Extracted, Supports
+from fsjax.evaluation.trees import Trees, tree_bytes
 from fsjax.progress import Progress
-from fsjax.training.frozen_features import FrozenFeatures
+from fsjax.segmenter import Segmenter
 
-Predictor = Callable[[Variables, Episode], dict[str, jax.Array]]
+LARGEST = 512 * 10**6
+"""Bytes of descriptions and logits that a call may take on each device, if it has more than one episode."""
 
-ORACLE = "oracle"
+Counts = dict[str, list[np.ndarray]]
+"""For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each."""
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """The episodes that a row is scored on, and how they are read.
+class Counted:
+    """What an evaluation counted.
 
     Attributes:
-      source: the data set.
-      specs: which images, an entry an episode.
-      settings: their sizes and labels.
-      batch_size: episodes at a time on each device.
-      threads: that load them.
-      workers: processes that load them, instead of threads.
-      features: cached ones that are read instead of photos; None reads photos.
+      counts: of each scoring.
+      extracted: how often each photo went through the backbone.
     """
 
-    source: Source
-    specs: Sequence[EpisodeSpec]
-    settings: InputSettings
-    batch_size: int
-    threads: int = 2
-    workers: int = 0
-    features: FrozenFeatures | None = None
+    counts: Sequence[Counts]
+    extracted: Extracted
 
 
-def make_predictor(
-    method: Method,
-    settings: Any,
-    adapt: AdaptSettings | None = None,
-    *,
-    scales: Scales = ONE_SCALE,
-    oracle: bool = False,
-) -> Predictor:
-    """Returns the pmapped `predictor`: variables are stacked over devices, episodes are [devices, B]."""
-    return jax.pmap(predictor(method, settings, adapt, scales=scales, oracle=oracle))
-
-
-def predictor(
-    method: Method,
-    settings: Any,
-    adapt: AdaptSettings | None = None,
-    *,
-    scales: Scales = ONE_SCALE,
-    oracle: bool = False,
-) -> Predictor:
-    """Returns a function that segments a batch of episodes on one device and counts its predictions.
-
-    Without adaptation the episodes of a device run together; with it they run one after another, because
-    weights that differ from episode to episode would turn every convolution into a grouped one.
+def evaluate(photos: Photos, scorings: Sequence[Scoring]) -> Counted:
+    """Segments the queries of all episodes, and counts the predictions against the truth.
 
     Args:
-      method: whose variables the predictor is called with.
-      settings: of the method's segmentation.
-      adapt: how to tune the variables to each episode's supports first; None leaves them alone.
-      scales: at which the queries are segmented.
-      oracle: whether to segment also by what the queries' own truth would have taught.
+      photos: how they are read.
+      scorings: what is scored; their segmenters share one backbone and its variables.
 
-    Returns:
-      `predict(variables, batch)` -> for each output of the method (and the oracle) its confusion matrices,
-      int32 [B, T, N + 2, N + 1].
+    Raises:
+      InputError: for photos that cannot be read, or no room on the disk for what the memory does not hold.
     """
-
-    def together(variables: Variables, batch: Episode):
-        supports, queries = embed_images(method, variables, batch, scales)
-        return jax.vmap(segment, (None, 0, 0, 0))(variables, supports, queries, batch)
-
-    def alone(variables: Variables, episode: Episode):
-        tuned, _ = method.adapt(variables, episode, adapt)
-        supports, queries = embed_images(method, tuned, jax.tree.map(lambda x: x[None], episode), scales)
-        return segment(tuned, *jax.tree.map(lambda x: x[0], (supports, queries)), episode)
-
-    def segment(variables: Variables, supports, queries, episode: Episode):
-        outputs = predict_logits(method, variables, supports, queries, episode, settings, scales)
-        if oracle:
-            whole = queries[scales.whole]
-            outputs[ORACLE] = oracle_logits(method, variables, whole, episode, settings)
-        count = jax.vmap(lambda logits, truth, size: _count(logits, truth, size, len(episode.class_ids)))
-        return {
-            name: count(logits, episode.query_masks, episode.query_mask_sizes)
-            for name, logits in outputs.items()
-        }
-
-    def predict(variables: Variables, batch: Episode):
-        if adapt is None:
-            return together(variables, batch)
-        return jax.lax.map(lambda episode: alone(variables, episode), batch)
-
-    return predict
+    segmenters = list(dict.fromkeys(s.segmenter for s in scorings if s.segmenter is not None))
+    shown = [spec for s in scorings if s.segmenter is not None and not s.oracle for spec in s.specs]
+    queried = {position for scoring in scorings for spec in scoring.specs for position in spec.query}
+    with Store(None, photos.memory) as store:
+        trees = Trees(store)
+        supports = Supports(photos, segmenters, trees)
+        if shown:
+            supports.describe(shown, queried)
+        queries = Queries(photos, scorings, segmenters[0] if segmenters else None, supports, trees)
+        counts = _Counting(photos, scorings, supports, queries).run()
+        return Counted(counts, supports.extracted + queries.extracted)
 
 
-def embed_images(
-    method: Method, variables: Variables, batch: Episode, scales: Scales = ONE_SCALE
-) -> tuple[Any, list[Any]]:
-    """Returns the features of the supports [B, N, K, ...] and, at each scale, of the queries [B, T, ...]."""
+class _Call(NamedTuple):
+    """The queries of a group, and as many of their episodes as one call has places for."""
 
-    def embed(images: Array, sizes: Int[Array, "*images 2"]):
-        lead = sizes.shape[:-1]
-        features, _ = method.embed(variables, images.reshape(-1, *images.shape[-3:]), sizes.reshape(-1, 2))
-        return jax.tree.map(lambda x: x.reshape(*lead, *x.shape[1:]), features)
-
-    supports = embed(batch.support_images, batch.support_sizes)
-    return supports, [
-        embed(*rescale(batch.query_images, batch.query_sizes, scale)) for scale in scales.factors
-    ]
+    queries: Sequence[Embedded]
+    places: Sequence[Place]
 
 
-def predict_logits(
-    method: Method,
-    variables: Variables,
-    supports,
-    queries: Sequence[Any],
-    episode: Episode,
-    settings: Any,
-    scales: Scales = ONE_SCALE,
-) -> dict[str, Float[Array, "T H W classes"]]:
-    """Returns a method's named logits for one episode's queries, on their labels' pixels.
+class _Counting:
+    """Collects calls until the devices' slots are full, and puts their counts where they belong."""
 
-    Args:
-      method: of the variables.
-      variables: of the method.
-      supports: their features.
-      queries: their features at each scale.
-      episode: for its masks and sizes.
-      settings: of the method's segmentation.
-      scales: how the predictions at several scales are averaged.
-    """
-    fitted = method.fit(variables, supports, episode.support_masks, episode.support_sizes)
-    shape = episode.query_masks.shape[1:]
-    return mean_prediction(
-        [
-            method.segment(variables, fitted, at_scale, shape, episode.query_mask_sizes, settings)
-            for at_scale in queries
-        ],
-        scales.average,
-    )
+    def __init__(self, photos: Photos, scorings: Sequence[Scoring], supports: Supports, queries: Queries):
+        self._photos, self._scorings, self._supports, self._queries = photos, scorings, supports, queries
+        self._places = [self._fitting(i) for i in range(len(scorings))]
+        self._pending: list[list[_Call]] = [[] for _ in scorings]
+        self._found: list[dict[str, list[list[Any]]]] = [
+            {output: [[None] * len(spec.query) for spec in s.specs] for output in s.outputs} for s in scorings
+        ]
+
+    def run(self) -> list[Counts]:
+        """Returns the counts of each scoring."""
+        groups = len(self._queries.groups)
+        with Progress("queries", groups, "photo") as progress, closing(self._queries.embedded()) as batches:
+            for batch in batches:
+                for group, queries in batch:
+                    self._add(group, queries)
+                progress.update(len(batch))
+        for scoring, calls in enumerate(self._pending):
+            if calls:
+                self._count(scoring, calls)
+        return [
+            {output: [np.stack(of_queries) for of_queries in found] for output, found in of_outputs.items()}
+            for of_outputs in self._found
+        ]
+
+    def _fitting(self, number: int) -> tuple[int, int]:
+        """Returns how many groups of queries a call has slots for on a device, and episodes of each group."""
+        scoring, side = self._scorings[number], self._photos.settings.query_mask_side
+        if scoring.segmenter is None:
+            return 1, 1
+        spec = scoring.specs[0]
+        queries = len(spec.query) if scoring.together else 1
+        size = queries * side**2 * (len(spec.class_ids) + 1) * 4 * len(scoring.segmenter.method.outputs)
+        if not scoring.oracle:
+            size += tree_bytes(self._supports.of(scoring.segmenter, spec))
+        most = max(1, LARGEST // size)
+        episodes = min(episodes_a_call(self._queries.groups, number), most)
+        return max(1, min(self._photos.batch_size, most) // episodes), episodes
+
+    def _slots(self, scoring: int) -> int:
+        """Returns how many groups of queries are in a call, on all devices."""
+        return jax.local_device_count() * self._places[scoring][0]
+
+    def _add(self, group: Group, queries: Sequence[Embedded]) -> None:
+        by_scoring: dict[int, list[Place]] = {}
+        for place in group.places:
+            by_scoring.setdefault(place.scoring, []).append(place)
+        for scoring, places in by_scoring.items():
+            if self._scorings[scoring].segmenter is None:
+                self._count_objects(scoring, places, queries)
+                continue
+            _, episodes = self._places[scoring]
+            for start in range(0, len(places), episodes):
+                self._pending[scoring].append(_Call(queries, places[start : start + episodes]))
+                if len(self._pending[scoring]) == self._slots(scoring):
+                    self._count(scoring, self._pending[scoring])
+                    self._pending[scoring] = []
+
+    def _count(self, number: int, calls: Sequence[_Call]) -> None:
+        """Segments and counts the calls of a scoring, at most as many as there are slots."""
+        scoring, segmenter, slots = self._scorings[number], self._segmenter(number), self._slots(number)
+        filled = [self._filled(call, self._places[number][1]) for call in calls]
+        features = on_devices(
+            [_over_queries([one.features for one in call.queries]) for call in filled], slots
+        )
+        truths = on_devices([self._truths(number, call) for call in filled], slots)
+        sizes = on_devices([np.stack([one.truth.size for one in call.queries]) for call in filled], slots)
+        if scoring.oracle:  # at one scale, whatever the others are segmented at
+            features = [features[segmenter.scales.unscaled]]
+            descriptions = self._shown_the_truth(number, features[0], truths, sizes)
+        else:
+            descriptions = on_devices([self._described(number, call) for call in filled], slots)
+        present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
+        fitted = segmenter.fit_described(descriptions, present)
+        logits = segmenter.segment_features(fitted, features, truths.shape[-2:], sizes)
+        counting = _counting(self._ways(number))
+        for output in scoring.outputs:
+            counted = np.asarray(counting(logits[output], truths, sizes))
+            self._put(number, output, calls, counted.reshape(slots, *counted.shape[2:]))
+
+    def _put(self, scoring: int, output: str, calls: Sequence[_Call], counted: np.ndarray) -> None:
+        # What is left over filled the slots and the places up.
+        for call, of_call in zip(calls, counted[: len(calls)], strict=True):
+            for place, matrices in zip(call.places, of_call[: len(call.places)], strict=True):
+                for t, matrix in zip(place.queries, matrices, strict=True):
+                    self._found[scoring][output][place.episode][t] = matrix
+
+    def _filled(self, call: _Call, episodes: int) -> _Call:
+        return _Call(call.queries, [*call.places, *[call.places[-1]] * (episodes - len(call.places))])
+
+    def _segmenter(self, scoring: int) -> Segmenter:
+        segmenter = self._scorings[scoring].segmenter
+        assert segmenter is not None, "the union of all objects is counted without"
+        return segmenter
+
+    def _ways(self, scoring: int) -> int:
+        return len(self._scorings[scoring].specs[0].class_ids)
+
+    def _truths(self, scoring: int, call: _Call) -> np.ndarray:
+        """Returns the truth of a call's queries in each of its episodes, uint8 [E, T, M, M]."""
+        specs = self._scorings[scoring].specs
+        return np.stack(
+            [
+                np.stack([one.truth.masks[specs[place.episode].class_ids] for one in call.queries])
+                for place in call.places
+            ]
+        )
+
+    def _described(self, scoring: int, call: _Call) -> Any:
+        """Returns the descriptions of the supports of a call's episodes, leaves [E, N, K, ...]."""
+        specs, segmenter = self._scorings[scoring].specs, self._segmenter(scoring)
+        episodes = [self._supports.of(segmenter, specs[place.episode]) for place in call.places]
+        return jax.tree.map(lambda *x: np.stack(x), *episodes)
+
+    def _shown_the_truth(
+        self, number: int, features: Any, truths: np.ndarray, sizes: np.ndarray
+    ) -> tuple[Any, Any]:
+        """Describes the queries themselves by their truth, T of them for every way: [D, q, E, N, T, ...]."""
+        segmenter, N = self._segmenter(number), self._ways(number)
+        D, q, E, T, *side = truths.shape
+        masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, M, M]
+        by_photo = np.moveaxis(masks, 4, 2).reshape(D, q * T, E * N, *side)
+        mask_sizes = np.broadcast_to(sizes.reshape(D, q * T, 1, 2), (D, q * T, E * N, 2))
+        flat = jax.tree.map(lambda x: x.reshape(D, q * T, *x.shape[3:]), features)
+        cells, shown = jax.tree.map(np.asarray, segmenter.describe(flat, by_photo, mask_sizes))
+
+        def of_cells(x):
+            x = x.reshape(D, q, 1, 1, T, *x.shape[2:])
+            return np.broadcast_to(x, (D, q, E, N, *x.shape[4:]))
+
+        def of_shown(x):
+            return np.moveaxis(x.reshape(D, q, T, E, N, *x.shape[3:]), 2, 4)
+
+        return jax.tree.map(of_cells, cells), jax.tree.map(of_shown, shown)
+
+    def _count_objects(self, scoring: int, places: Sequence[Place], queries: Sequence[Embedded]) -> None:
+        (truth,) = (one.truth for one in queries)
+        assert truth.objects is not None, "they are read where they are counted"
+        height, width = truth.size
+        for place in places:
+            mask = truth.masks[self._scorings[scoring].specs[place.episode].class_ids]
+            matrix = count_prediction(truth.objects[:height, :width], mask[:height, :width], 1)
+            for output in self._scorings[scoring].outputs:
+                self._found[scoring][output][place.episode][place.queries[0]] = matrix
 
 
-def oracle_logits(
-    method: Method, variables: Variables, queries, episode: Episode, settings: Any
-) -> Float[Array, "T H W classes"]:
-    """Returns the method's plain logits when each query is shown with its own truth as the support.
-
-    What the features could do at best with one prototype a class. Every way is shown all T queries.
-    """
-    ways = len(episode.class_ids)
-    shown = jax.tree.map(
-        lambda x: jnp.broadcast_to(x[None], (ways, *x.shape)),
-        (queries, episode.query_masks, episode.query_mask_sizes),
-    )
-    fitted = method.fit(variables, *shown)
-    shape = episode.query_masks.shape[1:]
-    return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, settings)[method.plain]
+def _over_queries(features: Sequence[Sequence[Any]]) -> list[Any]:
+    """Returns the features of T queries at each scale, leaves [T, ...]."""
+    if len(features) == 1:
+        return jax.tree.map(lambda x: x[None], list(features[0]))
+    return jax.tree.map(lambda *x: np.stack(x), *map(list, features))
 
 
-def _count(logits, truth, size, ways: int):
-    return confusion(jnp.argmax(logits, -1), truth, size, ways=ways)
+@cache
+def _counting(ways: int):
+    """Returns the mapped function that counts logits [D, q, E, T, ...] against the truth."""
 
+    def count(logits, truth, size):
+        return confusion(jnp.argmax(logits, -1), truth, size, ways=ways)
 
-def run_predictor(
-    predict: Predictor, variables: Variables, episodes: Episodes, label: str
-) -> dict[str, list[np.ndarray]]:
-    """Runs a predictor over episodes.
-
-    Args:
-      predict: of `make_predictor`.
-      variables: of its method, not replicated.
-      episodes: what to segment.
-      label: of the progress bar.
-
-    Returns:
-      For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each, in order.
-    """
-    stacked = replicate(variables)
-    counted: dict[str, list[np.ndarray]] = {}
-    with Progress(label, len(episodes.specs), "episode") as progress:
-        for batch in prefetch(_batches(episodes)):
-            weights = np.asarray(batch.weight).reshape(-1)
-            for name, matrices in predict(stacked, batch).items():
-                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])
-                counted.setdefault(name, []).extend(flat[weights > 0])
-            progress.update(int(np.sum(weights > 0)))
-    return counted
-
-
-def _batches(episodes: Episodes) -> Iterator[Episode]:
-    if episodes.features:
-        images = {image for spec in episodes.specs for image in (*spec.query, *sum(spec.support, ()))}
-        episodes.features.fill(sorted(images), mirrored=False)
-    return evaluation_batches(
-        episodes.source,
-        episodes.specs,
-        episodes.settings,
-        jax.local_device_count(),
-        episodes.batch_size,
-        threads=episodes.threads,
-        workers=episodes.workers,
-        features=episodes.features and episodes.features.cache,
-    )
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One episode with what a method made of it, in NumPy."""
-
-    episode: Episode
-    logits: dict[str, np.ndarray]  # [T, H, W, N + 1]
-    explanation: Explanation | None  # of a method that compares cells
-
-
-def show(
-    method: Method,
-    variables: Variables,
-    episodes: Episodes,
-    settings: Any,
-    count: int,
-    scales: Scales = ONE_SCALE,
-) -> Iterator[Shown]:
-    """Yields the first few episodes with the method's logits, for pictures; photos are always read."""
-
-    @jax.jit
-    def predict(variables: Variables, batch: Episode):
-        supports, queries = jax.tree.map(lambda x: x[0], embed_images(method, variables, batch, scales))
-        episode = jax.tree.map(lambda x: x[0], batch)
-        logits = predict_logits(method, variables, supports, queries, episode, settings, scales)
-        if not isinstance(method, Explainable):
-            return logits, None
-        shown = episode.support_masks, episode.support_sizes, queries[scales.whole]
-        return logits, method.explain(variables, supports, *shown, settings)
-
-    for spec in episodes.specs[:count]:
-        episode = load_episode(episodes.source, spec, episodes.settings, seed=0)
-        found = predict(variables, jax.tree.map(lambda x: np.asarray(x)[None], episode))
-        yield Shown(episode, *jax.tree.map(np.asarray, found))
+    of_queries = jax.vmap(count)
+    of_episodes = jax.vmap(of_queries, (0, 0, None))
+    return jax.pmap(jax.vmap(of_episodes))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Int32, UInt8
+from jaxtyping import Array, Float, Int, Int32, UInt8
 
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
@@ -24,9 +24,8 @@ from fsjax.models.layers.padding import inside
 
 Record = dict[str, Any]
 
-VOID = ("ignore", "background")
-COUNTING = ("strict", "panet_compat")
 REPLICATES = 1000
+"""Of the bootstrap."""
 
 
 def confusion(
@@ -50,17 +49,6 @@ def confusion(
     return jnp.sum(is_label[:, None] & is_predicted[None], axis=(2, 3), dtype=jnp.int32)
 
 
-def check_policies(*, void: str, counting: str) -> None:
-    """Makes sure that the policies are known, before anything is computed.
-
-    Raises:
-      InputError: naming the one that is not.
-    """
-    for field, value, choices in (("void", void, VOID), ("counting", counting, COUNTING)):
-        if value not in choices:
-            raise InputError(f"eval.{field} is {value!r}; choose one of {', '.join(map(repr, choices))}.")
-
-
 class Counts(NamedTuple):
     """The pixel counts of E episodes from which every score is made."""
 
@@ -80,9 +68,8 @@ def count(records: Sequence[Record], classes: Mapping[int, str], *, void: str, c
         for that query, so that its false positives vanish (as in PANet's released code).
 
     Raises:
-      InputError: there is no record, a policy is unknown, or a class is not of the fold.
+      InputError: there is no record, or a class is not of the fold.
     """
-    check_policies(void=void, counting=counting)
     if not records:
         raise InputError("There are no episodes to score; evaluate at least one episode a row.")
     column = {class_id: position for position, class_id in enumerate(classes, start=1)}
@@ -116,7 +103,9 @@ def _query_counts(matrix: np.ndarray, void: str, counting: str) -> tuple[np.ndar
     return intersection, union
 
 
-def summarize(records: Sequence[Record], classes: Mapping[int, str], *, void: str, counting: str) -> dict:
+def summarize(
+    records: Sequence[Record], classes: Mapping[int, str], *, void: str, counting: str
+) -> dict[str, Any]:
     """Returns the scores of one row of results.json, in percent.
 
     mean_iou is the mean over the fold's classes, then over the runs; binary_iou pools all classes into
@@ -133,17 +122,22 @@ def summarize(records: Sequence[Record], classes: Mapping[int, str], *, void: st
 
     Raises:
       InputError: as `count`.
+
+    >>> matrix = [[6, 2], [1, 3], [5, 0]]  # the truth's background, cat and void
+    >>> record = {"run": 0, "index": 0, "class_ids": [8], "confusion": [matrix]}
+    >>> summarize([record], {8: "cat"}, void="ignore", counting="strict")["per_class"]
+    {'cat': 50.0}
     """
     counts = count(records, classes, void=void, counting=counting)
     intersections, unions = _sums_by_run(counts)
     mean_ious = _mean_iou(intersections, unions)
     class_ious = _mean(_ratio(intersections[:, 1:], unions[:, 1:]), axis=0)
-    per_class = {name: _percent(iou) for name, iou in zip(classes.values(), class_ious, strict=True)}
+    per_class = {name: percent(iou) for name, iou in zip(classes.values(), class_ious, strict=True)}
     return {
-        "mean_iou": _percent(_mean(mean_ious)),
-        "binary_iou": _percent(_mean(_binary_iou(intersections, unions))),
-        "ci95": _interval(_resampled([counts])[0]),
-        "std": _percent(np.std(mean_ious)) if len(mean_ious) > 1 else None,
+        "mean_iou": percent(mean_iou(counts)),
+        "binary_iou": percent(_mean(_binary_iou(intersections, unions))),
+        "ci95": interval(resampled([counts])[0]),
+        "std": percent(np.std(mean_ious)) if len(mean_ious) > 1 else None,
         "per_class": per_class,
         "missing_classes": [name for name, iou in per_class.items() if iou is None],
         "episodes": len(records),
@@ -151,47 +145,11 @@ def summarize(records: Sequence[Record], classes: Mapping[int, str], *, void: st
     }
 
 
-def paired_difference(
-    records: Sequence[Record],
-    others: Sequence[Record],
-    classes: Mapping[int, str],
-    *,
-    void: str,
-    counting: str,
-) -> dict:
-    """Compares the mean-IoU of two rows on the episodes (run and index) that both have.
+def resampled(rows: Sequence[Counts]) -> Float[np.ndarray, "rows replicates"]:
+    """Bootstraps the mean-IoU of rows; each run's episodes are redrawn with replacement.
 
-    Both rows are resampled together, so that what makes an episode easy or hard cancels.
-
-    The scores of `others` are subtracted; the other arguments are those of `count`.
-
-    Returns:
-      {"difference": points, "ci95": [low, high], "episodes"}.
-
-    Raises:
-      InputError: no episode is common to both, or as `count`.
-    """
-    first, second = ({(r["run"], r["index"]): r for r in row} for row in (records, others))
-    common = [key for key in first if key in second]
-    if not common:
-        raise InputError("The two rows share no episode; compare rows of the same seed or manifest.")
-    pair = [
-        count([row[key] for key in common], classes, void=void, counting=counting) for row in (first, second)
-    ]
-    mean, other = (_mean(_mean_iou(*_sums_by_run(counts))) for counts in pair)
-    resampled, resampled_other = _resampled(pair)
-    return {
-        "difference": _percent(mean - other),
-        "ci95": _interval(resampled - resampled_other),
-        "episodes": len(common),
-    }
-
-
-def _resampled(rows: Sequence[Counts]) -> np.ndarray:
-    """Bootstraps the mean-IoU: [len(rows), replicates]; each run's episodes are redrawn with replacement.
-
-    The rows hold the same episodes and are redrawn alike. How often each episode is drawn is
-    multinomial, so a replicate is one weighted sum of counts.
+    The rows hold the same episodes in the same order and runs, and are redrawn alike. How often each episode
+    is drawn is multinomial, so a replicate is one weighted sum of counts.
     """
     rng = np.random.default_rng(0)
     ious = []
@@ -201,6 +159,11 @@ def _resampled(rows: Sequence[Counts]) -> np.ndarray:
         times = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=REPLICATES).astype(float)
         ious.append([_mean_iou(times @ c.intersections[chosen], times @ c.unions[chosen]) for c in rows])
     return _mean(np.asarray(ious), axis=0)
+
+
+def mean_iou(counts: Counts) -> np.ndarray:
+    """Returns the mean over the fold's classes that occur, then over the runs, as a fraction; or NaN."""
+    return _mean(_mean_iou(*_sums_by_run(counts)))
 
 
 def _sums_by_run(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
@@ -232,11 +195,12 @@ def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.where(count > 0, np.sum(values, axis, where=known) / np.maximum(count, 1), np.nan)
 
 
-def _interval(values: np.ndarray) -> list[float] | None:
-    """Returns the 2.5th and the 97.5th percentile, in percent."""
+def interval(values: Float[np.ndarray, " replicates"]) -> list[float | None] | None:
+    """Returns the 2.5th and the 97.5th percentile of what is known, in percent; None if nothing is."""
     known = values[~np.isnan(values)]
-    return [_percent(value) for value in np.percentile(known, [2.5, 97.5])] if known.size else None
+    return [percent(value) for value in np.percentile(known, [2.5, 97.5])] if known.size else None
 
 
-def _percent(fraction: float | np.ndarray) -> float | None:
+def percent(fraction: float | np.ndarray) -> float | None:
+    """Returns a fraction in percent, None for NaN."""
     return None if np.isnan(fraction) else 100.0 * float(fraction)

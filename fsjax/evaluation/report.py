@@ -6,30 +6,34 @@ Every file is written under a temporary name and renamed when it is whole.
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from fsjax.errors import InputError
 from fsjax.evaluation.metrics import Record
+from fsjax.evaluation.summary import Description
 from fsjax.files import replacing
 
+Row = dict[str, Any]
 
-def write_report(out_dir: Path, header: dict, rows: Sequence[dict], records: Iterable[Record]) -> None:
+_FIELDS = {"row", "run", "index", "class_ids", "support", "query", "confusion"}
+
+
+def write_report(
+    out_dir: Path, description: Description, rows: Sequence[Row], records: Iterable[Record]
+) -> None:
     """Writes episodes.jsonl, results.md and, last, results.json.
 
     Args:
       out_dir: made where it is missing.
-      header: what all rows share: data_set, version, split, fold, classes (names), protocol (a dict of
-        input, size, label, void, counting and the like), step (of the checkpoint; None without one),
-        augmentation (of the training, in words), tested_images_in_training, config; whatever else it holds
-        is copied into results.json.
-      rows: of `metrics.summarize`, each with name, seed, manifest (sha256), seconds and against (the rows
-        that it was compared with) added.
+      description: what all rows share.
+      rows: of `summary.summaries`.
       records: the episodes of all rows; they are streamed.
     """
     out_dir = Path(out_dir)
     write_records(out_dir / "episodes.jsonl", records)
     with replacing(out_dir / "results.md") as temporary:
-        temporary.write_text(markdown(header, rows), encoding="utf-8")
-    results = json.dumps({**header, "rows": list(rows)}, indent=2, allow_nan=False)
+        temporary.write_text(markdown(description, rows), encoding="utf-8")
+    results = json.dumps({**description.header(), "rows": list(rows)}, indent=2, allow_nan=False)
     with replacing(out_dir / "results.json") as temporary:
         temporary.write_text(results + "\n", encoding="utf-8")
 
@@ -51,37 +55,38 @@ def read_records(path: Path) -> list[Record]:
     if not path.is_file():
         raise InputError(f"There is no {path}; run eval.py with --out={path.parent} first.")
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise InputError(f"Line {number} of {path} is not JSON; evaluate again.") from error
-        if not isinstance(record, dict) or "confusion" not in record:
-            raise InputError(f"Line {number} of {path} holds no confusion matrices; evaluate again.")
+        if not (isinstance(record, dict) and record.keys() >= _FIELDS):
+            raise InputError(f"Line {number} of {path} is not an episode; evaluate again.")
         records.append(record)
     return records
 
 
-def markdown(header: dict, rows: Sequence[dict]) -> str:
+def markdown(description: Description, rows: Sequence[Row]) -> str:
     """Returns results.md: what was evaluated, the scores, and the IoU of each class."""
+    header = description.header()
     protocol = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in header["protocol"].items())
-    step = "none" if header["step"] is None else f"step {header['step']}"
     lines = [
-        f"# {header['data_set']} {header['version']}, {header['split']} split, fold {header['fold']}",
+        f"# {description.title}, {description.split} split, fold {description.fold}",
         "",
+        f"- Data: {description.data_set} {description.version}",
         f"- Classes: {', '.join(header['classes'])}",
         f"- Protocol: {protocol}",
-        f"- Checkpoint: {step}",
-        *([f"- Augmentation in training: {header['augmentation']}"] if header["augmentation"] else []),
-        *_seen_lines(header),
+        *_training_lines(description),
         *_episode_lines(rows),
+        *_provenance_lines(description),
         "",
         "IoU in percent, with 95% bootstrap intervals over episodes.",
         "",
-        *_markdown_table([_HEADINGS, *map(_cells, rows)]),
+        *_markdown_table([_headings(rows), *map(_cells, rows)]),
         "",
         *comparisons(rows),
         *_markdown_table(_class_cells(rows, header["classes"])),
+        *(line for mark in _marks(rows) for line in ("", mark)),
     ]
     missing = sorted({name for row in rows for name in row["missing_classes"]})
     if missing:
@@ -89,7 +94,7 @@ def markdown(header: dict, rows: Sequence[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def comparisons(rows: Sequence[dict]) -> list[str]:
+def comparisons(rows: Sequence[Row]) -> list[str]:
     """Returns a line, and an empty one, for each row that was compared with another on the same episodes."""
     lines = []
     for row in rows:
@@ -103,21 +108,35 @@ def comparisons(rows: Sequence[dict]) -> list[str]:
     return lines
 
 
-def table(rows: Sequence[dict]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """Returns the scores as aligned plain text for the terminal, without a final line end."""
-    cells = [_HEADINGS, *map(_cells, rows)]
+    cells = [_headings(rows), *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for name, *numbers in cells:
         padded = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *padded]).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *comparisons(rows)]).rstrip()
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:], "", *comparisons(rows), *_marks(rows)]).rstrip()
 
 
-_HEADINGS = ["row", "mean-IoU", "95% interval", "binary-IoU", "episodes", "seconds"]
+def _headings(rows: Sequence[Row]) -> list[str]:
+    mark = "*" if _trained(rows) else ""
+    return ["row", f"mean-IoU{mark}", "95% interval", f"binary-IoU{mark}", "episodes", "seconds"]
 
 
-def _cells(row: dict) -> list[str]:
+def _trained(rows: Sequence[Row]) -> list[str]:
+    """Returns the names of the tested classes that were trained on."""
+    return sorted({name for row in rows for name in row["trained_classes"]})
+
+
+def _marks(rows: Sequence[Row]) -> list[str]:
+    """Returns the line that explains the asterisks, where there are any."""
+    trained = _trained(rows)
+    return [f"Trained on (*): {', '.join(trained)}. This is no test on new classes."] if trained else []
+
+
+def _cells(row: Row) -> list[str]:
     mean = _number(row["mean_iou"])
     low, high = row["ci95"] or (None, None)
     episodes = str(row["episodes"])
@@ -128,23 +147,52 @@ def _cells(row: dict) -> list[str]:
     return [row["name"], mean, interval, _number(row["binary_iou"]), episodes, _number(row["seconds"])]
 
 
-def _class_cells(rows: Sequence[dict], classes: Sequence[str]) -> list[list[str]]:
+def _class_cells(rows: Sequence[Row], classes: Sequence[str]) -> list[list[str]]:
+    trained = _trained(rows)
+    names = [f"{name}*" if name in trained else name for name in classes]
     scores = [[row["name"], *(_number(row["per_class"][name]) for name in classes)] for row in rows]
-    return [["row", *classes], *scores]
+    return [["row", *names], *scores]
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _seen_lines(header: dict) -> list[str]:
-    count = header["tested_images_in_training"]
-    return [f"- {count} of the test images were also seen in training, as background"] if count else []
+def _training_lines(description: Description) -> list[str]:
+    """Says what was trained, and what of the test was seen in training."""
+    lines = ["- Checkpoint: none" if description.step is None else f"- Checkpoint: step {description.step}"]
+    if description.checkpoint_sha256:
+        lines[0] += f", sha256 {description.checkpoint_sha256}"
+    if description.weights_sha256:
+        lines.append(f"- Weights: sha256 {description.weights_sha256}")
+    if description.augmentation:
+        lines.append(f"- Augmentation in training: {description.augmentation}")
+    if description.trained_classes:
+        lines.append(f"- **Trained on tested classes:** {', '.join(description.trained_classes)}")
+    count = description.tested_images_in_training
+    if count is None:
+        lines.append("- Which test images were also seen in training is not known: it had other images")
+    elif count:
+        lines.append(f"- {count} of the test images were also seen in training, as background")
+    return lines
 
 
-def _episode_lines(rows: Sequence[dict]) -> list[str]:
+def _provenance_lines(description: Description) -> list[str]:
+    """Says what ran, and on what."""
+    made = dict(description.provenance)
+    if not made:
+        return []
+    commit, clean = made.pop("commit"), made.pop("clean")
+    device, devices = made.pop("device"), made.pop("devices")
+    state = {True: "", False: " with changes", None: ""}[clean]
+    source = f" (commit {commit}{state})" if commit else ""
+    versions = ", ".join(f"{name} {version}" for name, version in made.items() if name != "fsjax")
+    return [f"- Made by: fsjax {made['fsjax']}{source}, {versions}, on {devices} x {device}"]
+
+
+def _episode_lines(rows: Sequence[Row]) -> list[str]:
     """Says which episodes the rows were scored on, a line for each manifest."""
-    names: dict[tuple, list[str]] = {}
+    names: dict[tuple[int, str], list[str]] = {}
     for row in rows:
         names.setdefault((row["seed"], row["manifest"]), []).append(row["name"])
     lines = []

@@ -1,45 +1,70 @@
-"""The rows of an evaluation: which method runs on which episodes, and what its outputs are called."""
+"""The rows of an evaluation: which segmenter runs on which episodes, and what its outputs are called."""
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fsjax.data import manifest
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
 from fsjax.errors import InputError
-from fsjax.evaluation.controls import BASELINES, FROZEN_PROTOTYPES, FrozenPrototypes, count_any_object
-from fsjax.evaluation.evaluate import ORACLE, Episodes, Predictor, make_predictor, run_predictor
-from fsjax.evaluation.metrics import Record
-from fsjax.evaluation.scales import Scales
-from fsjax.models.method import Adaptable, Method
+from fsjax.evaluation.adapted import evaluate_adapted
+from fsjax.evaluation.compare import Comparison
+from fsjax.evaluation.controls import ANY_OBJECT, ONE_WAY, ORACLE, WRONG_SUPPORTS
+from fsjax.evaluation.evaluate import evaluate
+from fsjax.evaluation.photos import Photos
+from fsjax.evaluation.scoring import Scoring
+from fsjax.evaluation.summary import Scored
+from fsjax.evaluation.supports import Extracted
+from fsjax.models.backbones.filters import FilterBank, RawRGB
+from fsjax.models.backbones.hand_made import HandMade
+from fsjax.models.baselines.color_histogram import ColorHistogram
+from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
+from fsjax.models.method import Adaptable, Comparing, Segmenting
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
+from fsjax.models.prnet.prnet import PRNet
 from fsjax.models.variables import Variables
+from fsjax.segmenter import Segmenter
 
 LOG = logging.getLogger(__name__)
 
 ADAPTED = "adapted"
-ANY_OBJECT = "any_object"
 UNTRAINED = "untrained"
-WRONG_SUPPORTS = {"wrong_support_absent": False, "wrong_support_present": True}
-"""Name of the row, and whether the class that the support shows is in the query."""
+BASELINES: dict[str, Segmenting] = {
+    "rgb": PRNet(HandMade(RawRGB())),
+    "texture": PRNet(HandMade(FilterBank())),
+    "color_histogram": ColorHistogram(),
+}
+"""Methods without variables; prototypes of raw colours and textures are fused as the network's are."""
 
-ONE_WAY = (ANY_OBJECT, *WRONG_SUPPORTS)
+FROZEN_PROTOTYPES = {f"frozen_{name}": name for name in FrozenPrototypes.outputs}
+"""Rows of `FrozenPrototypes`, and its outputs."""
+
+NO_VARIABLES: Variables = {"backbone": {"params": {}}, "head": {}}
 
 
-def check_rows(names: Sequence[str], method: Method) -> None:
+class Row(NamedTuple):
+    """An output of a scoring, and what it is called in the table."""
+
+    name: str
+    scoring: Scoring
+    output: str
+
+
+def check_rows(names: Sequence[str], method: Segmenting) -> None:
     """Makes sure that all rows are known.
 
     Raises:
       InputError: naming the first that is none of a method's outputs, the controls and the baselines.
     """
     adapted = (ADAPTED,) if isinstance(method, Adaptable) else ()
-    prototypes = tuple(FROZEN_PROTOTYPES) if method.frozen else ()
+    prototypes = tuple(FROZEN_PROTOTYPES) if isinstance(method, Comparing) else ()
     choices = (*method.outputs, ORACLE, UNTRAINED, *adapted, *ONE_WAY, *BASELINES, *prototypes)
     for name in names:
         if name not in choices:
@@ -47,101 +72,76 @@ def check_rows(names: Sequence[str], method: Method) -> None:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One row before it is summarised."""
-
-    name: str
-    records: list[Record]
-    manifest: str  # sha256 of the row's episodes
-    seconds: float  # of the pass in which it was computed, compilation included
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Everything that rows are made of.
 
     Attributes:
-      method: the one that is evaluated.
-      variables: its own.
+      segmenter: what is evaluated.
       untrained: returns its variables from before training; called only for the row of that name.
       sampler: of the episodes, from which wrong supports are drawn.
-      episodes: what to score on, run after run.
+      photos: how photos are read.
+      specs: the episodes, run after run.
       run_length: episodes of each run.
       adapt_length: of each run, the first so many episodes are adapted to.
-      settings: of the method's segmentation.
-      scales: at which queries are segmented.
       fusion: settings of prototypes that are rows beside a method's own.
       adapt: settings of the adaptation.
+      extracted: filled in: how often each photo went through the segmenter's own backbone.
     """
 
-    method: Method
-    variables: Variables
+    segmenter: Segmenter
     untrained: Callable[[], Variables]
     sampler: EpisodeSampler
-    episodes: Episodes
+    photos: Photos
+    specs: Sequence[EpisodeSpec]
     run_length: int
     adapt_length: int
-    settings: Any
-    scales: Scales
     fusion: FusionSettings
     adapt: AdaptSettings
+    extracted: Extracted = field(default_factory=Counter)
 
-    def score(self, names: Sequence[str]) -> Iterator[Scored]:
-        """Yields the rows of the given names.
+    def score(self, names: Sequence[str]) -> list[Scored]:
+        """Returns the rows of the given names, in the order of a table.
 
         Args:
           names: outputs of the method (for PRNet "fusion0", "fusion1", "fusion2", for DPNet "aux", "master"),
             "oracle", "untrained", "adapted", "wrong_support_absent", "wrong_support_present", "any_object",
-            the baselines "rgb", "texture" and "color_histogram", and prototypes of a frozen extractor,
+            the baselines "rgb", "texture" and "color_histogram", and prototypes of a frozen backbone,
             "frozen_fusion0" and so on; see `check_rows`.
         """
-        own = make_predictor(self.method, self.settings, scales=self.scales, oracle=ORACLE in names)
-        for name in self._fitting(names):
+        fitting = list(self._fitting(names))
+        rows: list[Scored] = []
+        for name in fitting:
             if name in BASELINES:
-                baseline = BASELINES[name]
-                predict = make_predictor(baseline, self.fusion, scales=self.scales)
-                photos = replace(self.episodes, features=None)
-                yield from self._run(predict, {"backbone": {}, "head": {}}, photos, {baseline.final: name})
-            elif name == ANY_OBJECT:
-                yield self._any_object()
+                rows += self._baseline(name)
             elif name == UNTRAINED:
-                yield from self._run(own, self.untrained(), self.episodes, {self.method.final: name})
-            elif name in WRONG_SUPPORTS:
-                wrong = [
-                    other_support(spec, self.sampler, WRONG_SUPPORTS[name]) for spec in self.episodes.specs
-                ]
-                found = self._with(spec for spec in wrong if spec is not None)
-                yield from self._run(own, self.variables, found, {self.method.final: name})
+                drawn = replace(self.segmenter, variables=self.untrained())
+                rows += self._alone(name, drawn)
             elif name == ADAPTED:
-                predict = make_predictor(self.method, self.settings, self.adapt, scales=self.scales)
-                first = self._with(
-                    s for s in self.episodes.specs if self._places[s.index][1] < self.adapt_length
-                )
-                yield from self._run(predict, self.variables, first, {self.method.final: self.adapted_name})
-        prototypes = {FROZEN_PROTOTYPES[name]: name for name in names if name in FROZEN_PROTOTYPES}
-        if prototypes:
-            predict = make_predictor(FrozenPrototypes(self.method), self.fusion, scales=self.scales)
-            yield from self._run(predict, self.variables, self.episodes, prototypes)
-        outputs = {name: name for name in names if name in (*self.method.outputs, ORACLE)}
-        if outputs:
-            yield from self._run(own, self.variables, self.episodes, outputs)
+                rows += self._adapted()
+        own = list(self._own(fitting))
+        if own:
+            rows += self._pass(own, self.extracted)
+        return sorted(rows, key=lambda row: self._position(row.name))
 
-    def position(self, name: str) -> int:
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """The rows that are compared in pairs, where both are there: the second is subtracted."""
+        final, others = self._method.final, [self._method.plain, *reversed(FROZEN_PROTOTYPES)]
+        adapted = Comparison(self._adapted_name, final, restricted=True)
+        return [adapted, *(Comparison(final, other) for other in others if other != final)]
+
+    @property
+    def _method(self) -> Segmenting:
+        return self.segmenter.method
+
+    @property
+    def _adapted_name(self) -> str:
+        return f"{self._method.final}_adapt{self.adapt.steps}"
+
+    def _position(self, name: str) -> int:
         """Returns where a row stands in a table: baselines first, then controls, then the method's own."""
         controls = [*BASELINES, *FROZEN_PROTOTYPES, UNTRAINED, *ONE_WAY]
-        return [*controls, *self.method.outputs, self.adapted_name, ORACLE].index(name)
-
-    @property
-    def comparisons(self) -> list[tuple[str, str]]:
-        """The rows that are compared in pairs, where both are there: the second is subtracted."""
-        final = self.method.final
-        others = [self.method.plain, *reversed(FROZEN_PROTOTYPES)]
-        return [(self.adapted_name, final), *((final, other) for other in others if other != final)]
-
-    @property
-    def adapted_name(self) -> str:
-        """The name of the adapted row."""
-        return f"{self.method.final}_adapt{self.adapt.steps}"
+        return [*controls, *self._method.outputs, self._adapted_name, ORACLE].index(name)
 
     def _fitting(self, names: Sequence[str]) -> Iterator[str]:
         for name in names:
@@ -150,60 +150,90 @@ class Evaluation:
             else:
                 yield name
 
+    def _own(self, names: Sequence[str]) -> Iterator[Row]:
+        """Yields the rows of the segmenter's own variables, which share one pass."""
+        final, plain = self._method.final, self._method.plain
+        outputs = tuple(name for name in names if name in self._method.outputs)
+        own = Scoring(self.segmenter, self.specs, outputs)
+        yield from (Row(name, own, name) for name in outputs)
+        prototypes = {name: FROZEN_PROTOTYPES[name] for name in names if name in FROZEN_PROTOTYPES}
+        if prototypes:
+            beside = Scoring(self._prototypes(), self.specs, tuple(prototypes.values()))
+            yield from (Row(name, beside, output) for name, output in prototypes.items())
+        for name in names:
+            if name == ANY_OBJECT:
+                yield Row(name, Scoring(None, self.specs, (name,)), name)
+            elif name == ORACLE:
+                yield Row(name, Scoring(self.segmenter, self.specs, (plain,), oracle=True), plain)
+            elif name in WRONG_SUPPORTS:
+                wrong = self._wrong(WRONG_SUPPORTS[name])
+                if wrong:
+                    yield Row(name, Scoring(self.segmenter, wrong, (final,)), final)
+                else:
+                    LOG.info("The row %s is left out: no episode fits it.", name)
+
+    def _prototypes(self) -> Segmenter:
+        assert isinstance(self._method, Comparing), "rows are checked before they are made"
+        return replace(
+            self.segmenter,
+            method=FrozenPrototypes(self._method),
+            settings=self.fusion,
+        )
+
+    def _wrong(self, present: bool) -> list[EpisodeSpec]:
+        drawn = (other_support(spec, self.sampler, present) for spec in self.specs)
+        return [spec for spec in drawn if spec is not None]
+
+    def _baseline(self, name: str) -> Iterator[Scored]:
+        inputs = self.segmenter.inputs, self.segmenter.scales
+        segmenter = Segmenter(BASELINES[name], NO_VARIABLES, self.fusion, *inputs)
+        return self._alone(name, segmenter)
+
+    def _alone(self, name: str, segmenter: Segmenter) -> Iterator[Scored]:
+        final = segmenter.method.final
+        return self._pass([Row(name, Scoring(segmenter, self.specs, (final,)), final)])
+
+    def _pass(self, rows: Sequence[Row], extracted: Extracted | None = None) -> Iterator[Scored]:
+        """Scores rows whose segmenters share the variables of one backbone."""
+        scorings = list(dict.fromkeys(row.scoring for row in rows))
+        LOG.info("Evaluating %s.", ", ".join(row.name for row in rows))
+        began = time.monotonic()
+        counted = evaluate(self.photos, scorings)
+        seconds = time.monotonic() - began
+        if extracted is not None:
+            extracted.update(counted.extracted)
+            LOG.info("%d extractions of features.", extracted.total())
+        for name, scoring, output in rows:
+            matrices = counted.counts[scorings.index(scoring)][output]
+            yield self._scored(name, scoring.specs, matrices, seconds)
+
+    def _adapted(self) -> Iterator[Scored]:
+        first = [s for s in self.specs if self._places[s.index][1] < self.adapt_length]
+        began = time.monotonic()
+        counted = evaluate_adapted(self.photos, self.segmenter, first, self.adapt)
+        seconds = time.monotonic() - began
+        yield self._scored(self._adapted_name, first, counted[self._method.final], seconds)
+
     @cached_property
     def _places(self) -> dict[int, tuple[int, int]]:
         """For each episode's index its run, and its place in that run."""
-        return {spec.index: divmod(i, self.run_length) for i, spec in enumerate(self.episodes.specs)}
+        return {spec.index: divmod(i, self.run_length) for i, spec in enumerate(self.specs)}
 
-    def _with(self, specs: Iterable[EpisodeSpec]) -> Episodes:
-        return replace(self.episodes, specs=list(specs))
-
-    def _run(
-        self, predict: Predictor, variables: Variables, episodes: Episodes, outputs: dict[str, str]
-    ) -> Iterator[Scored]:
-        if not episodes.specs:
-            LOG.info("The row %s is left out: no episode fits it.", ", ".join(outputs.values()))
-            return
-        began = time.monotonic()
-        counted = run_predictor(predict, variables, episodes, ", ".join(outputs.values()))
-        seconds = time.monotonic() - began
-        for output, name in outputs.items():
-            yield self._scored(name, episodes, counted[output], seconds)
-
-    def _any_object(self) -> Scored:
-        began = time.monotonic()
-        counted = list(count_any_object(self.episodes))
-        return self._scored(ANY_OBJECT, self.episodes, counted, time.monotonic() - began)
-
-    def _scored(self, name: str, episodes: Episodes, counted: list[np.ndarray], seconds: float) -> Scored:
-        runs = [self._places[spec.index][0] for spec in episodes.specs]
-        return score_row(name, episodes, counted, runs, seconds)
-
-
-def score_row(
-    name: str, episodes: Episodes, counted: Sequence[np.ndarray], runs: Sequence[int], seconds: float
-) -> Scored:
-    """Returns a row with its lines of episodes.jsonl.
-
-    Args:
-      name: of the row.
-      episodes: what was segmented.
-      counted: the confusion matrices of each, of `run_predictor`.
-      runs: the run of each.
-      seconds: that it took.
-    """
-    ids = episodes.source.ids
-    records = [
-        {
-            "row": name,
-            "run": run,
-            "index": spec.index,
-            "class_ids": list(spec.class_ids),
-            "support": [[ids[position] for position in way] for way in spec.support],
-            "shown": list(spec.shown),
-            "query": [ids[position] for position in spec.query],
-            "confusion": matrices.tolist(),
-        }
-        for spec, run, matrices in zip(episodes.specs, runs, counted, strict=True)
-    ]
-    return Scored(name, records, manifest.digest(episodes.specs, ids), seconds)
+    def _scored(
+        self, name: str, specs: Sequence[EpisodeSpec], counted: Sequence[np.ndarray], seconds: float
+    ) -> Scored:
+        ids = self.photos.source.ids
+        records: list[dict[str, Any]] = [
+            {
+                "row": name,
+                "run": self._places[spec.index][0],
+                "index": spec.index,
+                "class_ids": list(spec.class_ids),
+                "support": [[ids[position] for position in way] for way in spec.support],
+                "shown": list(spec.shown),
+                "query": [ids[position] for position in spec.query],
+                "confusion": matrices.tolist(),
+            }
+            for spec, matrices in zip(specs, counted, strict=True)
+        ]
+        return Scored(name, records, manifest.digest(specs, ids), seconds)

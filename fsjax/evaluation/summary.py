@@ -1,97 +1,143 @@
-"""What results.json says: of the evaluation as a whole, and of each row."""
+"""What an evaluation says: of itself as a whole, and of each row."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from fsjax.data.manifest import Header
-from fsjax.data.source import Source
-from fsjax.evaluation import metrics
-from fsjax.evaluation.rows import Scored
+from fsjax.evaluation.compare import Comparison, common, paired_difference
+from fsjax.evaluation.metrics import Record, summarize
 
 
-def describe(
-    config: ConfigDict, sources: Mapping[str, Source], header: Header, step: int | None, settings: Any
-) -> dict[str, Any]:
-    """Returns what all rows of results.json share.
+@dataclass(frozen=True)
+class Scored:
+    """One row before it is summarised."""
 
-    Args:
-      config: of the evaluation.
-      sources: "train" and "test".
-      header: of its episodes.
-      step: of the training; None without one.
-      settings: a dataclass, the method's settings of its segmentation.
+    name: str
+    records: Sequence[Record]
+    manifest: str  # sha256 of the row's episodes
+    seconds: float  # of the pass in which it was computed, compilation included
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What all rows of an evaluation share; mappings hold what JSON can hold.
+
+    Attributes:
+      title: of the data set, for people.
+      data_set: its name.
+      version: of the data.
+      split: of the data.
+      fold: whose classes are tested.
+      classes: id and name of each tested class.
+      protocol: how episodes are drawn and read: ways, shots, queries, input, size, label, scales.
+      void: see `metrics.count`.
+      counting: see `metrics.count`.
+      settings: of the method's segmentation.
+      seed: of the episodes.
+      step: of the checkpoint; None without one.
+      augmentation: of the training, in words.
+      tested_images_in_training: how many of the test images training saw, with their classes as background;
+        None where that is not known, the training's images being others than the evaluation's.
+      trained_classes: names of tested classes that were trained on, which every table marks.
+      checkpoint_sha256: of the checkpoint's folder.
+      weights_sha256: of the file of pretrained weights.
+      manifest_sha256: of the episodes.
+      config: the whole configuration.
+      provenance: of `provenance.provenance`.
     """
-    source, part = sources["test"], config.eval
-    several = {"scale_average": part.scale_average} if len(part.scales) > 1 else {}
-    return {
-        "data_set": source.name, "version": source.version, "split": source.split, "fold": header.fold,
-        "classes": list(header.classes),
-        "protocol": {
-            "ways": header.ways, "shots": header.shots, "queries": header.queries,
-            "input": part.input, "size": part.size, "label": part.label,
-            "scales": list(part.scales), **several, "void": part.void, "counting": part.counting,
-            **asdict(settings),
-        },
-        "step": step,
-        "augmentation": "" if step is None else _augmentation(config.train),
-        "tested_images_in_training": 0 if step is None else _images_in_both(config, sources),
-        "config": json.loads(config.to_json_best_effort()),
-    }  # fmt: skip
+
+    title: str
+    data_set: str
+    version: str
+    split: str
+    fold: int | None
+    classes: Mapping[int, str]
+    protocol: Mapping[str, Any]
+    void: str
+    counting: str
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
+    augmentation: str = ""
+    tested_images_in_training: int | None = 0
+    trained_classes: tuple[str, ...] = ()
+    checkpoint_sha256: str | None = None
+    weights_sha256: str | None = None
+    manifest_sha256: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def header(self) -> dict[str, Any]:
+        """Returns what stands in results.json before the rows."""
+        policies = {"void": self.void, "counting": self.counting}
+        return {
+            "title": self.title,
+            "data_set": self.data_set,
+            "version": self.version,
+            "split": self.split,
+            "fold": self.fold,
+            "classes": list(self.classes.values()),
+            "trained_classes": list(self.trained_classes),
+            "protocol": {**self.protocol, **policies, **self.settings},
+            "step": self.step,
+            "augmentation": self.augmentation,
+            "tested_images_in_training": self.tested_images_in_training,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "weights_sha256": self.weights_sha256,
+            "manifest_sha256": self.manifest_sha256,
+            "provenance": dict(self.provenance),
+            "config": dict(self.config),
+        }
 
 
 def summaries(
-    scored: Sequence[Scored], header: Header, policies: ConfigDict, comparisons: Sequence[tuple[str, str]]
+    scored: Sequence[Scored], description: Description, comparisons: Sequence[Comparison]
 ) -> list[dict[str, Any]]:
     """Returns the rows of results.json.
 
     Args:
       scored: the rows.
-      header: of their episodes.
-      policies: config.eval, for its void and counting (see `metrics.summarize`).
-      comparisons: pairs of rows; where both are there, the first is compared with the second in pairs of
-        episodes.
+      description: for the classes, and how they are counted.
+      comparisons: where both rows are there, the first is compared with the second in pairs of episodes.
+
+    Raises:
+      InputError: where two rows that are compared have other episodes (see `compare.paired_difference`).
     """
-    classes = {class_id: name for name, class_id in header.classes.items()}
-    counted = {"void": policies.void, "counting": policies.counting}
-    records = {row.name: row.records for row in scored}
-    rows = [
-        {
+    counted = {"void": description.void, "counting": description.counting}
+    rows = {
+        row.name: {
             "name": row.name,
-            **metrics.summarize(row.records, classes, **counted),
-            "seed": header.seed,
+            **summarize(row.records, description.classes, **counted),
+            "trained_classes": list(description.trained_classes),
+            "seed": description.seed,
             "manifest": row.manifest,
             "seconds": row.seconds,
+            "against": [],
         }
         for row in scored
-    ]
-    for row in rows:
-        row["against"] = [
-            {
-                "row": other,
-                **metrics.paired_difference(records[row["name"]], records[other], classes, **counted),
-            }
-            for name, other in comparisons
-            if name == row["name"] and other in records
-        ]
-    return rows
+    }
+    records = {row.name: row.records for row in scored}
+    for pair in comparisons:
+        if pair.row in records and pair.other in records:
+            row, other = records[pair.row], records[pair.other]
+            other = common(other, row) if pair.restricted else other
+            found = paired_difference(row, other, description.classes, **counted)
+            rows[pair.row]["against"].append({"row": pair.other, **found})
+    return list(rows.values())
 
 
-def _images_in_both(config: ConfigDict, sources: Mapping[str, Source]) -> int:
-    """Returns how many tested images were also seen in training, as background."""
-    if config.data.drop_novel_images:
-        return 0
-    return len(set(sources["test"].ids) & set(sources["train"].ids))
+def augmentation(*, flip: bool, crop: float, rotate: float, features_kept: bool = False) -> str:
+    """Returns what a report says of the augmentation in training.
 
-
-def _augmentation(train: ConfigDict) -> str:
-    """Returns what a report says of the augmentation in training."""
-    parts = ["flips"] * train.flip
-    parts += [f"crops of photos enlarged up to {train.crop:g} times"] * (train.crop > 1)
-    parts += [f"rotations up to {train.rotate:g} degrees"] * (train.rotate > 0)
-    if train.cached_features:
+    Args:
+      flip: whether photos were mirrored at random.
+      crop: how many times they were enlarged at most, and cut back.
+      rotate: by how many degrees they were turned at most.
+      features_kept: whether the features of each photo were computed once, so that it could only be mirrored.
+    """
+    parts = ["flips"] * flip
+    parts += [f"crops of photos enlarged up to {crop:g} times"] * (crop > 1)
+    parts += [f"rotations up to {rotate:g} degrees"] * (rotate > 0)
+    if features_kept:
         parts.append("no crops or rotations, because features were cached")
     return ", ".join(parts) or "none"

@@ -3,4 +3,4 @@
 from typing import Any
 
 Variables = dict[str, Any]
-"""{"backbone": {"params", "batch_stats"}, "head": parameters of the head}."""
+"""{"backbone": {"params": what is trained, and the network's own state}, "head": parameters of the head}."""

@@ -1,7 +1,13 @@
 """Orbax checkpoints of a run: its latest state and the configuration that it was made with."""
 
-import json
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import ENOSPC
 from pathlib import Path
+from shutil import disk_usage
 from types import TracebackType
 from typing import Any
 
@@ -10,9 +16,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
+from fsjax.config import Found, store, upgrade
 from fsjax.errors import InputError
+from fsjax.files import unwritable
 from fsjax.models.variables import Variables
 from fsjax.training.step import TrainState
+
+DIGESTS = "sha256"
+"""Beside the configuration: the digest of every leaf of the state."""
 
 
 class Checkpoints:
@@ -23,8 +34,8 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: str | Path):
-        self._workdir = Path(workdir)
-        self._dir = self._workdir.absolute() / "checkpoints"
+        self.workdir = Path(workdir)
+        self._dir = self.workdir.absolute() / "checkpoints"
         self._manager = ocp.CheckpointManager(
             self._dir,
             options=ocp.CheckpointManagerOptions(max_to_keep=2, create=False),
@@ -37,42 +48,44 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._manager.close()
+        with _to_disk(self.workdir):
+            self._manager.close()
 
     @property
     def latest_step(self) -> int | None:
         """The step of the latest whole checkpoint, None where there is none."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, config: ConfigDict) -> None:
-        """Saves a state that is not replicated, and its configuration, under the state's step."""
+    def save(self, state: TrainState, config: ConfigDict, found: Found) -> None:
+        """Saves a state that is not replicated, its configuration and what the run found out.
+
+        Raises:
+          InputError: this checkpoint, or the one before, does not fit on the disk; earlier ones stay.
+        """
         step = int(state.step)
         if step != self.latest_step:
-            self._dir.mkdir(parents=True, exist_ok=True)
-            items = ocp.args.Composite(
-                state=ocp.args.PyTreeSave(jax.tree.map(_as_array, state._asdict())),
-                config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
-            )
-            self._manager.save(step, args=items)
+            arrays = jax.tree.map(_as_array, state._asdict())
+            stored = {**store(config, found), DIGESTS: _sha256(arrays)}
+            items = ocp.args.Composite(state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(stored))
+            with _to_disk(self.workdir):
+                self._dir.mkdir(parents=True, exist_ok=True)
+                if disk_usage(self._dir).free < sum(array.nbytes for array in jax.tree.leaves(arrays)):
+                    raise OSError(ENOSPC, os.strerror(ENOSPC))  # Orbax would fill the disk, and the terminal
+                self._manager.save(step, args=items)
 
-    @classmethod
-    def stored_config(cls, workdir: str | Path) -> ConfigDict:
-        """Returns the configuration of a run's latest checkpoint.
-
-        Raises:
-          InputError: where there is no such run.
-        """
-        with cls(workdir) as checkpoints:
-            return checkpoints.config()
-
-    def config(self) -> ConfigDict:
-        """Returns the configuration of the latest checkpoint.
+    def stored(self) -> tuple[ConfigDict, Found]:
+        """Returns the configuration of the latest checkpoint, brought up to date, and what the run found out.
 
         Raises:
-          InputError: where there is no checkpoint.
+          InputError: where there is no checkpoint, a damaged one, or one of a newer fsjax.
         """
+        stored = self._stored(self.latest())
+        return upgrade({name: value for name, value in stored.items() if name != DIGESTS})
+
+    def _stored(self, step: int) -> dict[str, Any]:
         items = ocp.args.Composite(config=ocp.args.JsonRestore())
-        return ConfigDict(_tuples(self._manager.restore(self._latest(), args=items).config))
+        with self._reading(step):
+            return dict(self._manager.restore(step, args=items).config)
 
     def restore(self, like: TrainState) -> TrainState:
         """Returns the latest state.
@@ -81,7 +94,8 @@ class Checkpoints:
           like: a state, or its shapes, of the method that the configuration describes.
 
         Raises:
-          InputError: where there is no checkpoint, or one of another architecture.
+          InputError: where there is no checkpoint, a damaged one (its bytes are not those that were saved,
+            where the checkpoint tells), or one of another architecture.
         """
         return TrainState(**self._restore(like._asdict()))
 
@@ -94,22 +108,58 @@ class Checkpoints:
         Raises:
           InputError: as `restore`.
         """
-        return self._restore({"variables": like})["variables"]
+        variables = self._restore({"variables": like})["variables"]
+        broken = [name for name, leaf in _leaves(variables).items() if not np.isfinite(leaf).all()]
+        if broken:
+            raise self._damaged(self.latest(), f"{broken[0]} is not finite")
+        return variables
 
     def _restore(self, like: dict[str, Any]) -> dict[str, Any]:
-        step = self._latest()
+        step = self.latest()
         wanted = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
-        stored = self._manager.item_metadata(step).state.tree
+        with self._reading(step):
+            stored = self._manager.item_metadata(step).state.tree
         self._check_architecture(wanted, {name: stored[name] for name in wanted}, step)
         arguments = ocp.args.PyTreeRestore(
             wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
         )
-        return self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
+        with self._reading(step):
+            restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments)).state
+        self._check_bytes(restored, step)
+        return restored
 
-    def _latest(self) -> int:
+    def _check_bytes(self, restored: dict[str, Any], step: int) -> None:
+        """Makes sure that the leaves are those that were saved; the file system need not tell."""
+        saved = self._stored(step).get(DIGESTS)
+        if saved is None:  # an older fsjax did not write them down
+            return
+        for name, sha256 in _sha256(restored).items():
+            if saved.get(name) != sha256:
+                raise self._damaged(step, f"{name} is not what was saved")
+
+    @contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Turns what Orbax, TensorStore and JSON say of damaged files into a sentence."""
+        try:
+            yield
+        except Exception as error:
+            raise self._damaged(step, type(error).__name__) from error
+
+    def _damaged(self, step: int, why: str) -> InputError:
+        return InputError(
+            f"Checkpoint {step} in {self.workdir} is damaged ({why}): delete the folder checkpoints/{step} "
+            "in it, and the one before is used."
+        )
+
+    def latest(self) -> int:
+        """Returns the step of the latest whole checkpoint.
+
+        Raises:
+          InputError: where there is none.
+        """
         if self.latest_step is None:
             raise InputError(
-                f"There is no checkpoint in {self._workdir}: train first, or name another --workdir."
+                f"There is no checkpoint in {self.workdir}: train first, or name another --workdir."
             )
         return self.latest_step
 
@@ -118,27 +168,48 @@ class Checkpoints:
         for name in sorted(here.keys() | there.keys()):
             if here.get(name) != there.get(name):
                 raise InputError(
-                    f"Checkpoint {step} in {self._workdir} is of another architecture: {name} is "
+                    f"Checkpoint {step} in {self.workdir} is of another architecture: {name} is "
                     f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} in the configuration; "
                     "use the configuration it was trained with, or another --workdir."
                 )
+
+
+@contextmanager
+def _to_disk(workdir: Path) -> Iterator[None]:
+    """Turns what the disk refuses into a sentence; TensorStore wraps the system's error in one of its own."""
+    what = f"A checkpoint in {workdir}"
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(what, error.strerror) from error
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if not code:
+            raise
+        raise unwritable(what, os.strerror(int(code[1]))) from error
 
 
 def _as_array(leaf: Any) -> np.ndarray:
     return np.asarray(leaf)
 
 
+def _sha256(tree: Any) -> dict[str, str]:
+    """Returns of each leaf the sha256 of its type, shape and bytes."""
+    arrays = {name: np.asarray(leaf) for name, leaf in _leaves(tree).items()}
+    return {
+        name: hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).hexdigest()
+        for name, array in arrays.items()
+    }
+
+
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(leaf.shape) for name, leaf in _leaves(tree).items()}
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: hasattr(leaf, "shape"))
-    return {".".join(_key(part) for part in path): tuple(leaf.shape) for path, leaf in leaves}
+    return {".".join(_key(part) for part in path): leaf for path, leaf in leaves}
 
 
 def _key(part: Any) -> str:
     return str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part))))
-
-
-def _tuples(value: Any) -> Any:
-    """JSON has no tuples; configurations have no lists."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -2,15 +2,23 @@
 
 import json
 import math
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import masked_crc32c
 
-from fsjax.files import replacing
+from fsjax.errors import InputError
+from fsjax.files import replacing, unwritable
 
 
 class Curves:
@@ -22,14 +30,18 @@ class Curves:
     Args:
       workdir: the run's folder.
       start: the step from which training goes on.
+
+    Raises:
+      InputError: the disk is full, or an earlier line is damaged.
     """
 
     def __init__(self, workdir: str | Path, start: int):
-        self._path = Path(workdir) / "metrics.jsonl"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._keep_until(start)
-        self._file = self._path.open("a")
-        self._board = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=start + 1)
+        self._workdir = Path(workdir)
+        with _to_disk(self._workdir), ExitStack() as opened:
+            _keep_until(self._workdir, start)
+            self._file = opened.enter_context(_metrics(self._workdir).open("a"))
+            self._board = opened.enter_context(closing(_Board(self._workdir / "tensorboard", start)))
+            self._open = opened.pop_all()
         self._waiting: list[dict[str, Any]] = []
         self.loss = math.nan  # of the last step that was written
 
@@ -39,15 +51,14 @@ class Curves:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._board.close()
+        try:
+            with _to_disk(self._workdir):
+                self._open.close()
+        except InputError:
+            if error is None:  # what ended the block says more than what could not be written after it
+                raise
 
-    def _keep_until(self, start: int) -> None:
-        kept = [line for line in read_metrics(self._path.parent) if line["step"] <= start]
-        with replacing(self._path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-    def add(self, step: int, metrics: dict[str, jax.Array], **more: Any) -> None:
+    def add(self, step: int, metrics: Mapping[str, jax.Array], **more: Any) -> None:
         """Keeps a step's metrics, stacked over devices, without waiting for them to be computed."""
         self._waiting.append({"step": step, **metrics, **more})
 
@@ -56,6 +67,7 @@ class Curves:
 
         Raises:
           FloatingPointError: when a loss is not finite.
+          InputError: the disk is full.
         """
         for metrics in self._waiting:
             line = {name: _number(value) for name, value in metrics.items()}
@@ -64,21 +76,95 @@ class Curves:
                     f"The loss of step {line['step']} is {line['loss']}: "
                     "lower train.learning_rate and begin anew in another --workdir."
                 )
-            self._file.write(json.dumps(line) + "\n")
-            for name in line.keys() - {"step"}:
-                self._board.add_scalar(f"train/{name}", line[name], line["step"])
+            with _to_disk(self._workdir):
+                self._file.write(json.dumps(line) + "\n")
+                self._board.add(line)
             self.loss = line["loss"]
-        self._file.flush()
+        with _to_disk(self._workdir):
+            self._file.flush()
+            self._board.flush()
         self._waiting.clear()
+
+
+class _Board:
+    """A TensorBoard file whose reader forgets what earlier files of the folder hold of steps after `start`.
+
+    It is written at once: a full disk ends the thread with a queue that usually does it, and the queue then
+    blocks for ever.
+    """
+
+    def __init__(self, folder: Path, start: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{start}"
+        self._file = (folder / name).open("ab")
+        self._write(file_version="brain.Event:2")
+        self._write(step=start + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, line: Mapping[str, int | float]) -> None:
+        """Adds the scalars of a step."""
+        scalars = [
+            Summary.Value(tag=f"train/{name}", simple_value=value)
+            for name, value in line.items()
+            if name != "step"
+        ]
+        self._write(step=int(line["step"]), summary=Summary(value=scalars))
+
+    def flush(self) -> None:
+        """Hands what was added to the disk."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _write(self, **fields: Any) -> None:
+        """Writes an event as a TFRecord: its length and its bytes, each followed by a checksum."""
+        event = Event(wall_time=time.time(), **fields).SerializeToString()
+        for part in (struct.pack("<Q", len(event)), event):
+            self._file.write(part + struct.pack("<I", masked_crc32c(part)))
+
+
+def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
+    """Returns the lines of a run's metrics.jsonl; a last line that was cut off is left out.
+
+    Raises:
+      InputError: another line is damaged; the message names it.
+    """
+    path = _metrics(Path(workdir))
+    *lines, _ = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    return [_parsed(line, f"Line {number} of {path}") for number, line in enumerate(lines, start=1)]
+
+
+def _parsed(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(line)
+        numbers = [values["step"], values["loss"], *values.values()]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        numbers = [None]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise InputError(f"{where} is damaged: delete this line, or begin anew in another --workdir.")
+    return values
+
+
+def _keep_until(workdir: Path, start: int) -> None:
+    kept = [line for line in read_metrics(workdir) if line["step"] <= start]
+    with replacing(_metrics(workdir)) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _metrics(workdir: Path) -> Path:
+    return workdir / "metrics.jsonl"
+
+
+@contextmanager
+def _to_disk(workdir: Path) -> Iterator[None]:
+    """Turns what the disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(f"The curves in {workdir}", error.strerror) from error
 
 
 def _number(value: Any) -> int | float:
     """Returns a step's number; a metric stacked over devices is the same on each."""
     return value if isinstance(value, int) else float(np.asarray(value).flat[0])
-
-
-def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-    """Returns the lines of a run's metrics.jsonl; a last line that was cut off is left out."""
-    path = Path(workdir) / "metrics.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -1,125 +1,167 @@
-"""A frozen extractor run once per image, its features kept on disk."""
+"""A frozen backbone run once for each photo and its mirror image, its features kept on disk."""
 
 import hashlib
 import json
 import logging
 import math
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
+from jaxtyping import Float16
 
-from fsjax.data.feature_cache import FeatureCache
-from fsjax.data.images import InputSettings, input_size, padded, resize_image
+from fsjax.data.images import InputSettings, load_photo
+from fsjax.data.resizing import mirror
 from fsjax.data.source import Source
-from fsjax.devices import replicate, spread
+from fsjax.data.store import Store
 from fsjax.errors import InputError
-from fsjax.models.method import Method
-from fsjax.models.variables import Variables
+from fsjax.files import make_writable, replacing
 from fsjax.progress import Progress
-from fsjax.training.frozen import digest
 
 LOG = logging.getLogger(__name__)
 
+Shape = tuple[int, int, int]
+Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """Reads features in place of photos: a `fsjax.data.images.FeatureReader` that can be pickled."""
+
+    store: Store
+    ids: tuple[str, ...]  # the id of the photo at each position
+    shape: Shape  # h, w and C of one photo's features
+
+    def key(self, position: int, flipped: bool) -> str:
+        """Returns the key of a photo's features, or of its mirror image's."""
+        return self.ids[position] + (" mirrored" if flipped else "")
+
+    def read(self, position: int, flipped: bool) -> Float16[np.ndarray, "h w C"]:
+        """Returns the features of a photo, or of its mirror image.
+
+        Raises:
+          InputError: they are missing or damaged.
+        """
+        key = self.key(position, flipped)
+        arrays = self.store.get(key)
+        if arrays is None:
+            raise InputError(
+                f"The stored features of image '{key}' are missing or damaged: "
+                "run the command again, and they are computed anew."
+            )
+        return arrays["map"]
+
 
 class FrozenFeatures:
-    """The features of a data set's photos under a frozen extractor.
+    """The features of a data set's photos under a frozen backbone.
+
+    Their folder is named after all that they depend on.
 
     Attributes:
-      cache: what `fill` has written; a reader for episodes.
+      reader: of what `fill` has written, for `load_episode`.
     """
 
     def __init__(
         self,
         folder: str | Path,
         source: Source,
-        method: Method,
-        variables: Variables,
-        model: ConfigDict,
+        embed: Embed,
+        description: str,
         settings: InputSettings,
+        *,
+        shape: Shape,
     ):
-        """Opens the cache of this extractor, data set and input size; nothing is computed.
+        """Names the folder; nothing is computed or written.
 
         Args:
-          folder: of the caches.
+          folder: of all features, in which theirs is made.
           source: the photos.
-          method: whose features.
-          variables: of the method; only the extractor's are used.
-          model: config.model, for the extractor's settings.
+          embed: returns features float16 [D, 1, h, w, C] of images uint8 [D, 1, S, S, 3] and their sizes
+            int32 [D, 1, 2], in pixels, on D local devices.
+          description: of the backbone: its settings and the hash of its weights.
           settings: how photos are resized.
-
-        Raises:
-          InputError: where the method's extractor is trained, or the folder cannot be used.
+          shape: h, w and C of one photo's features.
         """
-        if not method.frozen:
-            raise InputError(
-                "The extractor of this method is trained, so that its features change: cache no features."
-            )
-        self._source, self._settings = source, settings
-        self._frozen = {"backbone": variables["backbone"]}
-
-        def extract(variables, images, sizes):
-            return method.embed(variables, images, sizes)[0].map.astype("float16")
-
-        self._extract = jax.pmap(extract)
-        side = settings.size
-        blank = np.zeros((1, side, side, 3), np.uint8), np.full((1, 2), side, np.int32)
-        self.cache = FeatureCache.open(
-            Path(folder),
-            source,
-            backbone=_extractor_key(model, variables),
-            size=side,
-            shape=jax.eval_shape(extract, self._frozen, *blank).shape[1:],
-            input=settings.input,
-        )
+        self._source, self._embed, self._settings = source, embed, settings
+        self._described = {
+            "data_set": source.name,
+            "version": source.version,
+            "split": source.split,
+            "ids_sha256": hashlib.sha256(json.dumps(list(source.ids)).encode()).hexdigest(),
+            "backbone": description,
+            "size": settings.size,
+            "input": settings.input,
+            "shape": list(shape),
+        }
+        sha256 = hashlib.sha256(json.dumps(self._described).encode()).hexdigest()
+        self._folder = Path(folder) / f"features_{source.split}_{settings.size}_{sha256[:16]}"
+        store = Store(self._folder, layout={"map": (shape, "float16")})
+        self.reader = StoredFeatures(store, tuple(source.ids), shape)
 
     def fill(self, positions: Sequence[int], *, mirrored: bool) -> None:
-        """Computes and writes those features that are not there yet, on all local devices.
+        """Computes and writes the features that are missing or damaged, on all local devices.
 
         Args:
           positions: of the photos in the source.
           mirrored: whether their mirror images' are also needed.
 
         Raises:
-          InputError: where the disk has no room for all of them; nothing is then computed.
+          InputError: the disk has no room for all of them (nothing is computed then) or fills up, or a value
+            is not finite in float16.
         """
-        missing = {
-            flipped: self.cache.missing(positions, flipped) for flipped in (False, True)[: 1 + mirrored]
-        }
-        count = sum(map(len, missing.values()))
-        self.cache.reserve(count)
-        if count:
-            size = count * math.prod(self.cache.shape) * np.dtype(np.float16).itemsize / 1e9
-            LOG.info("Features of %d views are written to %s: %.1f GB.", count, self.cache.path, size)
-        for flipped, of_view in missing.items():
-            if of_view:
-                self._fill_view(of_view, flipped)
-
-    def _fill_view(self, missing: Sequence[int], flipped: bool) -> None:
+        views = [(position, flipped) for flipped in (False, True)[: 1 + mirrored] for position in positions]
+        missing = self._missing(views)
+        if not missing:
+            return
+        self._reserve(len(missing))
         devices = jax.local_device_count()
-        stacked = replicate(self._frozen)
-        label = "features of mirror images" if flipped else "features"
-        with Progress(label, len(missing), "image") as progress:
+        with Progress("frozen features", len(missing), "view") as progress:
             for start in range(0, len(missing), devices):
-                now = missing[start : start + devices]
-                filled = now + [now[-1]] * (devices - len(now))
-                images, sizes = zip(*(self._photo(position, flipped) for position in filled), strict=True)
-                batch = spread((np.stack(images)[:, None], np.stack(sizes)[:, None]))
-                features = np.asarray(self._extract(stacked, *batch))[: len(now), 0]
-                self.cache.write(now, flipped, features)
-                progress.update(len(now))
+                batch = missing[start : start + devices]
+                self._fill_batch(batch, spare=devices - len(batch))
+                progress.update(len(batch))
+
+    def _missing(self, views: Sequence[tuple[int, bool]]) -> list[tuple[int, bool]]:
+        if not self._folder.is_dir():
+            return list(views)
+        missing = []
+        with Progress("checking stored features", len(views), "view") as progress:
+            for view in views:
+                if self.reader.key(*view) not in self.reader.store:
+                    missing.append(view)
+                progress.update()
+        return missing
+
+    def _reserve(self, views: int) -> None:
+        """Makes the folder and its description, after making sure of the room for so many views."""
+        make_writable(self._folder)
+        needed = views * math.prod(self.reader.shape) * np.dtype(np.float16).itemsize
+        free = shutil.disk_usage(self._folder).free
+        if needed > free:
+            raise InputError(
+                f"The features of {views} views need {needed / 1e9:.1f} GB and '{self._folder}' has "
+                f"{free / 1e9:.1f} GB left: make room, or name a folder on another disk."
+            )
+        LOG.info("Features of %d views are written to %s: %.1f GB.", views, self._folder, needed / 1e9)
+        with replacing(self._folder / "description.json") as temporary:
+            temporary.write_text(json.dumps(self._described, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+    def _fill_batch(self, views: Sequence[tuple[int, bool]], spare: int) -> None:
+        photos = [self._photo(*view) for view in views]
+        images, sizes = zip(*photos, *[photos[-1]] * spare, strict=True)
+        features = self._embed(np.stack(images)[:, None], np.stack(sizes)[:, None])
+        for view, array in zip(views, features[: len(views), 0], strict=True):
+            key = self.reader.key(*view)
+            if not np.isfinite(array).all():
+                raise InputError(
+                    f"The features of image '{key}' are not finite in float16 (beyond 65504, or no numbers): "
+                    "train without cached features, or check the weights of the backbone."
+                )
+            self.reader.store.put(key, {"map": array})
 
     def _photo(self, position: int, flipped: bool) -> tuple[np.ndarray, np.ndarray]:
-        image = self._source.image(position)
-        height, width = input_size(*image.shape[:2], self._settings)
-        image = resize_image(image, height, width)
-        return padded(image[:, ::-1] if flipped else image, self._settings.size), np.int32([height, width])
-
-
-def _extractor_key(model: ConfigDict, variables: Variables) -> str:
-    """Returns the sha256 of an extractor's weights and settings."""
-    settings = [model.backbone, model.backbone_options.to_dict(), model.compute_dtype]
-    described = json.dumps([*settings, digest(variables["backbone"])], sort_keys=True)
-    return hashlib.sha256(described.encode()).hexdigest()
+        image, size = load_photo(self._source, position, self._settings)
+        return (mirror(image, size) if flipped else image), size

@@ -10,7 +10,7 @@ import optax
 
 from fsjax.devices import DEVICES
 from fsjax.episode import Episode
-from fsjax.models.method import Method
+from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
 
 LOG = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class TrainState(NamedTuple):
     optimizer_state: Any
 
 
-def split(method: Method, variables: Variables) -> tuple[Variables, Variables]:
+def split(method: Trainable, variables: Variables) -> tuple[Variables, Variables]:
     """Returns the variables that training changes, and those that it never touches."""
     if not method.frozen:
         return variables, {}
@@ -51,16 +51,17 @@ def make_state(variables: Variables, optimizer: optax.GradientTransformation) ->
     return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(trainable(variables)))
 
 
-def embed_episodes(method: Method, variables: Variables, batch: Episode) -> tuple[Any, Any, Any]:
+def embed_episodes(method: Trainable, variables: Variables, batch: Episode) -> tuple[Any, Any, Any]:
     """Extracts the features of all images of a device's batch in one call, in training mode.
 
     Args:
-      method: whose extractor.
+      method: whose backbone.
       variables: of the method.
       batch: episodes [B, ...]; supports and queries must have one size, so that batch statistics see both.
 
     Returns:
-      Features of the supports [B, N, K, ...], of the queries [B, T, ...], and the new statistics.
+      Features of the supports [B, N, K, ...], of the queries [B, T, ...], and the variables with their
+      statistics moved on.
     """
     B, N, K = batch.support_images.shape[:3]
     T = batch.query_images.shape[1]
@@ -74,16 +75,16 @@ def embed_episodes(method: Method, variables: Variables, batch: Episode) -> tupl
     )
     images, sizes = (jnp.concatenate(pair) for pair in zip(supports, queries, strict=True))
     weights = jnp.concatenate([jnp.repeat(batch.weight, N * K), jnp.repeat(batch.weight, T)])
-    features, statistics = method.embed(variables, images, sizes, train=True, weights=weights)
+    features, updated = method.embed_training(variables, images, sizes, weights)
     of_supports = jax.tree.map(lambda x: x[: B * N * K].reshape(B, N, K, *x.shape[1:]), features)
     of_queries = jax.tree.map(lambda x: x[B * N * K :].reshape(B, T, *x.shape[1:]), features)
-    return of_supports, of_queries, statistics
+    return of_supports, of_queries, updated
 
 
 Step = Callable[[TrainState, Variables, Episode], tuple[TrainState, dict[str, jax.Array]]]
 
 
-def train_step(method: Method, optimizer: optax.GradientTransformation, seed: int) -> Step:
+def train_step(method: Trainable, optimizer: optax.GradientTransformation, seed: int) -> Step:
     """Returns the step of a method on one of the devices that it is pmapped over.
 
     The loss is averaged within an episode, then over all episodes of all devices by their weights, so that
@@ -102,31 +103,30 @@ def train_step(method: Method, optimizer: optax.GradientTransformation, seed: in
 
     def weighted_loss(params, variables, batch):
         variables = with_trained(variables, params)
-        supports, queries, statistics = embed_episodes(method, variables, batch)
+        supports, queries, updated = embed_episodes(method, variables, batch)
         rngs = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch.index)
         losses, terms = method.loss(variables, supports, queries, batch, rngs)
         share = batch.weight / jnp.maximum(jax.lax.psum(jnp.sum(batch.weight), DEVICES), 1.0)
         metrics = jax.tree.map(lambda x: jnp.sum(share * x), {"loss": losses, **terms})
-        return metrics["loss"], (statistics, metrics)
+        return metrics["loss"], (updated, metrics)
 
     def step(state: TrainState, frozen: Variables, batch: Episode):
         LOG.info("compiling the training step for supports %s", batch.support_images.shape)
         params = trainable(state.variables)
-        gradients, (statistics, metrics) = jax.grad(weighted_loss, has_aux=True)(
+        gradients, (updated, metrics) = jax.grad(weighted_loss, has_aux=True)(
             params, {**frozen, **state.variables}, batch
         )
         gradients, metrics = jax.lax.psum((gradients, metrics), DEVICES)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
-        variables = with_trained(state.variables, optax.apply_updates(params, updates))
-        if "backbone" in variables:
-            variables["backbone"]["batch_stats"] = statistics
+        learned = {part: updated[part] for part in state.variables}
+        variables = with_trained(learned, optax.apply_updates(params, updates))
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return TrainState(state.step + 1, variables, optimizer_state), metrics
 
     return step
 
 
-def make_train_step(method: Method, optimizer: optax.GradientTransformation, seed: int) -> Step:
+def make_train_step(method: Trainable, optimizer: optax.GradientTransformation, seed: int) -> Step:
     """Returns the pmapped `train_step`.
 
     The state and the frozen variables are stacked over devices; the state is donated, the frozen variables

@@ -7,33 +7,13 @@ import numpy as np
 import pytest
 
 from fsjax.data.augment import FILL, Warp, draw_warp, warp_image, warp_mask
-from fsjax.data.images import ATTEMPTS, InputSettings, augment, load_episode, resize_image, resize_mask
+from fsjax.data.images import ATTEMPTS, InputSettings, augment, load_episode
+from fsjax.data.resizing import resize_image, resize_mask
 from fsjax.data.sampling import EpisodeSpec
-from fsjax.errors import InputError
 from tests.toy import ToySource
 
 BOTH = InputSettings(24, crop=1.5, rotate=10.0)
 SPEC = EpisodeSpec(index=4, class_ids=(3, 5), support=((2, 14), (10, 4)), query=(16, 20, 8), shown=(3, 5))
-
-
-@pytest.mark.parametrize("crop", [0.9, 4.5, float("nan"), float("inf")])
-def test_a_crop_out_of_range(crop):
-    with pytest.raises(InputError, match=rf"crop={crop} is out of range; give 1 \(off\) to 4"):
-        InputSettings(8, crop=crop)
-
-
-@pytest.mark.parametrize("rotate", [-1.0, 46.0, float("nan")])
-def test_a_rotation_out_of_range(rotate):
-    with pytest.raises(InputError, match=rf"rotate={rotate} is out of range; give 0 \(off\) to 45 degrees"):
-        InputSettings(8, rotate=rotate)
-
-
-@pytest.mark.parametrize("field", [{"input": "longside"}, {"label": "original", "label_side": 9}])
-@pytest.mark.parametrize("drawn", [{"crop": 1.2}, {"rotate": 3.0}])
-def test_only_training_squares_are_augmented(field, drawn):
-    with pytest.raises(InputError, match="set input='square' and label='input', or crop=1 and rotate=0"):
-        InputSettings(8, **field, **drawn)
-    assert not InputSettings(8, **field).warps
 
 
 # ---- what is drawn ----

@@ -1,4 +1,4 @@
-"""Photos and masks as arrays: worked examples, and what a resize or a flip must keep."""
+"""Photos, masks and episodes as arrays, and what may take a photo's place."""
 
 from dataclasses import replace
 
@@ -8,12 +8,12 @@ import pytest
 from fsjax.data.images import (
     InputSettings,
     empty_episode,
-    episode_mask,
     input_size,
     load_episode,
-    resize_image,
-    resize_mask,
+    load_mask,
+    load_photo,
 )
+from fsjax.data.resizing import resize_image, resize_mask
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.errors import InputError
 from tests.toy import ToySource
@@ -24,78 +24,6 @@ SPEC = EpisodeSpec(index=4, class_ids=(3, 5), support=((1, 2), (7, 10)), query=(
 @pytest.fixture(scope="module")
 def source():
     return ToySource()
-
-
-def test_settings_name_what_is_wrong():
-    with pytest.raises(InputError, match="input='long' is unknown; choose square or longside"):
-        InputSettings(8, input="long")
-    with pytest.raises(InputError, match=r"void='drop' .* ignore or background"):
-        InputSettings(8, void="drop")
-    with pytest.raises(InputError, match="label='raw'"):
-        InputSettings(8, label="raw")
-    with pytest.raises(InputError, match="size=0"):
-        InputSettings(0)
-
-
-def test_mask_of_an_episode():
-    labels = np.array([[0, 3, 5], [255, 6, 1]], np.uint8)
-    assert episode_mask(labels, (5, 3), "ignore").tolist() == [[0, 2, 1], [255, 0, 0]]
-    assert episode_mask(labels, (6,), "background").tolist() == [[0, 0, 0], [0, 1, 0]]
-
-
-# ---- resizes ----
-
-
-def test_image_resize_is_bilinear_between_pixel_centres():
-    image = np.repeat(np.array([[0, 100]], np.uint8)[:, :, None], 3, axis=2)
-    assert resize_image(image, 1, 4)[0, :, 0].tolist() == [0, 25, 75, 100]
-    assert resize_image(image, 1, 1)[0, 0].tolist() == [50, 50, 50]
-
-
-def test_mask_resize_takes_the_nearest_pixel():
-    mask = np.arange(16, dtype=np.uint8).reshape(4, 4) // 2 % 2  # columns 0 0 1 1
-    assert resize_mask(mask, 2, 2).tolist() == [[0, 1], [0, 1]]
-    assert resize_mask(mask, 8, 4).tolist() == [[0, 0, 1, 1]] * 8
-
-
-def test_tiny_object_keeps_its_centre_pixel():
-    mask = np.zeros((100, 60), np.uint8)
-    mask[70:73, 20:23] = 1  # centre (71, 21)
-    small = resize_mask(mask, 10, 6)
-    assert small.sum() == 1
-    assert small[7, 2] == 1
-
-
-def test_centre_pixel_lies_on_the_object():
-    mask = np.zeros((64, 64), np.uint8)
-    mask[16, 16:48] = mask[48, 16:48] = 2  # two thin bars; their centroid (32, 31.5) is between them
-    small = resize_mask(mask, 3, 3)  # samples rows and columns 10, 32, 53 only
-    assert np.argwhere(small == 2).tolist() in ([[0, 1]], [[2, 1]])
-
-
-def test_tiny_objects_in_one_place_all_survive():
-    mask = np.zeros((90, 90), np.uint8)
-    mask[40:42, 40:50] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-    mask[80:, 80:] = 11
-    small = resize_mask(mask, 4, 4)
-    assert set(np.unique(small)) == set(range(12))
-    assert [(small == label).sum() for label in range(1, 11)] == [1] * 10
-
-
-def test_no_resize_loses_or_invents_a_label():
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        mask = np.where(rng.random((37, 53)) < 0.995, 0, rng.integers(1, 6, (37, 53))).astype(np.uint8)
-        height, width = (int(side) for side in rng.integers(3, 60, 2))
-        small = resize_mask(mask, height, width)
-        assert small.shape == (height, width)
-        assert set(np.unique(small)) == set(np.unique(mask))
-
-
-def test_void_and_background_are_not_objects():
-    mask = np.ones((50, 50), np.uint8)
-    mask[0, 0], mask[0, 1] = 255, 0
-    assert set(np.unique(resize_mask(mask, 5, 5))) == {1}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +51,9 @@ class SameSize(ToySource):
 
     def labels(self, position):
         return super().labels(position)[:20, :20]
+
+    def size(self, position):
+        return 20, 20
 
 
 def test_arrays_are_the_photos_and_relabelled_masks():
@@ -191,9 +122,9 @@ def test_original_labels_are_scored_as_stored(source):
     episode = load_episode(source, SPEC, settings)
     for mask, (h, w), position in zip(episode.query_masks, episode.query_mask_sizes, SPEC.query, strict=True):
         assert (h, w) == source.size(position)
-        np.testing.assert_array_equal(
-            mask[:h, :w], episode_mask(source.labels(position), SPEC.class_ids, "ignore")
-        )
+        names = np.zeros(256, np.uint8)
+        names[[3, 5, 255]] = 1, 2, 255
+        np.testing.assert_array_equal(mask[:h, :w], names[source.labels(position)])
         assert not mask[h:].any()
     with pytest.raises(InputError, match=r"image 'toy_00\d' is .* give label_side="):
         load_episode(source, SPEC, replace(settings, label_side=20))
@@ -216,69 +147,108 @@ def test_void_policy(source):
         assert (episode.query_masks == 255).any() == (episode.support_masks == 255).any() == has
 
 
-def test_a_mask_of_another_size_than_its_photo():
-    class Torn(ToySource):
-        def image(self, position):
-            return super().image(position)[1:]
+class Torn(ToySource):
+    """Its photos lack a row."""
 
-    with pytest.raises(InputError, match=r"image 'toy_001' is \d+x\d+ and its mask \d+x\d+"):
-        load_episode(Torn(), SPEC, InputSettings(16))
+    def image(self, position):
+        return super().image(position)[1:]
 
 
-# ---- flips ----
+class Cut(ToySource):
+    """Its masks lack a column."""
+
+    def mask(self, position, class_ids, role):
+        return super().mask(position, class_ids, role)[:, 1:]
 
 
-@pytest.mark.parametrize("label", ["input", "original"])
-def test_a_flip_mirrors_photo_and_mask_within_their_rectangles(source, label):
-    settings = InputSettings(24, input="longside", label=label, label_side=40)
-    flips = []
-    for i in range(60):
-        spec = replace(SPEC, index=i)
-        plain = load_episode(source, spec, settings)
-        mixed = load_episode(source, spec, replace(settings, flip=True), seed=9)
-        for way, k in np.ndindex(2, 2):
-            flips.append(
-                mirrored(
-                    (plain.support_images[way, k], plain.support_masks[way, k]),
-                    (mixed.support_images[way, k], mixed.support_masks[way, k]),
-                    (plain.support_sizes[way, k], plain.support_sizes[way, k]),
-                )
-            )
-        for t in range(3):
-            flips.append(
-                mirrored(
-                    (plain.query_images[t], plain.query_masks[t]),
-                    (mixed.query_images[t], mixed.query_masks[t]),
-                    (plain.query_sizes[t], plain.query_mask_sizes[t]),
-                )
-            )
-    flips = np.array(flips).reshape(60, 7)
-    assert abs(flips.mean() - 0.5) < 0.12  # five standard deviations of 420 coins
-    together = np.corrcoef(flips.T)[np.triu_indices(7, 1)]
-    assert np.abs(together).max() < 0.6  # each photo has its own coin
+@pytest.mark.parametrize("drawn", [{}, {"crop": 1.5}])
+@pytest.mark.parametrize(("source", "kind"), [(Torn(), "photo"), (Cut(), "mask")])
+def test_a_mask_of_another_size_than_its_photo(source, kind, drawn):
+    said = rf"the {kind} of image 'toy_001' is \d+x\d+ and the data set gives \d+x\d+; make photo and mask"
+    with pytest.raises(InputError, match=said):
+        load_episode(source, SPEC, InputSettings(16, **drawn))
 
 
-def mirrored(plain, mixed, sizes):
-    """Returns whether photo and mask were flipped; fails if they were not either both or neither."""
-    flipped = not np.array_equal(plain[0], mixed[0])
-    for before, after, (height, width) in zip(plain, mixed, sizes, strict=True):
-        expected = before.copy()
-        if flipped:
-            for x in range(width):
-                expected[:height, x] = before[:height, width - 1 - x]
-        np.testing.assert_array_equal(after, expected)
-    return flipped
+class Asked(ToySource):
+    """Writes down what is asked of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def mask(self, position, class_ids, role):
+        self.asked.append((position, tuple(class_ids), role))
+        return super().mask(position, class_ids, role)
 
 
-def test_flips_follow_seed_and_index(source):
-    settings = InputSettings(16, flip=True)
+@pytest.mark.parametrize("drawn", [{}, {"rotate": 5.0}])
+def test_masks_are_asked_for_by_role(drawn):
+    source = Asked()
+    load_episode(source, replace(SPEC, shown=(1, 2)), InputSettings(16, **drawn))
+    supports = [(position, (1, 2), "support") for way in SPEC.support for position in way]
+    assert source.asked == supports + [(position, (3, 5), "query") for position in SPEC.query]
 
-    def images(seed, index):
-        return load_episode(source, replace(SPEC, index=index), settings, seed).query_images.tobytes()
 
-    assert images(1, 0) == images(1, 0)
-    assert len({images(seed, 0) for seed in range(12)}) > 1
-    assert len({images(0, index) for index in range(12)}) > 1
+# ---- one photo, one mask ----
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        InputSettings(20),
+        InputSettings(30, input="longside", void="background"),
+        InputSettings(24, label="original", label_side=44),
+        InputSettings(24, input="longside", label="original", label_side=44, void="background"),
+    ],
+)
+def test_an_episode_is_made_of_photos_and_masks_that_are_loaded_alone(source, settings):
+    episode = load_episode(source, SPEC, settings)
+    original = settings.label == "original"
+    for way, k in np.ndindex(2, 2):
+        position = SPEC.support[way][k]
+        check(load_photo(source, position, settings), episode, "support", "images", (way, k))
+        mask = load_mask(source, position, (3, 5), "support", settings, original=False)
+        check(mask, episode, "support", "masks", (way, k))
+    for t, position in enumerate(SPEC.query):
+        check(load_photo(source, position, settings), episode, "query", "images", t)
+        mask = load_mask(source, position, (3, 5), "query", settings, original=original)
+        check(mask, episode, "query", "masks", t)
+
+
+def check(loaded, episode, role, kind, at):
+    array, size = loaded
+    np.testing.assert_array_equal(array, getattr(episode, f"{role}_{kind}")[at])
+    sizes = "query_mask_sizes" if (role, kind) == ("query", "masks") else f"{role}_sizes"
+    np.testing.assert_array_equal(size, getattr(episode, sizes)[at])
+    assert (array.dtype, size.dtype) == (np.uint8, np.int32)
+
+
+def test_random_settings_leave_a_photo_alone(source):
+    plain, drawn = InputSettings(24), InputSettings(24, flip=True, crop=2.0, rotate=30.0)
+    for position in range(5):
+        np.testing.assert_array_equal(
+            load_photo(source, position, plain)[0], load_photo(source, position, drawn)[0]
+        )
+
+
+def test_any_object_is_the_mask_of_all_classes(source):
+    mask, (height, width) = load_mask(
+        source, 7, range(1, 7), "query", InputSettings(16, label_side=40), original=True
+    )
+    np.testing.assert_array_equal(mask[:height, :width], source.labels(7))
+
+
+def test_a_rescued_object_keeps_its_class():
+    class Speck(ToySource):
+        def labels(self, position):
+            labels = np.zeros_like(super().labels(position))
+            labels[9, 9] = 4
+            return labels
+
+    source, settings = Speck(), InputSettings(3, label_side=40)
+    mask, size = load_mask(source, 0, (1, 4), "support", settings, original=False)
+    assert sorted(mask.ravel().tolist()) == [0] * 8 + [2]
+    assert size.tolist() == [3, 3]
 
 
 # ---- features in place of photos ----
@@ -322,12 +292,6 @@ def test_features_take_the_place_of_photos_and_of_nothing_else(source, settings)
     for name, value in episode._asdict().items():
         if not name.endswith("images"):
             np.testing.assert_array_equal(value, getattr(photos, name))
-
-
-@pytest.mark.parametrize("drawn", [{"crop": 1.5}, {"rotate": 10.0}])
-def test_features_are_neither_cropped_nor_rotated(drawn):
-    with pytest.raises(InputError, match=r"only the photo and its mirror image: set train\.crop=1 and"):
-        load_episode(Undecodable(), SPEC, InputSettings(24, **drawn), features=TellTale())
 
 
 # ---- fillings ----

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fsjax.data.images import InputSettings, load_episode
+from fsjax.data.index import build_index
 from fsjax.data.loader import Slots, batches, evaluation_batches, prefetch
-from fsjax.data.sampling import EpisodeSampler, build_index
+from fsjax.data.sampling import EpisodeSampler
 from fsjax.errors import InputError
 from tests.toy import ToySource
 

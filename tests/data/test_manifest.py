@@ -3,11 +3,14 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fsjax.data import manifest
-from fsjax.data.sampling import EpisodeSampler, build_index
+from fsjax.data.index import build_index
+from fsjax.data.sampling import EpisodeSampler
 from fsjax.errors import InputError
 from tests.toy import ToySource
 
@@ -98,6 +101,23 @@ def with_fields(**fields):
         (1, lambda line: b"", "line 1: not a header"),
         (1, lambda line: b"[]", "line 1: not a header"),
         (1, with_fields(surprise=1), "line 1: not a header"),
+        (1, with_fields(ways=0), "line 1: not a header"),
+        (1, with_fields(runs="5"), "line 1: not a header"),
+        (1, with_fields(seed=-1), "line 1: not a header"),
+        (1, with_fields(seed=True), "line 1: not a header"),
+        (1, with_fields(seed=2**63), "line 1: not a header"),
+        (1, with_fields(shots=2.0), "line 1: not a header"),
+        (1, with_fields(queries=True), "line 1: not a header"),
+        (1, with_fields(fold="1"), "line 1: not a header"),
+        (1, with_fields(fold=-1), "line 1: not a header"),
+        (1, with_fields(eligibility=None), "line 1: not a header"),
+        (1, with_fields(label_policy=["void"]), "line 1: not a header"),
+        (1, with_fields(sha256=7), "line 1: not a header"),
+        (1, with_fields(classes=[]), "line 1: not a header"),
+        (1, with_fields(classes={"ant": "1"}), "line 1: not a header"),
+        (1, with_fields(classes={"ant": True}), "line 1: not a header"),
+        (1, lambda line: b"\xff\xfe\x00\x01", "line 1: not a header"),
+        (1, lambda line: b"[" * 100_000, "line 1: not a header"),
         (1, with_fields(data_set="coco"), "line 1: its data_set is 'coco' and the data's is 'toy'"),
         (1, with_fields(version="2.0.0"), "line 1: its version is '2.0.0'"),
         (1, with_fields(split="train"), "line 1: its split is 'train'"),
@@ -106,11 +126,21 @@ def with_fields(**fields):
         (3, lambda line: line[:-4], "line 3: not an episode"),
         (3, lambda line: b"7", "line 3: not an episode"),
         (3, lambda line: b"", "line 3: not an episode"),
+        (3, lambda line: b"\x89PNG\xff\xfe", "line 3: not an episode"),
+        (3, lambda line: b"[" * 100_000, "line 3: not an episode"),
+        (4, with_fields(index=-1), "line 4: not an episode"),
+        (4, with_fields(index=True), "line 4: not an episode"),
+        (4, with_fields(index="2"), "line 4: not an episode"),
+        (4, with_fields(index=2.0), "line 4: not an episode"),
+        (4, with_fields(index=2**63), "line 4: not an episode"),
+        (4, with_fields(class_ids=["1", "2"]), "line 4: not an episode"),
+        (4, with_fields(query=[1, 2, 3]), "line 4: not an episode"),
         (4, lambda line: b'{"index": 2}', "line 4: not an episode"),
         (4, with_fields(query=[["a"]] * 3), "line 4: not an episode"),
         (5, with_fields(query=["cow", "cow", "cow"]), "line 5: image 'cow' is not in the data set"),
         (6, with_fields(query=[]), "line 6: not a 2-way 2-shot episode with queries=3"),
         (7, with_fields(class_ids=[1, 3]), "line 7: class_ids"),
+        (7, with_fields(class_ids=[5, 5]), r"line 7: class_ids \[5, 5\] hold a class twice"),
     ],
 )
 def test_bad_lines_are_named(drawn, number, change, message):
@@ -121,14 +151,73 @@ def test_bad_lines_are_named(drawn, number, change, message):
     assert str(path) in str(raised.value)
 
 
+def one_twice(episode):
+    """A query that another one is."""
+    episode["query"][2] = episode["query"][0]
+    return episode["query"][0], "query image {} stands twice"
+
+
+def one_in_both(episode):
+    """A query that is a support, of whichever way."""
+    episode["query"][1] = episode["support"][1][0]
+    return episode["query"][1], "query image {} is a support as well"
+
+
+def one_support_twice(episode):
+    episode["support"][0][1] = episode["support"][0][0]
+    return episode["support"][0][0], "support image {} stands twice"
+
+
+@pytest.mark.parametrize("change", [one_twice, one_in_both, one_support_twice])
+def test_what_stands_twice_is_named(drawn, change):
+    source, path = drawn[0], drawn[3]
+    episode = json.loads(path.read_bytes().split(b"\n")[5])
+    image_id, message = change(episode)
+    rewrite(path, 6, lambda line: json.dumps(episode).encode())
+    with pytest.raises(
+        InputError, match=re.escape(f"line 6: {message.format(repr(image_id))}; name another")
+    ):
+        manifest.read(path, source)
+
+
+def test_two_ways_may_share_a_support(drawn):
+    source, header, specs, path, _ = drawn
+    (one, other), query = specs[0].class_ids, specs[0].query
+    shared = next(
+        position
+        for position in range(len(source.ids))
+        if {one, other} <= set(source.labels(position).ravel().tolist()) and position not in query
+    )
+    ways = tuple((shared, next(p for p in way if p != shared)) for way in specs[0].support)
+    specs = [replace(specs[0], support=ways)]
+    manifest.write(path, header, specs, source.ids)
+    assert manifest.read(path, source)[1] == specs
+
+
+def test_a_query_without_any_class_is_named(drawn):
+    source, _, specs, path, _ = drawn
+    taken = {*specs[3].query, *(position for way in specs[3].support for position in way)}
+    without = next(
+        position
+        for position in range(len(source.ids))
+        if position not in taken and not np.isin(source.labels(position), specs[3].class_ids).any()
+    )
+    query = [source.ids[position] for position in (*specs[3].query[:2], without)]
+    rewrite(path, 5, with_fields(query=query))
+    names = ", ".join(source.class_names[class_id - 1] for class_id in specs[3].class_ids)
+    shown = re.escape(f"query image {source.ids[without]!r} shows no pixel of {names}; name an image")
+    with pytest.raises(InputError, match=f"line 5: {shown}"):
+        manifest.read(path, source)
+
+
 def test_a_support_without_its_class_is_named(drawn):
     source, _, specs, path, _ = drawn
     class_id, (_, *others) = specs[5].class_ids[0], specs[5].support[0]
     without = next(p for p in range(len(source.ids)) if not (source.labels(p) == class_id).any())
     support = [[source.ids[p] for p in way] for way in ((without, *others), specs[5].support[1])]
     rewrite(path, 7, with_fields(support=support))
-    shown = re.escape(f"{source.ids[without]}' shows no pixel of class '{source.class_names[class_id - 1]}'")
-    with pytest.raises(InputError, match=f"line 7: support image '{shown}"):
+    shown = re.escape(f"{source.ids[without]!r} shows no pixel of class '{source.class_names[class_id - 1]}'")
+    with pytest.raises(InputError, match=f"line 7: support image {shown}"):
         manifest.read(path, source)
 
 

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from fsjax.data.images import InputSettings, load_episode
-from fsjax.data.sampling import EpisodeSampler, build_index
+from fsjax.data.index import build_index
+from fsjax.data.sampling import EpisodeSampler
+from fsjax.data.source import relabel
 
 ANIMALS = {"cat": 8, "cow": 10, "dog": 12, "horse": 13, "person": 15, "sheep": 17}
 
@@ -13,7 +15,7 @@ ANIMALS = {"cat": 8, "cow": 10, "dog": 12, "horse": 13, "person": 15, "sheep": 1
 class Photos:
     """Some photos of a VOC-style folder."""
 
-    name, version, split, folds = "voc", "1", "test", ()
+    name, version, title, split, folds = "voc", "1", "VOC photos", "test", ()
     class_names = tuple(next((n for n, c in ANIMALS.items() if c == i), f"class {i}") for i in range(1, 21))
 
     def __init__(self, folder, cache_dir):
@@ -25,6 +27,9 @@ class Photos:
 
     def labels(self, position):
         return np.asarray(Image.open(self.folder / f"SegmentationClassAug/{self.ids[position]}.png"))
+
+    def mask(self, position, class_ids, role):
+        return relabel(self.labels(position), class_ids)
 
     def size(self, position):
         return self.labels(position).shape

@@ -1,5 +1,8 @@
 """PASCAL-5i from a miniature of VOC's folder, and from genuine photos."""
 
+import os
+import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +14,7 @@ from datasets import pascal5i
 from fsjax.errors import InputError
 from tests.voc import save_mask, save_photo
 
+ALL = range(1, 21)
 NAMES = ("2007_000001", "2007_000002", "2007_000003", "2007_000004")
 
 
@@ -58,7 +62,7 @@ def test_a_folder_is_read(folder):
     for number, name in enumerate(NAMES[:3]):
         photo = Image.open(folder / "JPEGImages" / f"{name}.jpg")
         np.testing.assert_array_equal(train.image(number), np.asarray(photo))
-        np.testing.assert_array_equal(train.labels(number), labels_of(number))
+        np.testing.assert_array_equal(train.mask(number, ALL, "query"), labels_of(number))
         assert train.size(number) == (24 + number, 30)
         assert train.areas(number).tolist() == [48 * (c == 5 * number) for c in range(20)]
 
@@ -66,7 +70,7 @@ def test_a_folder_is_read(folder):
 def test_a_second_time_nothing_is_built(folder, monkeypatch):
     load(folder)
     monkeypatch.delattr(pascal5i.Pascal5i, "_generate_examples")
-    assert load(folder)["test"].labels(0).shape == (27, 30)
+    assert load(folder)["test"].mask(0, ALL, "query").shape == (27, 30)
 
 
 def test_other_lists_and_folders_are_other_data_sets(folder):
@@ -93,12 +97,38 @@ def test_lists_may_be_paths_and_hold_paths(folder):
 
 def test_the_plain_masks_serve_where_there_are_no_augmented_ones(folder):
     (folder / "SegmentationClassAug").rename(folder / "SegmentationClass")
-    np.testing.assert_array_equal(load(folder)["test"].labels(0), labels_of(3))
+    np.testing.assert_array_equal(load(folder)["test"].mask(0, ALL, "query"), labels_of(3))
 
 
 def test_folds_may_be_chosen(folder):
     source = load(folder, folds=(("cat", "dog", "sheep"), ("cow", "horse", "person")))["test"]
     assert source.folds == ((8, 12, 17), (10, 13, 15))
+    assert source.title == "VOC folder: 6 classes"
+
+
+@pytest.mark.parametrize(
+    ("folds", "title"),
+    [
+        (None, "PASCAL-5i"),
+        (tuple(tuple(reversed(fold)) for fold in pascal5i.FOLDS), "PASCAL-5i"),
+        (pascal5i.FOLDS[::-1], "VOC folder: 20 classes"),
+        (pascal5i.FOLDS[:2], "VOC folder: 10 classes"),
+        ((("cat", "dog"), ("dog",)), "VOC folder: 2 classes"),
+        ((("cat",),), "VOC folder: 1 class"),
+    ],
+)
+def test_only_its_own_four_folds_are_pascal5i(folder, folds, title):
+    splits = load(folder, folds=folds)
+    assert [source.title for source in splits.values()] == [title, title]
+    assert splits["test"].name == "pascal5i"
+
+
+@pytest.mark.parametrize("role", ["support", "query"])
+def test_a_mask_shows_the_classes_that_are_asked_for(folder, role):
+    mask, labels = load(folder)["train"].mask(1, (3, 6), role), labels_of(1)
+    assert mask.dtype == np.uint8
+    assert [int(np.unique(mask[labels == label]).item()) for label in (0, 6, 255)] == [0, 2, 255]
+    assert set(np.unique(load(folder)["train"].mask(1, (3,), role))) == {0, 255}
 
 
 def test_grey_photos_become_rgb_and_exif_never_turns_them(folder):
@@ -116,6 +146,11 @@ def no_photo(folder):
 def cut_photo(folder):
     path = folder / "JPEGImages" / f"{NAMES[1]}.jpg"
     path.write_bytes(path.read_bytes()[:-200])
+
+
+def pipe_as_photo(folder):
+    no_photo(folder)
+    os.mkfifo(folder / "JPEGImages" / f"{NAMES[1]}.jpg")
 
 
 def no_mask(folder):
@@ -145,6 +180,7 @@ def colour_mask(folder):
     [
         (no_photo, r"There is no .*2007_000002\.jpg, which a list names"),
         (cut_photo, r"2007_000002\.jpg is damaged"),
+        (pipe_as_photo, r"2007_000002\.jpg is no ordinary file, which a list names"),
         (no_mask, r"There is no .*2007_000002\.png, which a list names"),
         (cut_mask, r"2007_000002\.png is damaged"),
         (other_size, r"2007_000002\.png is 30x24 and its photo 30x25 pixels"),
@@ -156,7 +192,7 @@ def test_a_bad_file_is_named_and_leaves_nothing_behind(folder, harm, sentence):
     harm(folder)
     with pytest.raises(InputError, match=sentence):
         load(folder)
-    assert not [path for path in (folder.parent / "built").rglob("*") if path.is_file()]
+    assert not list((folder.parent / "built").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -174,6 +210,37 @@ def test_a_bad_setting_is_named(folder, changes, sentence):
         load(folder, **changes)
 
 
+@pytest.mark.parametrize("content", ["2007_00000é".encode("latin-1"), b"\x89PNG\r\n\xff", b"2007\0"])
+def test_a_list_that_is_no_text_is_named(folder, content):
+    (folder / "val.txt").write_bytes(content)
+    with pytest.raises(InputError, match=r"The list .*voc/val\.txt is no text in UTF-8: save it as such"):
+        load(folder)
+
+
+def test_a_pipe_as_a_list_is_not_waited_for(folder):
+    (folder / "val.txt").unlink()
+    os.mkfifo(folder / "val.txt")
+    with pytest.raises(InputError, match=r"The list .*voc/val\.txt is no ordinary file: name a text file"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe", "half"])
+@pytest.mark.parametrize("name", ["dataset_info.json", "metadata.json", "features.json"])
+def test_a_damaged_description_of_what_was_built_is_named(folder, name, content):
+    load(folder)
+    (path,) = (folder.parent / "built").rglob(name)
+    whole = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(
+        InputError, match=r"The data set in .* is damaged \(\w+\): delete the folder"
+    ) as raised:
+        load(folder)
+    shutil.rmtree(re.match(r"The data set in (\S+) is", str(raised.value))[1])
+    assert load(folder)["test"].ids == NAMES[3:]  # as the sentence says
+
+
 def test_genuine_photos_agree_with_their_files(shared, tmp_path):
     voc = shared / "data" / "voc_animals"
     for split in ("train", "val"):
@@ -187,7 +254,7 @@ def test_genuine_photos_agree_with_their_files(shared, tmp_path):
             mask = Image.open(voc / "SegmentationClassAug" / f"{name}.png")
             assert mask.mode == "P"
             labels = np.array(mask.get_flattened_data(), np.uint8).reshape(mask.size[::-1])
-            np.testing.assert_array_equal(source.labels(position), labels)
+            np.testing.assert_array_equal(source.mask(position, ALL, "query"), labels)
             photo = np.asarray(Image.open(voc / "JPEGImages" / f"{name}.jpg").convert("RGB"))
             np.testing.assert_array_equal(source.image(position), photo)
             assert source.areas(position).tolist() == [np.sum(labels == c) for c in range(1, 21)]

@@ -12,6 +12,8 @@ from datasets import outlines, shapes, textures
 from datasets.drawing import VISIBLE_PIXELS, fill
 from fsjax.errors import InputError
 
+ALL = range(1, 21)
+
 
 @pytest.fixture(scope="module")
 def sample():
@@ -155,12 +157,13 @@ def test_a_built_benchmark_gives_back_what_was_drawn(small, caplog, capsys):
     assert capsys.readouterr().out == ""
     assert {split: len(source.ids) for split, source in splits.items()} == shapes.SPLITS
     source = pickle.loads(pickle.dumps(splits["test"]))
-    assert (source.name, source.version, source.split) == ("shapes", "1.1.0", "test")
+    assert (source.name, source.version, source.title) == ("shapes", "1.1.0", "shapes")
+    assert source.split == "test"
     assert source.ids[2] == "test_00002"
     assert source.cache_dir.is_dir()
     for i in range(4):
         image, labels = shapes.draw_example("test", i)
-        np.testing.assert_array_equal(source.labels(i), labels)
+        np.testing.assert_array_equal(source.mask(i, ALL, "query"), labels)
         assert source.image(i).dtype == np.uint8
         assert np.abs(source.image(i).astype(int) - image).mean() < 12  # JPEG
         assert source.size(i) == labels.shape

@@ -1,28 +1,30 @@
 """The three files of an evaluation, read back with plain tools."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from fsjax.errors import InputError
-from fsjax.evaluation.metrics import summarize
+from fsjax.evaluation.compare import Comparison
 from fsjax.evaluation.report import markdown, read_records, table, write_records, write_report
-from fsjax.files import replacing
+from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
 
-CLASSES = {1: "cat", 2: "dog"}
-HEADER = {
-    "data_set": "toy",
-    "version": "1.0.0",
-    "split": "test",
-    "fold": 0,
-    "classes": list(CLASSES.values()),
-    "protocol": {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"},
-    "step": 870,
-    "augmentation": "",
-    "tested_images_in_training": 0,
-    "config": {"seed": 0},
-    "published": None,
-}
+DESCRIPTION = Description(
+    title="Six toys",
+    data_set="toy",
+    version="1.0.0",
+    split="test",
+    fold=0,
+    classes={1: "cat", 2: "dog"},
+    protocol={"input": "square", "size": 128, "label": "input"},
+    void="ignore",
+    counting="strict",
+    settings={"omega_s": 0.5},
+    seed=7,
+    step=870,
+    config={"seed": 0},
+)
 
 
 def make_records(row, hit):
@@ -33,7 +35,7 @@ def make_records(row, hit):
             "index": index,
             "class_ids": [1],
             "support": [["s"]],
-            "query": ["q"],
+            "query": [f"q{run}_{index}"],
             "confusion": [[[90, 0], [10 - hit, hit], [0, 0]]],
         }
         for run in range(2)
@@ -41,16 +43,10 @@ def make_records(row, hit):
     ]
 
 
-def make_row(records, seed=7, manifest="ab" * 32):
-    scores = summarize(records, CLASSES, void="ignore", counting="strict")
-    return {
-        "name": records[0]["row"],
-        **scores,
-        "seed": seed,
-        "manifest": manifest,
-        "seconds": 1.25,
-        "against": [],
-    }
+def make_rows(records, description=DESCRIPTION, comparisons=()):
+    names = dict.fromkeys(record["row"] for record in records)
+    scored = [Scored(n, [r for r in records if r["row"] == n], "ab" * 32, 1.25) for n in names]
+    return summaries(scored, description, comparisons)
 
 
 @pytest.fixture
@@ -60,44 +56,110 @@ def records():
 
 @pytest.fixture
 def rows(records):
-    return [make_row(records[:6]), make_row(records[6:])]
+    return make_rows(records)
 
 
 def test_report_round_trip(tmp_path, rows, records):
     out = tmp_path / "new" / "folder"
-    write_report(out, HEADER, rows, records)
+    made = {"fsjax": "0.1.0", "commit": None, "clean": None, "device": "cpu", "devices": 8}
+    description = replace(DESCRIPTION, weights_sha256="cd" * 32, provenance=made)
+    write_report(out, description, rows, records)
 
     results = json.loads((out / "results.json").read_text())
-    assert {name: results[name] for name in HEADER} == HEADER
-    assert results["rows"] == rows
-    assert [row["mean_iou"] for row in results["rows"]] == pytest.approx([50, 80])
+    assert results.pop("rows") == rows
+    assert [row["mean_iou"] for row in rows] == pytest.approx([50, 80])
+    protocol = {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"}
+    assert results == {
+        "title": "Six toys", "data_set": "toy", "version": "1.0.0", "split": "test", "fold": 0,
+        "classes": ["cat", "dog"], "trained_classes": [], "protocol": {**protocol, "omega_s": 0.5},
+        "step": 870, "augmentation": "", "tested_images_in_training": 0, "checkpoint_sha256": None,
+        "weights_sha256": "cd" * 32, "manifest_sha256": None, "provenance": made, "config": {"seed": 0},
+    }  # fmt: skip
     assert read_records(out / "episodes.jsonl") == records
     assert sorted(path.name for path in out.iterdir()) == ["episodes.jsonl", "results.json", "results.md"]
 
 
+def test_what_training_saw_may_be_unknown(tmp_path, rows, records):
+    write_report(tmp_path, replace(DESCRIPTION, tested_images_in_training=None), rows, records)
+    assert "seen in training is not known" in (tmp_path / "results.md").read_text()
+    assert json.loads((tmp_path / "results.json").read_text())["tested_images_in_training"] is None
+
+
 def test_scores_follow_from_the_episodes_file(tmp_path, rows, records):
-    write_report(tmp_path, HEADER, rows, records)
+    write_report(tmp_path, DESCRIPTION, rows, records)
     lines = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
-    again = [make_row([line for line in lines if line["row"] == row["name"]]) for row in rows]
-    assert again == rows
+    assert make_rows(lines) == rows
 
 
 def test_markdown_says_what_was_evaluated(tmp_path, rows, records):
-    write_report(tmp_path, HEADER, rows, records)
+    made = {
+        "fsjax": "0.1.0",
+        "jax": "0.9",
+        "commit": "beef",
+        "clean": False,
+        "device": "TPU v4",
+        "devices": 8,
+    }
+    description = replace(
+        DESCRIPTION, checkpoint_sha256="cd" * 32, weights_sha256="ef" * 32, augmentation="flips",
+        tested_images_in_training=7, provenance=made,
+    )  # fmt: skip
+    write_report(tmp_path, description, rows, records)
     text = (tmp_path / "results.md").read_text()
-    assert text.startswith("# toy 1.0.0, test split, fold 0\n")
-    for part in ("cat, dog", "square", "void ignore", "step 870", "seed 7", "ab" * 32, "dog."):
-        assert part in text
-    tables = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables]
+    assert text.startswith("# Six toys, test split, fold 0\n")
+    for line in (
+        "- Data: toy 1.0.0",
+        "- Classes: cat, dog",
+        "- Protocol: input square, size 128, label input, void ignore, counting strict, omega s 0.5",
+        f"- Checkpoint: step 870, sha256 {'cd' * 32}",
+        f"- Weights: sha256 {'ef' * 32}",
+        "- Augmentation in training: flips",
+        "- 7 of the test images were also seen in training, as background",
+        f"- Episodes: seed 7, manifest sha256 {'ab' * 32}",
+        "- Made by: fsjax 0.1.0 (commit beef with changes), jax 0.9, on 8 x TPU v4",
+    ):
+        assert f"\n{line}\n" in text
+    assert text.endswith("left out of the mean: dog.\n")
+    cells = markdown_cells(text)
     assert ["fusion1", "80.0 ± 0.0", "80.0 to 80.0", "88.9", "6 in 2 runs", "1.2"] in cells
     assert ["fusion1", "80.0", "-"] in cells
     assert {len(line) for line in cells} == {6, 3}
+    assert "*" not in text
+
+
+def markdown_cells(text):
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in tables]
+
+
+def test_without_training_nothing_is_said_of_it(rows):
+    text = markdown(replace(DESCRIPTION, step=None), rows)
+    assert "- Checkpoint: none\n" in text
+    assert "sha256" not in text.replace("manifest sha256", "")
+    assert "Made by" not in text
+
+
+def test_classes_that_were_trained_on_are_marked_in_every_table(tmp_path, records):
+    description = replace(DESCRIPTION, trained_classes=("dog",))
+    rows = make_rows(records, description)
+    write_report(tmp_path, description, rows, records)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["trained_classes"] == ["dog"]
+    assert [row["trained_classes"] for row in results["rows"]] == [["dog"], ["dog"]]
+    text, note = (tmp_path / "results.md").read_text(), "Trained on (*): dog. This is no test on new classes."
+    first, second = (line for line in markdown_cells(text) if line[0] == "row")
+    assert first == ["row", "mean-IoU*", "95% interval", "binary-IoU*", "episodes", "seconds"]
+    assert second == ["row", "cat", "dog*"]
+    assert f"\n{note}\n" in text
+    assert "- **Trained on tested classes:** dog\n" in text
+    terminal = table(rows).splitlines()
+    assert "mean-IoU*" in terminal[0]
+    assert terminal[-1] == note
 
 
 def test_rows_of_other_episodes_are_told_apart(tmp_path, rows, records):
     adapted = {**rows[1], "name": "fusion2_adapt5", "manifest": "cd" * 32}
-    write_report(tmp_path, HEADER, [*rows, adapted], records)
+    write_report(tmp_path, DESCRIPTION, [*rows, adapted], records)
     text = (tmp_path / "results.md").read_text()
     assert f"{'ab' * 32} (fusion0, fusion1)" in text
     assert f"{'cd' * 32} (fusion2_adapt5)" in text
@@ -128,40 +190,53 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_file_appears_only_when_it_is_whole(tmp_path):
-    path = tmp_path / "deep" / "file.txt"
-    with replacing(path) as temporary:
-        temporary.write_text("whole")
-        assert not path.exists()
-        assert temporary.parent == path.parent
-    assert path.read_text() == "whole"
-    assert list(path.parent.iterdir()) == [path]
-
-
 def test_not_a_number_is_never_written(tmp_path, rows):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_report(tmp_path, HEADER, [{**rows[0], "seconds": float("nan")}], [])
+        write_report(tmp_path, DESCRIPTION, [{**rows[0], "seconds": float("nan")}], [])
     assert not (tmp_path / "results.json").exists()
 
 
-def test_unreadable_records_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [
+        (b'{"confus', "is not JSON"),
+        (b"\xff\x00", "is not JSON"),
+        (b"[1, 2]", "is not an episode"),
+        (b'{"confusion": []}', "is not an episode"),
+    ],
+)
+def test_unreadable_records_are_named(tmp_path, records, damaged, says):
     path = tmp_path / "episodes.jsonl"
     with pytest.raises(InputError, match="There is no"):
         read_records(path)
-    path.write_text('{"confusion": []}\n{"confus')
-    with pytest.raises(InputError, match=r"Line 2 of .* is not JSON"):
-        read_records(path)
-    path.write_text("[1, 2]\n")
-    with pytest.raises(InputError, match=r"Line 1 of .* no confusion"):
+    write_records(path, records[:1])
+    path.write_bytes(path.read_bytes() + damaged)
+    with pytest.raises(InputError, match=f"Line 2 of .* {says}; evaluate again"):
         read_records(path)
 
 
-def test_a_comparison_is_written_below_the_table(rows):
-    against = {"row": "fusion2", "difference": 1.25, "ci95": [-0.5, 3.0], "episodes": 100}
-    compared = rows[0] | {"against": [against]}
-    sentence = "fusion2 on the same 100 episodes: +1.2 (-0.5 to +3.0)"
-    assert sentence in table([compared])
-    text = markdown(HEADER | {"tested_images_in_training": 7, "augmentation": "flips"}, [compared])
-    assert sentence in text
-    assert "- Augmentation in training: flips" in text
-    assert "7 of the test images were also seen in training" in text
+def test_rows_are_compared_where_both_are_there(records):
+    absent, pair = Comparison("fusion1", "fusion2"), Comparison("fusion1", "fusion0")
+    plain, better = make_rows(records, comparisons=[absent, pair])
+    assert plain["against"] == []
+    (against,) = better["against"]
+    assert (against["row"], against["episodes"]) == ("fusion0", 6)
+    assert [against["difference"], *against["ci95"]] == pytest.approx([30.0, 30.0, 30.0])
+    sentence = "fusion1 minus fusion0 on the same 6 episodes: +30.0 (+30.0 to +30.0)"
+    assert sentence in table([plain, better])
+    assert sentence in markdown(DESCRIPTION, [plain, better])
+
+
+def test_a_row_of_some_episodes_is_compared_only_when_it_says_so(records):
+    adapted = [r | {"row": "adapted"} for r in records[6:] if r["index"] < 2]
+    with pytest.raises(InputError, match="2 episodes are in one of the two rows only"):
+        make_rows(records + adapted, comparisons=[Comparison("adapted", "fusion0")])
+    *_, row = make_rows(records + adapted, comparisons=[Comparison("adapted", "fusion0", restricted=True)])
+    assert [other["episodes"] for other in row["against"]] == [4]
+
+
+def test_augmentation_is_put_in_words():
+    assert augmentation(flip=False, crop=1.0, rotate=0.0) == "none"
+    words = augmentation(flip=True, crop=1.5, rotate=10.0)
+    assert words == "flips, crops of photos enlarged up to 1.5 times, rotations up to 10 degrees"
+    assert "no crops or rotations" in augmentation(flip=True, crop=1.0, rotate=0.0, features_kept=True)

@@ -1,15 +1,16 @@
-"""Episodes of a few cells, and extractors that compile in a moment."""
+"""Episodes of a few cells, and backbones that compile in a moment."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
 from fsjax.episode import IGNORED, Episode
-from fsjax.models.backbones.resnet import Features
+from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.layers.norm import BatchNorm
-from fsjax.models.layers.padding import zero_padding
+from fsjax.models.layers.padding import nearest_fit, zero_padding
 
 PATCH = 4  # pixels a cell
 
@@ -122,11 +123,9 @@ class Linear(nn.Module):
     """A linear map of each patch's mean colour, without statistics."""
 
     @nn.compact
-    def __call__(self, images, sizes):
+    def __call__(self, images):
         kernel = self.param("kernel", nn.initializers.normal(1.0), (3, 4))
-        cells = sizes // PATCH
-        maps = jnp.einsum("bhwi,io->bhwo", patch_colours(images.astype(jnp.float32)), kernel)
-        return {"map": Features(zero_padding(maps, cells), cells)}
+        return jnp.einsum("bhwi,io->bhwo", patch_colours(images.astype(jnp.float32)), kernel)
 
 
 class Layer(nn.Module):
@@ -141,14 +140,70 @@ class Layer(nn.Module):
 
 
 class TwoLayers(nn.Module):
-    """Two layers over each patch's mean colour, named as a ResNet's stages."""
+    """Two layers over each patch's mean colour, named by their stages."""
 
-    axis_name: str | None = None
+    axis_name: str | None
 
     @nn.compact
-    def __call__(self, images, sizes, **statistics):
-        cells = sizes // PATCH
+    def __call__(self, images, **statistics):
         x = patch_colours(images.astype(jnp.float32))
         x = nn.relu(Layer(self.axis_name, name="layer1_0")(x, **statistics))
-        x = Layer(self.axis_name, name="layer2_0")(x, **statistics)
-        return {"map": Features(zero_padding(x, cells), cells)}
+        return Layer(self.axis_name, name="layer2_0")(x, **statistics)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """One of the networks above as a backbone whose two roles are one map of whole patches."""
+
+    network: nn.Module
+    width: int
+    stages: int
+    batch_statistics: bool = False
+
+    aligned: ClassVar[bool] = False
+    awaits_relu: ClassVar[bool] = False
+
+    @property
+    def channels(self):
+        return {SHALLOW: self.width, DEEP: self.width}
+
+    def cells(self, pixels):
+        return pixels // PATCH
+
+    def side(self, pixels):
+        return nearest_fit(pixels, PATCH, 0)
+
+    def init(self, rng):
+        return self.network.init(rng, jnp.zeros((1, PATCH, PATCH, 3), jnp.uint8))
+
+    def load(self, path):
+        raise NotImplementedError(path)
+
+    def embed(self, variables, images, sizes):
+        return self._roles(self.network.apply(variables, images), sizes)
+
+    def embed_training(self, variables, images, sizes, weights):
+        if not self.batch_statistics:
+            return self.embed(variables, images, sizes), variables
+        maps, updated = self.network.apply(
+            variables, images, batch_statistics=True, weights=weights, mutable=["batch_stats"]
+        )
+        return self._roles(maps, sizes), {**variables, **updated}
+
+    def group(self, path):
+        stage = int(path[0][len("layer")]) if path[0].startswith("layer") else 0
+        return Group(stage, path[-1] in ("scale", "bias"))
+
+    def _roles(self, maps, sizes):
+        features = Features(zero_padding(maps, sizes // PATCH), sizes // PATCH)
+        return {SHALLOW: features, DEEP: features}
+
+
+def linear_backbone():
+    """A linear map of colours to four channels; no statistics, no stages."""
+    return Tiny(Linear(), 4, 0)
+
+
+def two_layer_backbone(axis_name=None, batch_statistics=False):
+    """Two layers with BatchNorm, of six channels each."""
+    return Tiny(TwoLayers(axis_name), 6, 2, batch_statistics)

@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt8
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import ConnectionPatch
+from matplotlib.patheffects import Normal, withStroke
 
 from fsjax.evaluation.pictures import figures
 
@@ -20,15 +27,14 @@ SIDE = 2.4  # of a photo's place, inches
 class CyclePicture:
     """One support, one query, and what the cycle comparison made of them.
 
-    Cells are those of the valid part of a feature map; the outermost lie on the photo's outermost pixels
-    (align_corners). A flat index counts a map's cells in C order.
+    Cells are those of the valid part of a feature map. A flat index counts a map's cells in C order.
 
     Attributes:
       title: what the row is called, e.g. the name of its class.
       support: photo, RGB.
-      support_mask: 0, 1, 255.
+      support_mask: 0, 1, 255, of any size.
       query: photo, RGB.
-      truth: mask of the query, 0, 1, 255, of any size.
+      truth: mask of the query, 0, 1, 255, of any size; None where nobody knows it.
       forward: for each support cell the most similar query cell, a flat index (Eq. 1); only foreground cells
         are looked at.
       backward: for each query cell the most similar support cell, a flat index (Eq. 2).
@@ -37,19 +43,22 @@ class CyclePicture:
         blank, where there is none.
       confidence: of each query cell, the discriminator's output in [0, 1].
       selected: whether a query cell is in the pseudo-prototype.
+      aligned: whether the outermost cells lie on the photo's outermost pixels (align_corners); otherwise the
+        cells are equal parts of it (half-pixel centres).
     """
 
     title: str
     support: UInt8[np.ndarray, "H W 3"]
-    support_mask: Integer[np.ndarray, "H W"]
+    support_mask: Integer[np.ndarray, "hm wm"]
     query: UInt8[np.ndarray, "h w 3"]
-    truth: Integer[np.ndarray, "ht wt"]
+    truth: Integer[np.ndarray, "ht wt"] | None
     forward: Int[np.ndarray, " cells"]
     backward: Int[np.ndarray, "hq wq"]
     foreground: Bool[np.ndarray, "hs ws"]
     similarity: Float[np.ndarray, "hq wq"]
     confidence: Float[np.ndarray, "hq wq"]
     selected: Bool[np.ndarray, "hq wq"]
+    aligned: bool
 
 
 class Cycles(NamedTuple):
@@ -65,8 +74,8 @@ def cycle_sheet(path: Path, pictures: Sequence[CyclePicture]) -> None:
     """Writes a PNG with a row for each episode.
 
     Columns: support with its mask and query, joined by some of the cycles; similarity and confidence maps
-    over the query; the cells of the pseudo-prototype on the query, with the truth's outline. The colors of
-    the similarity map span the cosines of all rows.
+    over the query; the cells of the pseudo-prototype on the query, with the outline of a known truth. The
+    colors of the similarity map span the cosines of all rows.
 
     Args:
       path: of the PNG.
@@ -124,36 +133,40 @@ def sample(found: Cycles, shape: tuple[int, int], most: int = LINES) -> Cycles:
     if 0 < kept < total:
         share = min(max(share, 1), most - 1)
     places = np.stack(np.unravel_index(found.start, shape), axis=-1)
-    chosen = [
+    of_kinds = [
         kind[_spread(places[kind], count)]
         for kind, count in ((np.flatnonzero(found.kept), share), (np.flatnonzero(~found.kept), most - share))
     ]
-    chosen = np.sort(np.concatenate(chosen))
+    chosen = np.sort(np.concatenate(of_kinds))
     return Cycles(*(values[chosen] for values in found))
 
 
 def centers(
-    cells: Int[np.ndarray, " cells"], shape: tuple[int, int], photo: tuple[int, int]
+    cells: Int[np.ndarray, " cells"], shape: tuple[int, int], photo: tuple[int, int], *, aligned: bool
 ) -> tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
-    """Returns x and y of cells in pixels of their photo.
+    """Returns x and y of cells in pixels of their photo, the centre of its first pixel being 0.
 
     Args:
       cells: flat indices.
       shape: height and width of the map, in cells.
       photo: height and width of the photo, in pixels.
+      aligned: see `CyclePicture`.
     """
     rows, columns = np.unravel_index(cells, shape)
-    down, across = _pitch(shape, photo)
-    return columns * across, rows * down
+    (top, down), (left, across) = (
+        _first_and_pitch(count, side, aligned) for count, side in zip(shape, photo, strict=True)
+    )
+    return left + columns * across, top + rows * down
 
 
-def _pitch(shape: tuple[int, int], photo: tuple[int, int]) -> tuple[float, float]:
-    """Returns the distance of neighboring cells in pixels, down and across (align_corners)."""
-    down, across = ((side - 1) / max(count - 1, 1) for count, side in zip(shape, photo, strict=True))
-    return down, across
+def _first_and_pitch(count: int, side: int, aligned: bool) -> tuple[float, float]:
+    """Returns where the first of some cells along a side is, and the distance of neighbours, in pixels."""
+    if aligned:
+        return 0.0, (side - 1) / max(count - 1, 1)
+    return (side / count - 1) / 2, side / count
 
 
-def _spread(places: np.ndarray, count: int) -> np.ndarray:
+def _spread(places: Int[np.ndarray, "n 2"], count: int) -> Int[np.ndarray, " chosen"]:
     """Returns which `count` places [n, 2] to take: each as far as can be from those before it."""
     chosen, distances = [], np.full(len(places), np.inf)
     for _ in range(count):
@@ -162,14 +175,16 @@ def _spread(places: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(chosen, int)
 
 
-def _join(support, query, picture: CyclePicture, shown: Cycles) -> None:
+def _join(support: Axes, query: Axes, picture: CyclePicture, shown: Cycles) -> None:
     """Draws cycles over the photos of a support and of its query, rejected ones beneath."""
-    from matplotlib.patches import ConnectionPatch
-
     support_shape, query_shape = picture.foreground.shape, picture.backward.shape
-    start = np.transpose(centers(shown.start, support_shape, picture.support.shape[:2]))
-    middle = np.transpose(centers(shown.middle, query_shape, picture.query.shape[:2]))
-    end = np.transpose(centers(shown.end, support_shape, picture.support.shape[:2]))
+    on_support = partial(
+        centers, shape=support_shape, photo=picture.support.shape[:2], aligned=picture.aligned
+    )
+    start, end = np.transpose(on_support(shown.start)), np.transpose(on_support(shown.end))
+    middle = np.transpose(
+        centers(shown.middle, query_shape, picture.query.shape[:2], aligned=picture.aligned)
+    )
     # The query's axes are drawn after the support's: what belongs to them lies on both photos.
     for kept in (False, True):
         chosen = np.flatnonzero(shown.kept == kept)
@@ -177,63 +192,65 @@ def _join(support, query, picture: CyclePicture, shown: Cycles) -> None:
             for place in (start[i], end[i]):
                 ends = (place, middle[i], support.transData, query.transData)
                 query.add_artist(ConnectionPatch(*ends, clip_on=False, **_line(kept)))
-        over = {"clip_on": False, "zorder": 3}
+        over: dict[str, Any] = {"clip_on": False, "zorder": 3}
         query.plot(*end[chosen].T, transform=support.transData, **over, **_ring(kept))
         query.plot(*start[chosen].T, transform=support.transData, **over, **_dot(kept))
         query.plot(*middle[chosen].T, **over, **_dot(kept))
 
 
-def _line(kept: bool) -> dict:
-    from matplotlib.patheffects import Normal, withStroke
-
+def _line(kept: bool) -> dict[str, Any]:
     color, style = (KEPT, "solid") if kept else (REJECTED, (0, (3, 2)))
     halo = [withStroke(linewidth=1.9, foreground="white", alpha=0.7), Normal()]
     return {"color": color, "linestyle": style, "linewidth": 0.9, "path_effects": halo}
 
 
-def _dot(kept: bool) -> dict:
+def _dot(kept: bool) -> dict[str, Any]:
     color = KEPT if kept else REJECTED
     return {"ls": "none", "marker": "o", "ms": 3.2, "mfc": color, "mec": "white", "mew": 0.5}
 
 
-def _ring(kept: bool) -> dict:
+def _ring(kept: bool) -> dict[str, Any]:
     color = KEPT if kept else REJECTED
     return {"ls": "none", "marker": "o", "ms": 5.5, "mfc": "none", "mec": color, "mew": 1}
 
 
-def _show_map(axis, picture: CyclePicture, values: np.ndarray, low: float, high: float) -> None:
+def _show_map(
+    axis: Axes, picture: CyclePicture, values: Float[np.ndarray, "hq wq"], low: float, high: float
+) -> None:
     axis.imshow(values, extent=_extent(picture), cmap=figures.MAP_COLORS, vmin=low, vmax=high)
     _frame(axis, picture)
 
 
-def _show_selected(axis, picture: CyclePicture) -> None:
-    from matplotlib.colors import to_rgb
-
+def _show_selected(axis: Axes, picture: CyclePicture) -> None:
     axis.imshow(picture.query)
     tint = np.broadcast_to(to_rgb(SELECTED), (*picture.selected.shape, 3))
     squares = np.dstack([tint, 0.7 * picture.selected])
     axis.imshow(squares, extent=_extent(picture), interpolation="nearest")
-    figures.outline(axis, picture.truth, *picture.query.shape[:2])
+    if picture.truth is not None:
+        figures.outline(axis, picture.truth, *picture.query.shape[:2])
     _frame(axis, picture)
 
 
 def _extent(picture: CyclePicture) -> tuple[float, float, float, float]:
-    """Returns the left, right, bottom and top of the query's map: half of the outermost cells juts out."""
-    height, width = picture.query.shape[:2]
-    down, across = (pitch / 2 for pitch in _pitch(picture.backward.shape, (height, width)))
-    return -across, width - 1 + across, height - 1 + down, -down
+    """Returns left, right, bottom and top of the query's map; half of aligned outermost cells juts out."""
+
+    def edges(count: int, side: int) -> tuple[float, float]:
+        first, pitch = _first_and_pitch(count, side, picture.aligned)
+        return first - pitch / 2, first + (count - 0.5) * pitch
+
+    (rows, columns), (height, width) = picture.backward.shape, picture.query.shape[:2]
+    top, bottom = edges(rows, height)
+    return *edges(columns, width), bottom, top
 
 
-def _frame(axis, picture: CyclePicture) -> None:
+def _frame(axis: Axes, picture: CyclePicture) -> None:
     """Cuts off what juts out of the query's photo."""
     height, width = picture.query.shape[:2]
-    axis.set(xlim=(0, width), ylim=(height, 0))
+    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
-def _legend(figure, axis) -> None:
+def _legend(figure: Figure, axis: Axes) -> None:
     """Puts the legend of the lines under the query of the last row."""
-    from matplotlib.lines import Line2D
-
     handles = [
         Line2D([], [], label="kept", **_line(True)),
         Line2D([], [], label="rejected", **_line(False)),

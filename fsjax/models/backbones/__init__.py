@@ -1,0 +1,76 @@
+"""The backbones, by the names that configurations call them, and their options."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from fsjax.config import Field, check_fields
+from fsjax.devices import DEVICES
+from fsjax.errors import InputError
+from fsjax.models.backbones.backbone import Backbone
+from fsjax.models.backbones.resnet import ResNet, resnet50, resnet101, small
+from fsjax.models.backbones.resnet_backbone import ResNetBackbone
+
+_PRETRAINED = {
+    "stages": Field(4, "the last stage that is built", low=1, high=4),
+    "convention": Field(
+        "torchvision",
+        "whose weights fit: stride on the 3x3 and RGB over its deviation, or stride on the 1x1 and BGR",
+        choices=("torchvision", "caffe"),
+    ),
+    "first_block_dilation": Field(
+        "previous",
+        "of a dilated stage's first 3x3: the previous stage's, as torchvision's, or its own stage's",
+        choices=("previous", "stage"),
+    ),
+    "batch_statistics": Field(False, "normalise by the batch in training; True when training from scratch"),
+}
+_FROM_SCRATCH = {
+    "widths": Field(
+        (32, 64, 128), "channels of each stage", each=Field(1, "channels", low=1, high=4096), least=1
+    ),
+    "batch_statistics": Field(True, "normalise by the batch in training"),
+}
+
+
+def _resnet(
+    network: Callable[..., ResNet], dtype: DTypeLike, *, batch_statistics: bool, **options: Any
+) -> Backbone:
+    return ResNetBackbone(network(**options, dtype=dtype, axis_name=DEVICES), batch_statistics)
+
+
+_BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
+    "resnet50": (_PRETRAINED, partial(_resnet, resnet50)),
+    "resnet101": (_PRETRAINED, partial(_resnet, resnet101)),
+    "small": (_FROM_SCRATCH, partial(_resnet, small)),
+}
+"""For each name its options, and what makes it: a function of the type to compute in and of all options."""
+
+OPTIONS = {name: options for name, (options, _) in _BACKBONES.items()}
+"""The backbones' names, and what `model.backbone_options` may hold for each."""
+
+
+def make(name: str, options: Mapping[str, Any], compute_dtype: str) -> Backbone:
+    """Returns the backbone of a name.
+
+    Args:
+      name: one of `OPTIONS`.
+      options: of that backbone; where one is missing, its default is taken.
+      compute_dtype: what convolutions compute in, e.g. "bfloat16"; features and variables are float32.
+
+    Raises:
+      InputError: for another name, an unknown option, or a value that an option does not allow.
+
+    >>> backbone = make("resnet50", {"stages": 3}, "float32")
+    >>> backbone.channels, backbone.side(320), backbone.cells(321)
+    ({'shallow': 512, 'deep': 1024}, 321, 41)
+    """
+    if name not in OPTIONS:
+        raise InputError(f"model.backbone is {name!r}: choose one of {', '.join(OPTIONS)}.")
+    known, made = _BACKBONES[name]
+    check_fields(known, options, "model.backbone_options.")
+    chosen = {option: options.get(option, field.default) for option, field in known.items()}
+    return made(jnp.dtype(compute_dtype), **chosen)

@@ -1,16 +1,15 @@
-"""The feature extractors: dilated ResNets, exact under padding (PRNet 4.1, DPNet 5.1)."""
+"""The dilated ResNets, exact under padding (PRNet 4.1, DPNet 5.1), as linen modules."""
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
-from fsjax.errors import InputError
+from fsjax.models.backbones.backbone import Features
 from fsjax.models.layers.conv import Conv
 from fsjax.models.layers.norm import BatchNorm
 from fsjax.models.layers.padding import strided, zero_padding
@@ -18,13 +17,6 @@ from fsjax.models.layers.padding import strided, zero_padding
 MEAN_RGB = (0.485, 0.456, 0.406)  # of ImageNet, of values in [0, 1]
 DEVIATION_RGB = (0.229, 0.224, 0.225)
 MEAN_BGR = (103.06262, 115.902885, 123.15163)  # of ImageNet, of values in [0, 255]: MSRA's ResNets
-
-
-class Features(NamedTuple):
-    """A batch of feature maps, each valid in its top-left rectangle and zero elsewhere."""
-
-    map: Float[Array, "*images h w c"]  # float32
-    sizes: Int[Array, "*images 2"]  # valid height and width, in cells
 
 
 def normalize(
@@ -143,7 +135,7 @@ class ResNet(nn.Module):
         sizes: Int[Array, "b 2"],
         *,
         batch_statistics: bool = False,
-        weights: Float[Array, "b"] | None = None,
+        weights: Float[Array, " b"] | None = None,
     ) -> dict[str, Features]:
         """Returns the named features of photos; a padded photo's are exactly the unpadded one's.
 
@@ -155,21 +147,11 @@ class ResNet(nn.Module):
 
         Returns:
           `stem`; `stage1` and so on, after their last ReLU; `stage1_pre` and so on, before it.
-
-        Raises:
-          InputError: a field has a value that is not one of those above.
         """
-        self._check_fields()
         statistics = {"batch_statistics": batch_statistics, "weights": weights}
         shared = {"dtype": self.dtype, "axis_name": self.axis_name}
-
-        x = normalize(images, sizes, self.convention)
-        x = nn.relu(_conv_norm(x, "conv1", "bn1", self.widths[0], 7, 2, statistics=statistics, **shared))
-        sizes = strided(sizes, 2)
-        x = max_pool(zero_padding(x, sizes))
-        sizes = strided(sizes, 2)
+        x, sizes = _stem(images, sizes, self.convention, self.widths[0], statistics, shared)
         features = {"stem": _features(x, sizes)}
-
         for stage, blocks in enumerate(self.stage_sizes[: self.stages]):
             for index in range(blocks):
                 keep = index == 0 and stage > 0 and self.first_block_dilation == "previous"
@@ -187,19 +169,6 @@ class ResNet(nn.Module):
             features[f"stage{stage + 1}_pre"] = _features(total, sizes)
         return features
 
-    def _check_fields(self):
-        allowed = {
-            "stages": (None, *range(1, len(self.stage_sizes) + 1)),
-            "convention": ("torchvision", "caffe"),
-            "first_block_dilation": ("previous", "stage"),
-        }
-        for field, values in allowed.items():
-            if getattr(self, field) not in values:
-                choices = ", ".join(map(str, values))
-                raise InputError(
-                    f"the backbone's {field} is {getattr(self, field)!r}: choose from {choices}."
-                )
-
 
 def resnet50(**fields: Any) -> ResNet:
     """Returns ResNet-50 at output stride 8; `fields` are those of `ResNet`."""
@@ -211,29 +180,30 @@ def resnet101(**fields: Any) -> ResNet:
     return ResNet(stage_sizes=(3, 4, 23, 3), **fields)
 
 
-def small(**fields: Any) -> ResNet:
-    """Returns the extractor that is trained from scratch: 0.31 M parameters at output stride 8."""
-    defaults = {
-        "stage_sizes": (1, 1, 1),
-        "widths": (32, 64, 128),
-        "strides": (1, 2, 1),
-        "dilations": (1, 1, 2),
-        "bottleneck": False,
-    }
-    return ResNet(**defaults | fields)
+def small(widths: Sequence[int] = (32, 64, 128), **fields: Any) -> ResNet:
+    """Returns the network that is trained from scratch: 0.31 M parameters at output stride 8.
+
+    Args:
+      widths: channels of each stage, of one block without a bottleneck each.
+      **fields: the others of `ResNet`.
+    """
+    stages = range(len(widths))
+    return ResNet(
+        stage_sizes=(1,) * len(widths),
+        widths=tuple(widths),
+        strides=tuple(2 if stage == 1 else 1 for stage in stages),
+        dilations=tuple(2 ** max(stage - 1, 0) for stage in stages),
+        bottleneck=False,
+        **fields,
+    )
 
 
-def blank_photo() -> tuple[UInt8[Array, "1 33 33 3"], Int[Array, "1 2"]]:
-    """Returns the smallest photo that an extractor can be drawn with, and its size."""
-    return jnp.zeros((1, 33, 33, 3), jnp.uint8), jnp.full((1, 2), 33, jnp.int32)
-
-
-def draw_extractor(extractor: nn.Module, rng: jax.Array) -> dict[str, Any]:
-    """Returns freshly drawn variables of an extractor."""
-    return dict(jax.jit(extractor.init)(rng, *blank_photo()))
-
-
-BACKBONES = {"resnet50": resnet50, "resnet101": resnet101, "small": small}
+def _stem(images, sizes, convention, width, statistics, shared):
+    """The first layers, at stride 4."""
+    x = normalize(images, sizes, convention)
+    x = nn.relu(_conv_norm(x, "conv1", "bn1", width, 7, 2, statistics=statistics, **shared))
+    sizes = strided(sizes, 2)
+    return max_pool(zero_padding(x, sizes)), strided(sizes, 2)
 
 
 def _conv_norm(

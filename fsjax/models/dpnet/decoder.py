@@ -55,11 +55,21 @@ class Decoder(nn.Module):
         y = self._layer(y, "project", 1, 1, keys, self.first_site + len(branches), dropout)
         return Conv(2, use_bias=True, name="classify")(y)
 
-    def _layer(self, x, name, kernel_size, rate, keys, site, dropout):
+    def _layer(
+        self,
+        x: Array,
+        name: str,
+        kernel_size: int,
+        rate: int,
+        keys: Array | None,
+        site: int,
+        dropout: float | Array,
+    ) -> Array:
         y = Conv(self.width, kernel_size, 1, rate, use_bias=True, dtype=self.dtype, name=name)(x)
         return channel_dropout(nn.relu(y).astype(jnp.float32), keys, site, dropout)
 
 
-def _mean(x, cells):
-    count = jnp.sum(inside(x.shape[1:3], cells), (1, 2))[:, None, None, None]
+def _mean(x: Array, cells: Array) -> Array:
+    _, h, w, _ = x.shape
+    count = jnp.sum(inside((h, w), cells), (1, 2))[:, None, None, None]
     return jnp.sum(x, (1, 2), keepdims=True) / count

@@ -91,5 +91,5 @@ def z_score(x: Float[Array, "*pairs c"]) -> Float[Array, "*pairs c"]:
     return centred / (deviation + 1e-5)
 
 
-def _product(x, kernel):
+def _product(x: Array, kernel: Array) -> Array:
     return jax.lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())), precision=Precision.HIGHEST)

@@ -18,9 +18,11 @@ class MultiScaleFusion(nn.Module):
 
     Attributes:
       features: channels of the result.
+      aligned: whether maps are enlarged with their corners aligned (as CANet resizes).
     """
 
     features: int
+    aligned: bool
 
     @nn.compact
     def __call__(
@@ -28,7 +30,7 @@ class MultiScaleFusion(nn.Module):
         x: Float[Array, "b h w c"],
         cells: Int[Array, "b 2"],
         *prototypes: Float[Array, "b c"],
-        coarse: float | Float[Array, ""] = 1.0,
+        coarse: bool = True,
     ) -> list[Float[Array, "b h w features"]]:
         """Returns the fused map for each prototype; the convolutions are the same for all of them.
 
@@ -36,16 +38,19 @@ class MultiScaleFusion(nn.Module):
           x: the query's features, zero beyond `cells`.
           cells: valid heights and widths.
           *prototypes: one an image each.
-          coarse: weight of the scales 1/2 and 1/4; 0 turns the module off.
+          coarse: whether there are the scales 1/2 and 1/4; without them the module is off.
         """
-        shape = x.shape[1:3]
+        _, h, w, _ = x.shape
         vectors = [prototype[:, None, None] for prototype in prototypes]
-        sums = [0.0] * len(vectors)
-        for scale in SCALES:
+        sums: list[Array] = []
+        for scale in SCALES if coarse else SCALES[:1]:
             pooled = x if scale == 1 else average_pool(x, cells, scale)
-            fused = PairDense(self.features, name=f"scale{scale}")(pooled, *vectors)
-            for i, values in enumerate(map(nn.relu, fused)):
-                sums[i] += values if scale == 1 else coarse * enlarge(values, shape, cells, scale)
+            fused = map(nn.relu, PairDense(self.features, name=f"scale{scale}")(pooled, *vectors))
+            if scale == 1:
+                sums = list(fused)
+                continue
+            grown = (enlarge(values, (h, w), cells, scale, aligned=self.aligned) for values in fused)
+            sums = [total + values for total, values in zip(sums, grown, strict=True)]
         return sums
 
 
@@ -61,30 +66,37 @@ def average_pool(
       cells: valid heights and widths.
       stride: side of a window, and the distance to the next.
     """
-    valid = inside(x.shape[1:3], cells)[..., None].astype(x.dtype)
+    _, h, w, _ = x.shape
+    valid = inside((h, w), cells)[..., None].astype(x.dtype)
     total, count = (_window_sums(values, stride) for values in (x, valid))
     return total / jnp.maximum(count, 1)
 
 
 def enlarge(
-    x: Float[Array, "b h w c"], shape: tuple[int, int], cells: Int[Array, "b 2"], scale: int
+    x: Float[Array, "b h w c"],
+    shape: tuple[int, int],
+    cells: Int[Array, "b 2"],
+    scale: int,
+    *,
+    aligned: bool,
 ) -> Float[Array, "b H W c"]:
-    """Restores maps of a scale to the full grid, bilinearly (align_corners, as CANet resizes).
+    """Restores maps of a scale to the full grid, bilinearly.
 
     Args:
       x: maps of which ceil(cells / scale) are valid.
       shape: height and width of the full grid, padding included.
       cells: valid heights and widths of the full grid.
       scale: what they were divided by.
+      aligned: see `MultiScaleFusion`.
     """
 
-    def one(image, full):
-        return resize(image, shape, strided(full, scale), full, align_corners=True)
+    def one(image: Array, full: Array) -> Array:
+        return resize(image, shape, strided(full, scale), full, align_corners=aligned)
 
     return jax.vmap(one)(x, cells)
 
 
-def _window_sums(x, stride):
+def _window_sums(x: Array, stride: int) -> Array:
     b, h, w, c = x.shape
     rows, columns = -(-h // stride), -(-w // stride)
     padded = jnp.pad(x, [(0, 0), (0, rows * stride - h), (0, columns * stride - w), (0, 0)])

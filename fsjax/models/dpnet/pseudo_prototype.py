@@ -8,8 +8,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.lax import Precision
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int
 
+from fsjax.models.backbones.backbone import Features
 from fsjax.models.dpnet.cycle import Matches, cycle_consistent, forward_matched, match_cells
 from fsjax.models.layers.padding import inside
 from fsjax.models.layers.resize import resize, resize_adjoint
@@ -19,13 +20,19 @@ PSEUDO_PROTOTYPES = ("off", "global", "cosine", "ccm")
 forward matches lead to, or those of the whole cycle comparison (DPNet Table 4)."""
 
 
-class Supports(NamedTuple):
-    """All that segmenting needs of the supports; cells are counted row by row."""
+class Shown(NamedTuple):
+    """What photos show of one class each; cells are counted row by row."""
 
-    prototypes: Float[Array, "B N K C"]  # P
-    compared: Float[Array, "B N K cells c"]  # features before the last ReLU
-    foreground: Bool[Array, "B N K cells"]  # none of it padding
-    valid: Bool[Array, "B N K cells"]  # False for padding
+    prototype: Float[Array, "*photos C"]  # P
+    foreground: Bool[Array, "*photos cells"]  # none of it padding
+
+
+class Supports(NamedTuple):
+    """All that segmenting needs of the supports; what a shot that is not present holds is never used."""
+
+    cells: Features  # of every shot, before the last ReLU: what is compared, [*episodes, N, K, h, w, c]
+    shown: Shown  # of every shot, [*episodes, N, K, ...]
+    present: Bool[Array, "*episodes N K"]
 
 
 class Comparison(NamedTuple):
@@ -41,16 +48,25 @@ def soft_mask(
     shape: tuple[int, int],
     cells: Int[Array, "2"],
     pixels: Int[Array, "2"],
+    *,
+    aligned: bool,
 ) -> Float[Array, "h w"]:
-    """Returns a mask on the grid of the features, 0 to 1, as CANet makes it: bilinearly, align_corners.
+    """Returns a mask on the grid of the features, 0 to 1, as CANet makes it: bilinearly.
 
     That samples one point a cell, between which a small object may vanish; such a mask is resized by area
     instead, and scaled to a largest value of 1. (PRNet pools exactly under the mask of full size; DPNet's
     prototype is CANet's, its eps of 5e-4 included, for scores that can be compared.)
+
+    Args:
+      selected: the foreground; what it holds beyond `pixels` is not used.
+      shape: height and width of the grid, padding included.
+      cells: its valid height and width.
+      pixels: the mask's valid height and width.
+      aligned: whether the outermost cells lie on the outermost pixels (CANet's align_corners).
     """
     mask = selected.astype(jnp.float32)
-    sampled = resize(mask[..., None], shape, pixels, cells, align_corners=True)[..., 0]
-    area = resize_adjoint(mask, shape, in_size=cells, out_size=pixels, align_corners=True)
+    sampled = resize(mask[..., None], shape, pixels, cells, align_corners=aligned)[..., 0]
+    area = resize_adjoint(mask, shape, in_size=cells, out_size=pixels, align_corners=aligned)
     area = area / jnp.maximum(jnp.max(area), 1e-6)
     return jnp.where(jnp.any(sampled > 0), sampled, area)
 
@@ -68,64 +84,66 @@ def foreground_cells(mask: Float[Array, "h w"]) -> Bool[Array, "h w"]:
     return jnp.where(jnp.any(above), above, most)
 
 
-def summarize_supports(
-    merged: Float[Array, "B N K h w C"],
-    compared: Float[Array, "B N K h w c"],
-    cells: Int[Array, "B N K 2"],
-    masks: UInt8[Array, "B N K H W"],
-    pixels: Int[Array, "B N K 2"],
-) -> Supports:
-    """Pools each support under its own way, and labels its cells.
+def show(
+    merged: Float[Array, "*photos h w C"],
+    cells: Int[Array, "*photos 2"],
+    selected: Bool[Array, "*photos H W"],
+    pixels: Int[Array, "*photos 2"],
+    *,
+    aligned: bool,
+) -> Shown:
+    """Pools photos under their masks, and labels their cells.
 
     Args:
       merged: features that prototypes are averages of.
-      compared: features that matches are found by.
-      cells: valid heights and widths of both.
-      masks: 0 background, 1..N the ways, 255 ignored: neither foreground nor pooled.
+      cells: their valid heights and widths.
+      selected: the foreground.
       pixels: valid heights and widths of the masks.
+      aligned: see `soft_mask`.
     """
-    shape = merged.shape[3:5]
-    way = jnp.arange(1, masks.shape[1] + 1, dtype=masks.dtype)[None, :, None, None, None]
+    *_, h, w, _ = merged.shape
 
-    def one(merged, selected, cells, pixels):
-        mask = soft_mask(selected, shape, cells, pixels)
-        return masked_mean(merged, mask), foreground_cells(mask).reshape(-1)
+    def one(merged: Array, selected: Array, cells: Array, pixels: Array) -> Shown:
+        mask = soft_mask(selected, (h, w), cells, pixels, aligned=aligned)
+        return Shown(masked_mean(merged, mask), foreground_cells(mask).reshape(-1))
 
-    prototypes, foreground = _over(one, 3)(merged, masks == way, cells, pixels)
-    valid = inside(shape, cells).reshape(*cells.shape[:3], -1)
-    flat = compared.reshape(*compared.shape[:3], -1, compared.shape[-1])
-    return Supports(prototypes, flat, foreground, valid)
+    for _ in cells.shape[:-1]:
+        one = jax.vmap(one)
+    return one(merged, selected, cells, pixels)
 
 
-def compare(
-    supports: Supports, queries: Float[Array, "B T h w c"], cells: Int[Array, "B T 2"], tile: int
-) -> Comparison:
+def compare(supports: Supports, queries: Features, tile: int) -> Comparison:
     """Matches every support with every query of its episode.
 
     Args:
-      supports: of `summarize_supports`.
-      queries: the queries' features before the last ReLU.
-      cells: their valid heights and widths.
+      supports: of a batch of episodes.
+      queries: what is compared of the queries, before the last ReLU, [B, T, h, w, c].
       tile: see `match_cells`.
     """
-    B, T, h, w, c = queries.shape
 
-    def one(supports: Supports, query, valid):
-        matches = match_cells(supports.compared, query, supports.valid, valid, tile=tile)
-        foreground = supports.foreground
+    def one(
+        support: Array, support_valid: Array, foreground: Array, query: Array, query_valid: Array
+    ) -> Comparison:
+        matches = match_cells(support, query, support_valid, query_valid, tile=tile)
         return Comparison(
             matches, forward_matched(matches, foreground), cycle_consistent(matches, foreground)
         )
 
-    by_shot = jax.vmap(one, (0, None, None))
-    by_query = jax.vmap(by_shot, (None, 0, 0))
-    by_way = jax.vmap(by_query, (0, None, None))
-    valid = inside((h, w), cells).reshape(B, T, h * w)
-    return jax.vmap(by_way)(supports, queries.reshape(B, T, h * w, c), valid)
+    by_shot = jax.vmap(one, (0, 0, 0, None, None))
+    by_query = jax.vmap(by_shot, (None, None, None, 0, 0))
+    by_way = jax.vmap(by_query, (0, 0, 0, None, None))
+    return jax.vmap(by_way)(*in_a_row(supports.cells), supports.shown.foreground, *in_a_row(queries))
+
+
+def in_a_row(features: Features) -> tuple[Float[Array, "*images cells c"], Bool[Array, "*images cells"]]:
+    """Returns maps' cells row by row, and which of them are valid."""
+    *lead, h, w, channels = features.map.shape
+    valid = inside((h, w), features.sizes)
+    return features.map.reshape(*lead, h * w, channels), valid.reshape(*lead, h * w)
 
 
 def select(
-    kind: int | Int[Array, ""],
+    kind: str,
     comparison: Comparison,
     confidence: Float[Array, "B N T K cells"],
     valid: Bool[Array, "B T cells"],
@@ -134,16 +152,18 @@ def select(
     """Returns the query cells that make up the pseudo-prototype: C' for the cycle comparison (DPNet 4.2).
 
     Args:
-      kind: index in `PSEUDO_PROTOTYPES`; may be traced, so that an ablation compiles once.
+      kind: one of `PSEUDO_PROTOTYPES`.
       comparison: of `compare`.
       confidence: h, the discriminator's output, 0 to 1.
       valid: False for the queries' padding.
       beta: what the confidence must exceed.
     """
-    everywhere = jnp.broadcast_to(valid[:, None, :, None], comparison.forward.shape)
-    reliable = comparison.candidates & (confidence > beta)
-    nowhere = jnp.zeros_like(reliable)
-    return jnp.stack([nowhere, everywhere, comparison.forward, reliable])[kind]
+    return {
+        "off": jnp.zeros_like(comparison.candidates),
+        "global": jnp.broadcast_to(valid[:, None, :, None], comparison.forward.shape),
+        "cosine": comparison.forward,
+        "ccm": comparison.candidates & (confidence > beta),
+    }[kind]
 
 
 def pseudo_prototypes(
@@ -159,8 +179,16 @@ def pseudo_prototypes(
     return jnp.where(count > 0, total / jnp.maximum(count, 1), prototypes[:, :, None])
 
 
-def _over(function, axes: int):
-    """Maps a function over so many leading axes."""
-    for _ in range(axes):
-        function = jax.vmap(function)
-    return function
+def mean_of_present(
+    values: Float[Array, "*shape"], present: Bool[Array, "*broadcast"], axis: int | tuple[int, ...]
+) -> Float[Array, "*reduced"]:
+    """Returns the mean over axes of the values that are present, 0 where none is.
+
+    Args:
+      values: of which those that are not present may be anything, NaN included.
+      present: broadcast against them.
+      axis: one or several.
+    """
+    present = jnp.broadcast_to(present, values.shape)
+    total = jnp.sum(jnp.where(present, values, 0), axis)
+    return total / jnp.maximum(jnp.sum(present, axis), 1)

@@ -31,6 +31,9 @@ def conv(
       kernel: weights, HWIO, of the same dtype as `x`.
       stride: step between outputs, in cells.
       dilation: step between the kernel's taps, in cells.
+
+    >>> conv(jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), stride=2).shape
+    (1, 3, 3, 4)
     """
     if jax.default_backend() != "cpu":
         return xla_conv(x, kernel, stride, dilation)

@@ -16,7 +16,7 @@ ABSENT = -1e4
 
 def upsample(
     logits: Float[Array, "images h w classes"],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     cells: Int[Array, "images 2"],
     pixels: Int[Array, "images 2"],
     *,

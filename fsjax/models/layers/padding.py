@@ -1,10 +1,12 @@
 """Which part of an array an image occupies: the top-left rectangle of its valid size."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
-def inside(shape: tuple[int, int], sizes: Int[Array, "*images 2"]) -> Bool[Array, "*images h w"]:
+def inside(shape: tuple[int, ...], sizes: Int[Array, "*images 2"]) -> Bool[Array, "*images h w"]:
     """Returns True inside the rectangles.
 
     Args:
@@ -25,3 +27,17 @@ def zero_padding(x: Float[Array, "b h w c"], sizes: Int[Array, "b 2"]) -> Float[
 def strided(sizes: Int[Array, "*images 2"], stride: int) -> Int[Array, "*images 2"]:
     """Returns the valid sizes after an operation with this stride: ceil(size / stride)."""
     return (sizes + stride - 1) // stride
+
+
+def nearest_fit(pixels: Any, stride: int, rest: int) -> Any:
+    """Returns the length k * stride + rest, with k of 1 or more, that is nearest to so many pixels.
+
+    Args:
+      pixels: an int or float, or an array of them; may be traced.
+      stride: of the lengths that fit, in pixels.
+      rest: 0, or 1 where the first and the last pixel are both to lie on a cell.
+    """
+    steps = (pixels - rest) / stride
+    if isinstance(steps, float):
+        return max(round(steps), 1) * stride + rest
+    return steps.round().astype("int32").clip(1) * stride + rest

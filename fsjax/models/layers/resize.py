@@ -29,6 +29,12 @@ def interpolation_matrix(
 
     Returns:
       float32; rows from `out_size` and columns from `in_size` on are zero.
+
+    >>> interpolation_matrix(4, 2, 4, 2)
+    Array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]], dtype=float32)
     """
     row = jnp.arange(out_len, dtype=jnp.float32)
     out_size = jnp.asarray(out_size, jnp.float32)
@@ -44,7 +50,7 @@ def interpolation_matrix(
 
 def resize(
     x: Float[Array, "*n h w c"],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     in_size: Size,
     out_size: Size,
     *,
@@ -61,6 +67,10 @@ def resize(
 
     Returns:
       float32, zero beyond `out_size`.
+
+    >>> row = jnp.array([0.0, 1.0, 2.0])[None, :, None]
+    >>> resize(row, (1, 5), (1, 3), (1, 5), align_corners=True)[0, :, 0]
+    Array([0. , 0.5, 1. , 1.5, 2. ], dtype=float32)
     """
     vertical, horizontal = _matrices(shape, x.shape[-3:-1], out_size, in_size, align_corners)
     return jnp.einsum("Hh,...hwc,Ww->...HWc", vertical, x, horizontal, precision=Precision.HIGHEST)
@@ -68,7 +78,7 @@ def resize(
 
 def resize_adjoint(
     mask: Float[Array, "*n H W"],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     in_size: Size,
     out_size: Size,
     *,

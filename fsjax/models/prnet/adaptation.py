@@ -8,9 +8,7 @@ import jax
 import optax
 from flax import traverse_util
 
-from fsjax.errors import InputError
-
-PARAMETERS = ("all", "last_stage", "norm_affine")
+from fsjax.models.backbones.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -32,26 +30,19 @@ class AdaptSettings:
     parameters: str = "all"
     leave_one_out: bool = False
 
-    def __post_init__(self):
-        if self.parameters not in PARAMETERS:
-            raise InputError(
-                f"eval.adapt.parameters is {self.parameters!r}: choose from {', '.join(PARAMETERS)}."
-            )
-        if self.steps < 0:
-            raise InputError(f"eval.adapt.steps is {self.steps}: choose 0 or more.")
 
-
-def is_adapted(path: tuple[str, ...], last_stage: str, parameters: str) -> bool:
-    """Says whether the parameter at a path of the extractor's tree is tuned.
+def is_adapted(backbone: Backbone, path: tuple[str, ...], parameters: str) -> bool:
+    """Says whether the parameter at a path of the backbone's tree is tuned.
 
     Args:
-      path: the keys that lead to the parameter, e.g. ("layer4_0", "bn1", "scale").
-      last_stage: how the last stage's modules are named, e.g. "layer4".
+      backbone: knows where its parameters belong.
+      path: the keys that lead to the parameter.
       parameters: as `AdaptSettings.parameters`.
     """
-    if parameters == "last_stage":
-        return path[0].startswith(last_stage)
-    return parameters == "all" or path[-1] in ("scale", "bias")
+    if parameters == "all":
+        return True
+    group = backbone.group(path)
+    return group.norm if parameters == "norm_affine" else group.stage == backbone.stages
 
 
 def adapt(
@@ -81,14 +72,14 @@ def adapt(
     fixed = {path: value for path, value in flat.items() if not selected(path)}
     optimizer = optax.sgd(settings.learning_rate, settings.momentum)
 
-    def whole(part):
+    def joined(part):
         return traverse_util.unflatten_dict(fixed | part)
 
     def step(carry, _):
         part, state = carry
-        updates, state = optimizer.update(jax.grad(lambda part: loss(whole(part)))(part), state)
+        updates, state = optimizer.update(jax.grad(lambda part: loss(joined(part)))(part), state)
         part = optax.apply_updates(part, updates)
-        return (part, state), None if probe is None else probe(whole(part))
+        return (part, state), None if probe is None else probe(joined(part))
 
     (tuned, _), values = jax.lax.scan(step, (tuned, optimizer.init(tuned)), length=settings.steps)
-    return whole(tuned), values
+    return joined(tuned), values

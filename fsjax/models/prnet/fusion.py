@@ -4,13 +4,14 @@ All similarities here are raw cosines, on the grid of the features.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from fsjax.errors import InputError
+from fsjax.episode import IGNORED
 from fsjax.models.prnet.prototypes import Prototypes, cosine_map, predicted_classes, query_prototypes
 
 
@@ -23,6 +24,8 @@ class FusionSettings:
       omega_q: weight of the query prototypes in both stages (Eq. 9 and Eq. 12).
       omega_f: weight of the first stage's prototypes in the second (Eq. 12).
       second_mask: whose argmax is the second stage's mask (Eq. 11): the fused map's, "m3", or "m2".
+      threshold_over: the cells that a class's threshold is taken over (Eq. 14): those "predicted" as the
+        class, or the whole "map".
       joint: whether the query prototypes of all T queries are averaged, as Eq. 7 and Eq. 11 write it; by
         default each query is refined by itself. With one query both agree.
     """
@@ -31,11 +34,8 @@ class FusionSettings:
     omega_q: float = 0.5
     omega_f: float = 0.5
     second_mask: str = "m3"
+    threshold_over: str = "predicted"
     joint: bool = False
-
-    def __post_init__(self):
-        if self.second_mask not in ("m3", "m2"):
-            raise InputError(f"eval.fusion.second_mask is {self.second_mask!r}: choose 'm3' or 'm2'.")
 
 
 class Fused(NamedTuple):
@@ -47,18 +47,24 @@ class Fused(NamedTuple):
 
 
 def hard_selection(
-    similarities: Float[Array, "h w classes"], predicted: Int[Array, "h w"]
+    similarities: Float[Array, "h w classes"], predicted: Int[Array, "h w"], threshold_over: str = "predicted"
 ) -> Bool[Array, "h w classes"]:
     """Returns the confident cells of each class: H of PRNet Eq. 8.
 
     A cell counts for its predicted class where its similarity is strictly above that class's threshold,
-    which Eq. 13 and Eq. 14 set halfway between the largest and the mean similarity of the cells predicted so.
-    A class that is predicted nowhere, or equally similar everywhere, selects nothing.
+    which Eq. 13 and Eq. 14 set halfway between the largest and the mean similarity of some cells. A class
+    that is predicted nowhere, or equally similar everywhere, selects nothing.
+
+    Args:
+      similarities: cosines, in [-1, 1].
+      predicted: the class of each cell; 255 in the padding.
+      threshold_over: see `FusionSettings`.
     """
     member = predicted[..., None] == jnp.arange(similarities.shape[-1])[None, None]
-    largest = jnp.max(jnp.where(member, similarities, -jnp.inf), (0, 1))  # V_max of Eq. 14
-    count = jnp.maximum(jnp.sum(member, (0, 1)), 1)
-    mean = jnp.sum(jnp.where(member, similarities, 0.0), (0, 1)) / count  # V_mean of Eq. 14
+    over = member if threshold_over == "predicted" else (predicted != IGNORED)[..., None]
+    largest = jnp.max(jnp.where(over, similarities, -jnp.inf), (0, 1))  # V_max of Eq. 14
+    count = jnp.maximum(jnp.sum(over, (0, 1)), 1)
+    mean = jnp.sum(jnp.where(over, similarities, 0.0), (0, 1)) / count  # V_mean of Eq. 14
     alpha = (largest + mean) / 2  # Eq. 13
     return member & (similarities > alpha[None, None])
 
@@ -93,7 +99,9 @@ def fuse(
     predict = jax.vmap(lambda similarities, size: predicted_classes(similarities, support.present, size))
 
     def refine(prototypes, similarities, predicted, weight):
-        selected = jax.vmap(hard_selection)(similarities, predicted)
+        selected = jax.vmap(partial(hard_selection, threshold_over=settings.threshold_over))(
+            similarities, predicted
+        )
         together, apart = query_prototypes(features, selected)
         if settings.joint:
             apart = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (queries, *x.shape)), together)

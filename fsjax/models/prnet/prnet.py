@@ -10,43 +10,41 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
-from jaxtyping import Array, Float, Int, Key, UInt8
-from ml_collections import ConfigDict
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from fsjax.episode import Episode
-from fsjax.models.backbones.resnet import Features, draw_extractor
+from fsjax.models.backbones.backbone import DEEP, Backbone, Features
 from fsjax.models.layers.cross_entropy import ABSENT, cross_entropy, upsample
 from fsjax.models.prnet.adaptation import AdaptSettings, adapt, is_adapted
 from fsjax.models.prnet.fusion import FusionSettings, fuse
 from fsjax.models.prnet.prototypes import (
+    Pooled,
     Prototypes,
+    average_shots,
     cosine_map,
     leave_one_out_prototypes,
+    pool_classes,
     predicted_classes,
     query_prototypes,
+    restricted,
     support_prototypes,
 )
 from fsjax.models.variables import Variables
 
+Description = tuple[tuple[()], tuple[Pooled, Pooled]]
+"""No cells; a photo's mean features under its class and under background."""
+
 
 @dataclass(frozen=True)
 class PRNet:
-    """PRNet over any extractor that turns uint8 photos into named feature maps.
+    """PRNet over any backbone, whose deep features it compares (4.1).
 
     Attributes:
-      extractor: a linen module, called with uint8 images [B, H, W, 3] and their sizes [B, 2].
-      feature: the name of the extractor's map that is compared, the last stage's before its ReLU (4.1).
-      last_stage: how the modules of the extractor's last stage are named, for adapting only it.
-      batch_statistics: whether training normalises by the batch (an extractor trained from scratch) or by
-        the running statistics, which then stay as they are (one that starts from ImageNet).
+      backbone: the feature extractor.
       scale: of the cosines before the softmax; the paper gives none, PANet takes 20.
     """
 
-    extractor: nn.Module
-    feature: str
-    last_stage: str = ""
-    batch_statistics: bool = False
+    backbone: Backbone
     scale: float = 20.0
 
     frozen: ClassVar[bool] = False
@@ -54,48 +52,48 @@ class PRNet:
     plain: ClassVar[str] = "fusion0"
     final: ClassVar[str] = "fusion2"
 
-    def settings(self, evaluation: ConfigDict) -> FusionSettings:
-        """Returns the settings of `segment` that `config.eval` describes."""
-        return FusionSettings(**evaluation.fusion)
-
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""
-        return {"backbone": draw_extractor(self.extractor, rng), "head": self.init_head(rng)}
+        return {"backbone": self.backbone.init(rng), "head": self.init_head(rng)}
 
     def init_head(self, rng: jax.Array) -> dict[str, Any]:
         """Returns the head's parameters: it has none."""
         del rng
         return {}
 
+    def side(self, pixels: Any) -> Any:
+        """Returns the side of a photo nearest to so many pixels that fits the backbone's cells."""
+        return self.backbone.side(pixels)
+
     def embed(
-        self,
-        variables: Variables,
-        images: UInt8[Array, "B H W 3"],
-        sizes: Int[Array, "B 2"],
-        *,
-        train: bool = False,
-        weights: Float[Array, " B"] | None = None,
-    ) -> tuple[Features, Variables]:
-        """Extracts the features of all images of a device's batch.
+        self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"]
+    ) -> Features:
+        """Returns the features of photos.
 
         Args:
           variables: of the method.
           images: RGB, 0 to 255, each in the top-left rectangle of its array.
-          sizes: the rectangles' heights and widths.
-          train: whether this is a training step; see `batch_statistics`.
-          weights: 0 for the images that must not count in batch statistics; all count by default.
-
-        Returns:
-          The features and the extractor's new statistics (the old ones unless batch statistics are taken).
+          sizes: the rectangles' heights and widths, in pixels.
         """
-        backbone = variables["backbone"]
-        if train and self.batch_statistics:
-            maps, updated = self.extractor.apply(
-                backbone, images, sizes, batch_statistics=True, weights=weights, mutable=["batch_stats"]
-            )
-            return maps[self.feature], updated["batch_stats"]
-        maps = self.extractor.apply(backbone, images, sizes)
-        return maps[self.feature], backbone.get("batch_stats", {})
+        return self.backbone.embed(variables["backbone"], images, sizes)[DEEP]
+
+    def embed_training(
+        self,
+        variables: Variables,
+        images: UInt8[Array, "B H W 3"],
+        sizes: Int[Array, "B 2"],
+        weights: Float[Array, " B"],
+    ) -> tuple[Features, Variables]:
+        """Returns the features of photos in training, and the variables with their statistics moved on.
+
+        Args:
+          variables: of the method.
+          images: as in `embed`.
+          sizes: as in `embed`.
+          weights: 0 for the images that must not count in statistics.
+        """
+        features, backbone = self.backbone.embed_training(variables["backbone"], images, sizes, weights)
+        return features[DEEP], {**variables, "backbone": backbone}
 
     def loss(
         self,
@@ -132,7 +130,7 @@ class PRNet:
         predicted = predict(m_q, p_s.present, queries.sizes)
         classes = jnp.arange(p_s.present.shape[0])
         p_q, _ = query_prototypes(queries.map, predicted[..., None] == classes[None, None, None])  # Eq. 3
-        flat, masks, sizes = _flatten_shots(supports, episode.support_masks, episode.support_sizes)
+        flat, masks, sizes = _flatten_shots((supports, episode.support_masks, episode.support_sizes))
         m_s = self._compare(flat.map, p_q)  # Eq. 4
         support_loss = self._cross_entropy(m_s, masks, flat.sizes, sizes, p_q)
         return {"query_loss": query_loss, "support_loss": support_loss}
@@ -140,15 +138,19 @@ class PRNet:
     def adapt(
         self,
         variables: Variables,
-        episode: Episode,
+        images: UInt8[Array, "N K H W 3"],
+        masks: UInt8[Array, "N K H W"],
+        sizes: Int[Array, "N K 2"],
         settings: AdaptSettings,
         probe: Callable[[Variables], Any] | None = None,
     ) -> tuple[Variables, Any]:
-        """Tunes the extractor to one episode's supports (PRNet Eq. 6), by their own prototypes.
+        """Tunes the backbone to one episode's supports (PRNet Eq. 6), by their own prototypes.
 
         Args:
           variables: of the method; they are left as they are.
-          episode: only its supports are looked at.
+          images: the supports, RGB.
+          masks: 0 background, 1..N the ways, 255 ignored.
+          sizes: their heights and widths, in pixels.
           settings: steps, learning rate and which parameters.
           probe: what to report of the variables after each step, e.g. a query's prediction (Figure 2).
 
@@ -159,42 +161,64 @@ class PRNet:
         def with_params(params):
             return {**variables, "backbone": {**variables["backbone"], "params": params}}
 
-        return_params, values = adapt(
+        tuned, values = adapt(
             variables["backbone"]["params"],
-            lambda params: self.adaptation_loss(with_params(params), episode, settings.leave_one_out),
+            lambda params: self.adaptation_loss(
+                with_params(params), images, masks, sizes, settings.leave_one_out
+            ),
             settings,
-            lambda path: is_adapted(path, self.last_stage, settings.parameters),
+            lambda path: is_adapted(self.backbone, path, settings.parameters),
             None if probe is None else lambda params: probe(with_params(params)),
         )
-        return with_params(return_params), values
+        return with_params(tuned), values
 
     def adaptation_loss(
-        self, variables: Variables, episode: Episode, leave_one_out: bool = False
+        self,
+        variables: Variables,
+        images: UInt8[Array, "N K H W 3"],
+        masks: UInt8[Array, "N K H W"],
+        sizes: Int[Array, "N K 2"],
+        leave_one_out: bool = False,
     ) -> Float[Array, ""]:
         """Returns L_adapt of PRNet Eq. 6: the supports segmented by the prototypes of the supports."""
-        N, K = episode.support_masks.shape[:2]
-        flat, _ = self.embed(variables, *_flat_supports(episode))
+        N, K = masks.shape[:2]
+        flat_images, flat_masks, flat_sizes = _flatten_shots((images, masks, sizes))
+        flat = self.embed(variables, flat_images, flat_sizes)
         supports = jax.tree.map(lambda x: x.reshape(N, K, *x.shape[1:]), flat)
         pool = leave_one_out_prototypes if leave_one_out and K > 1 else support_prototypes
-        p_s = pool(supports.map, episode.support_masks, supports.sizes, episode.support_sizes)
+        p_s = pool(supports.map, masks, supports.sizes, sizes)
         if p_s.vectors.ndim == 2:
             p_s = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (K, *x.shape)), p_s)
         by_shot = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (N, *x.shape)), p_s)
         by_image = jax.tree.map(lambda x: x.reshape(N * K, *x.shape[2:]), by_shot)
         m_s = self.scale * jax.vmap(cosine_map)(flat.map, by_image.vectors)
-        _, masks, sizes = _flatten_shots(supports, episode.support_masks, episode.support_sizes)
-        return cross_entropy(m_s, masks, flat.sizes, sizes, by_image.present)
+        return cross_entropy(m_s, flat_masks, flat.sizes, flat_sizes, by_image.present)
 
-    def fit(
-        self,
-        variables: Variables,
-        supports: Features,
-        masks: UInt8[Array, "N K H W"],
-        sizes: Int[Array, "N K 2"],
-    ) -> Prototypes:
-        """Returns the support prototypes p_s (PRNet Eq. 1), all that segmenting needs of the supports."""
+    def describe(
+        self, variables: Variables, features: Features, mask: UInt8[Array, "H W"], size: Int[Array, "2"]
+    ) -> Description:
+        """Returns what one photo shows of one class: the terms of PRNet Eq. 1 before they are averaged.
+
+        Args:
+          variables: unused, the head has none.
+          features: of the photo.
+          mask: 1 the class, 0 background, 255 all else.
+          size: the mask's valid height and width, in pixels.
+        """
         del variables
-        return support_prototypes(supports.map, masks, supports.sizes, sizes)
+        return (), pool_classes(features.map, mask, features.sizes, size)
+
+    def fit(self, variables: Variables, descriptions: Description, present: Bool[Array, "N K"]) -> Prototypes:
+        """Returns the support prototypes p_s (PRNet Eq. 1), all that segmenting needs of the supports.
+
+        Args:
+          variables: unused, the head has none.
+          descriptions: of `describe`, [N, K, ...].
+          present: which of them are there.
+        """
+        del variables
+        ways, background = (restricted(pooled, present) for pooled in descriptions[1])
+        return average_shots(ways, background)
 
     def segment(
         self,
@@ -211,8 +235,8 @@ class PRNet:
           variables: unused, the head has none.
           fitted: p_s.
           queries: features of the queries, [T, h, w, C].
-          shape: height and width of the arrays that the labels lie in, in pixels.
-          sizes: the labels' own heights and widths.
+          shape: height and width of the arrays that the masks lie in, in pixels.
+          sizes: the masks' valid heights and widths.
           settings: of the fusion.
 
         Returns:
@@ -235,11 +259,6 @@ class PRNet:
         return cross_entropy(self.scale * similarities, masks, cells, pixels, present)
 
 
-def _flat_supports(episode: Episode) -> tuple[Array, Array]:
-    images, sizes = episode.support_images, episode.support_sizes
-    return images.reshape(-1, *images.shape[2:]), sizes.reshape(-1, 2)
-
-
-def _flatten_shots(supports: Features, masks, sizes) -> tuple[Features, Array, Array]:
+def _flatten_shots(tree: Any) -> Any:
     """Joins the way and shot axes, [N, K, ...] to [N K, ...]."""
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (supports, masks, sizes))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)

@@ -60,6 +60,30 @@ def masked_average_pooling(
     return weighted_mean(features, weights)
 
 
+def pool_classes(
+    features: Float[Array, "h w c"],
+    mask: UInt8[Array, "H W"],
+    cells: Int[Array, "2"],
+    pixels: Int[Array, "2"],
+) -> tuple[Pooled, Pooled]:
+    """Pools one photo under one class and under background: all that fusion needs to know of a support.
+
+    Args:
+      features: the photo's features.
+      mask: 1 the class, 0 background, 255 all else.
+      cells: the height and width of the valid features, in cells.
+      pixels: the height and width of the valid mask, in pixels.
+    """
+    of_class = masked_average_pooling(features, mask == 1, cells, pixels)
+    return of_class, masked_average_pooling(features, mask == 0, cells, pixels)
+
+
+def masks_by_way(masks: UInt8[Array, "N K H W"]) -> UInt8[Array, "N K H W"]:
+    """Returns each support's mask for its own way: 1 the way, 0 background, 255 other ways and void."""
+    way = jnp.arange(1, masks.shape[0] + 1, dtype=masks.dtype)[:, None, None, None]
+    return jnp.where(masks == way, 1, jnp.where(masks == 0, 0, IGNORED)).astype(masks.dtype)
+
+
 def pool_supports(
     features: Float[Array, "N K h w c"],
     masks: UInt8[Array, "N K H W"],
@@ -70,9 +94,7 @@ def pool_supports(
 
     Background is what belongs to none of the episode's classes; an ignored pixel belongs to neither.
     """
-    way = jnp.arange(1, masks.shape[0] + 1, dtype=masks.dtype)[:, None, None, None]
-    pool = jax.vmap(jax.vmap(masked_average_pooling))
-    return pool(features, masks == way, cells, pixels), pool(features, masks == 0, cells, pixels)
+    return jax.vmap(jax.vmap(pool_classes))(features, masks_by_way(masks), cells, pixels)
 
 
 def mean_of_present(pooled: Pooled, axis: int | tuple[int, ...]) -> Pooled:
@@ -84,6 +106,8 @@ def mean_of_present(pooled: Pooled, axis: int | tuple[int, ...]) -> Pooled:
 
 def average_shots(ways: Pooled, background: Pooled) -> Prototypes:
     """Averages over shots, and background over ways as well (PRNet Eq. 1).
+
+    Skipped is what is not present: a support that is not there, or shows nothing of the class.
 
     Args:
       ways: each support's mean under its own way, [N, K, C].
@@ -118,12 +142,14 @@ def leave_one_out_prototypes(
     others = ~jnp.eye(masks.shape[1], dtype=bool)
 
     def without(kept: Bool[Array, " K"]) -> Prototypes:
-        return average_shots(
-            Pooled(ways.means, ways.present & kept[None]),
-            Pooled(background.means, background.present & kept[None]),
-        )
+        return average_shots(restricted(ways, kept[None]), restricted(background, kept[None]))
 
     return jax.vmap(without)(others)
+
+
+def restricted(pooled: Pooled, present: Bool[Array, "*broadcast"]) -> Pooled:
+    """Returns the same means with the images that are not there taken for absent."""
+    return Pooled(pooled.means, pooled.present & present)
 
 
 def cosine_map(

@@ -42,6 +42,7 @@ def make_picture(
         similarity=rng.uniform(0.3, 0.8, query_cells).astype(np.float32),
         confidence=rng.random(query_cells).astype(np.float32),
         selected=np.zeros(query_cells, bool),
+        aligned=True,
     )
 
 
@@ -109,14 +110,26 @@ def test_sample_leaves_no_part_of_the_foreground_out():
 
 
 def test_centers_of_the_outermost_cells_are_the_outermost_pixels():
-    x, y = centers(np.asarray([0, 40, 41, 41 * 41 - 1]), (41, 41), (321, 321))
+    x, y = centers(np.asarray([0, 40, 41, 41 * 41 - 1]), (41, 41), (321, 321), aligned=True)
     np.testing.assert_allclose(x, [0, 320, 0, 320])
     np.testing.assert_allclose(y, [0, 0, 8, 320])
-    x, y = centers(np.asarray([0, 2, 4]), (2, 3), (11, 41))
+    x, y = centers(np.asarray([0, 2, 4]), (2, 3), (11, 41), aligned=True)
     np.testing.assert_allclose(x, [0, 40, 20])
     np.testing.assert_allclose(y, [0, 0, 10])
-    x, y = centers(np.asarray([0, 1]), (1, 2), (1, 9))
+    x, y = centers(np.asarray([0, 1]), (1, 2), (1, 9), aligned=True)
     np.testing.assert_allclose((x, y), [[0, 8], [0, 0]])
+
+
+def test_centers_of_half_pixel_cells_are_those_of_equal_parts():
+    x, y = centers(np.asarray([0, 1, 7]), (2, 4), (32, 64), aligned=False)
+    np.testing.assert_allclose(x, [7.5, 23.5, 55.5])  # pixels 0 to 15, 16 to 31, 48 to 63
+    np.testing.assert_allclose(y, [7.5, 7.5, 23.5])
+    rows, columns = np.divmod(np.arange(21 * 28), 28)
+    owner = rows // 7 * 4 + columns // 7  # of each pixel, its cell of 3 x 4
+    x, y = centers(np.arange(12), (3, 4), (21, 28), aligned=False)
+    np.testing.assert_allclose(y, [rows[owner == cell].mean() for cell in range(12)])
+    np.testing.assert_allclose(x, [columns[owner == cell].mean() for cell in range(12)])
+    np.testing.assert_allclose(centers(np.asarray([0]), (1, 1), (5, 9), aligned=False), [[4], [2]])
 
 
 def test_sheet_is_written_whole_and_grows_with_episodes(tmp_path):
@@ -201,11 +214,13 @@ def test_photos_of_different_shapes_keep_theirs(tmp_path):
     assert height / width == pytest.approx(241 / 121, rel=0.03)
 
 
-def test_selected_cells_are_tinted_where_they_are(tmp_path):
+@pytest.mark.parametrize("aligned", [True, False])
+def test_selected_cells_are_tinted_where_they_are(tmp_path, aligned):
     path = tmp_path / "sheet.png"
-    selected = np.zeros((41, 41), bool)
-    selected[5:15, 25:40] = True
-    cycle_sheet(path, [replace(make_picture(), selected=selected)])
+    selected = np.zeros((11, 11), bool)
+    selected[2:5, 6:11] = True
+    picture = make_picture(query_cells=(11, 11))
+    cycle_sheet(path, [replace(picture, selected=selected, aligned=aligned)])
     pixels = opened(path)
     last = pixels[:, int(0.8 * pixels.shape[1]) :]
     tint = 0.7 * 255 * np.asarray(to_rgb(module.SELECTED)) + 0.3 * np.asarray(GREEN)
@@ -214,7 +229,9 @@ def test_selected_cells_are_tinted_where_they_are(tmp_path):
     top, left, side = rows.min(), columns.min(), np.ptp(rows) + 1
     y, x = np.nonzero(tinted)
     found = np.asarray([y.min() - top, y.max() + 1 - top, x.min() - left, x.max() + 1 - left]) / side
-    np.testing.assert_allclose(found, (8 * np.asarray([5, 15, 25, 40]) - 4 + 0.5) / 321, atol=0.01)
+    edges = np.asarray([2, 5, 6, 11])
+    expected = np.minimum(32 * edges - 16 + 0.5, 321) / 321 if aligned else edges / 11
+    np.testing.assert_allclose(found, expected, atol=0.01)
 
 
 @pytest.mark.parametrize("value", [-np.inf, 0.5])

@@ -1,6 +1,6 @@
 """DPNet's head as its paper writes it: float64 NumPy, one image and one cell after the other.
 
-Images are [h, w, c] without padding; stage 2 is the first third of the channels. Cells are (row, column).
+Images are [h, w, c] without padding; the first channels are the shallow features'. Cells are (row, column).
 """
 
 import math
@@ -21,29 +21,32 @@ class Pair(NamedTuple):
     confidence: list  # {cell: h, 0 to 1}
 
 
-def resize(image, height, width):
-    """Bilinear with the corners aligned, one output pixel after the other."""
+def resize(image, height, width, aligned=True):
+    """Bilinear, with the corners aligned or half-pixel centres, one output pixel after the other."""
     image = np.asarray(image, np.float64)
     rows, columns, channels = image.shape
     result = np.zeros((height, width, channels))
     for y in range(height):
         for x in range(width):
-            for (i, j), share in shares(y, x, (rows, columns), (height, width)).items():
+            for (i, j), share in shares(y, x, (rows, columns), (height, width), aligned).items():
                 result[y, x] += share * image[i, j]
     return result
 
 
-def shares(y, x, cells, pixels):
+def shares(y, x, cells, pixels, aligned=True):
     """How a pixel divides between the up to four cells around it."""
     found = {}
-    for i, down in neighbours(y, cells[0], pixels[0]):
-        for j, along in neighbours(x, cells[1], pixels[1]):
+    for i, down in neighbours(y, cells[0], pixels[0], aligned):
+        for j, along in neighbours(x, cells[1], pixels[1], aligned):
             found[i, j] = found.get((i, j), 0.0) + down * along
     return found
 
 
-def neighbours(index, in_length, out_length):
-    place = index * (in_length - 1) / (out_length - 1) if out_length > 1 else 0.0
+def neighbours(index, in_length, out_length, aligned):
+    if aligned:
+        place = index * (in_length - 1) / (out_length - 1) if out_length > 1 else 0.0
+    else:
+        place = min(max((index + 0.5) * in_length / out_length - 0.5, 0.0), in_length - 1.0)
     low = math.floor(place)
     return [(low, 1 - (place - low)), (min(low + 1, in_length - 1), place - low)]
 
@@ -75,23 +78,23 @@ def sigmoid(x):
 
 
 def merged(params, features):
-    """F: stages 2 and 3 after their ReLU, merged as CANet does."""
+    """F: shallow and deep features after their ReLU, merged as CANet does."""
     return relu(convolve(params["merge"], relu(np.asarray(features, np.float64)), dilation=2))
 
 
-def compared(features):
-    """Stage 3 before its last ReLU."""
-    return np.asarray(features, np.float64)[..., features.shape[-1] // 3 :]
+def compared(features, shallow=3):
+    """The deep features before their last ReLU."""
+    return np.asarray(features, np.float64)[..., shallow:]
 
 
-def soft_mask(selected, height, width):
+def soft_mask(selected, height, width, aligned=True):
     """The mask on the grid of the features; where sampling misses the object, its area, at most 1."""
-    sampled = resize(selected[..., None], height, width)[..., 0]
+    sampled = resize(selected[..., None], height, width, aligned)[..., 0]
     if sampled.any() or not selected.any():
         return sampled
     area = np.zeros((height, width))
     for y, x in np.argwhere(selected):
-        for cell, share in shares(y, x, (height, width), selected.shape).items():
+        for cell, share in shares(y, x, (height, width), selected.shape, aligned).items():
             area[cell] += share
     return area / area.max()
 
@@ -175,7 +178,9 @@ def decode(params, image, rates):
     return point("classify", relu(point("project", np.concatenate(outputs, -1))))
 
 
-def segment_pair(params, supports, masks, query, *, rates, kind="ccm", beta=0.5, pim=True, msf=True):
+def segment_pair(
+    params, supports, masks, query, *, rates, shallow=3, kind="ccm", beta=0.5, pim=True, msf=True
+):
     """One way and one query, from the extractor's features of K supports and their binary masks."""
     image = merged(params, query)
     prototypes, pseudo, candidates, selected, confidence = [], [], [], [], []
@@ -183,7 +188,7 @@ def segment_pair(params, supports, masks, query, *, rates, kind="ccm", beta=0.5,
         features = merged(params, support)
         soft = soft_mask(mask, *features.shape[:2])
         prototype = sum(soft[cell] * features[cell] for cell in np.ndindex(*soft.shape)) / (soft.sum() + 5e-4)
-        forward, cycle = cycles(compared(support), compared(query), foreground_cells(soft))
+        forward, cycle = cycles(compared(support, shallow), compared(query, shallow), foreground_cells(soft))
         judged = {
             cell: discriminator(params["discriminator"], image[cell], prototype)
             for cell in np.ndindex(*image.shape[:2])

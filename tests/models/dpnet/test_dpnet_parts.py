@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.models.dpnet import dpnet, interaction, multiscale, pseudo_prototype
+from fsjax.models.dpnet import interaction, multiscale, pseudo_prototype
 from fsjax.models.dpnet.cycle import Matches
 from fsjax.models.dpnet.interaction import Discriminator, PairDense, PrototypeInteraction
 from fsjax.models.dpnet.multiscale import MultiScaleFusion
@@ -14,12 +14,11 @@ from fsjax.models.layers import dropout
 from tests.models.dpnet import reference
 
 channel_dropout = jax.jit(dropout.channel_dropout, static_argnums=2)
-soft_mask = jax.jit(pseudo_prototype.soft_mask, static_argnums=1)
+soft_mask = jax.jit(pseudo_prototype.soft_mask, static_argnums=1, static_argnames="aligned")
 foreground_cells = jax.jit(pseudo_prototype.foreground_cells)
-select = jax.jit(pseudo_prototype.select)
-nearest_labels = jax.jit(dpnet.nearest_labels, static_argnums=1)
+select = jax.jit(pseudo_prototype.select, static_argnums=0)
 average_pool = jax.jit(multiscale.average_pool, static_argnums=2)
-enlarge = jax.jit(multiscale.enlarge, static_argnums=(1, 3))
+enlarge = jax.jit(multiscale.enlarge, static_argnums=(1, 3), static_argnames="aligned")
 z_score = jax.jit(interaction.z_score)
 
 
@@ -51,26 +50,29 @@ def test_dropout_depends_on_an_images_key_and_on_the_site_alone():
     np.testing.assert_array_equal(channel_dropout(x, None, 5, 0.5), x)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize(("cells", "pixels"), [((3, 4), (17, 20)), ((5, 6), (9, 14)), ((1, 3), (6, 6))])
-def test_soft_mask(cells, pixels):
+def test_soft_mask(cells, pixels, aligned):
     selected = np.random.default_rng(0).random((17, 20)) < 0.4  # rubbish beyond the pixels
-    ours = soft_mask(selected, (5, 6), jnp.array(cells), jnp.array(pixels))
-    expected = reference.soft_mask(selected[: pixels[0], : pixels[1]], *cells)
+    ours = soft_mask(selected, (5, 6), jnp.array(cells), jnp.array(pixels), aligned=aligned)
+    expected = reference.soft_mask(selected[: pixels[0], : pixels[1]], *cells, aligned)
     np.testing.assert_allclose(ours[: cells[0], : cells[1]], expected, atol=1e-6)
     assert ours.sum() == ours[: cells[0], : cells[1]].sum()
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("where", [(1, 2), (0, 0), (7, 8), (5, 6)])
-def test_a_small_object_keeps_a_cell(where):
+def test_a_small_object_keeps_a_cell(where, aligned):
     selected = np.zeros((9, 9), bool)
     selected[where] = True
     size = jnp.array([3, 3])
-    ours = soft_mask(jnp.asarray(selected), (4, 4), size, jnp.array([9, 9]))
-    np.testing.assert_allclose(ours[:3, :3], reference.soft_mask(selected, 3, 3), atol=1e-6)
-    assert ours.max() == 1
+    ours = soft_mask(jnp.asarray(selected), (4, 4), size, jnp.array([9, 9]), aligned=aligned)
+    np.testing.assert_allclose(ours[:3, :3], reference.soft_mask(selected, 3, 3, aligned), atol=1e-6)
+    np.testing.assert_allclose(ours.max(), 1, rtol=1e-6)
     foreground = np.argwhere(foreground_cells(ours))
     assert {tuple(cell) for cell in foreground} == reference.foreground_cells(np.asarray(ours))
-    assert tuple(np.round(np.array(where) / 4).astype(int)) in {tuple(cell) for cell in foreground}
+    nearest = np.array(where) / 4 if aligned else np.array(where) // 3
+    assert tuple(np.round(nearest).astype(int)) in {tuple(cell) for cell in foreground}
 
 
 def test_foreground_cells_by_hand():
@@ -90,13 +92,6 @@ def test_a_prototype_by_hand():
     np.testing.assert_array_equal(masked_mean(features, jnp.zeros((1, 2))), [0, 0])
 
 
-def test_nearest_labels_by_hand():
-    mask = jnp.arange(56, dtype=jnp.uint8).reshape(7, 8)
-    ours = nearest_labels(mask, (4, 4), jnp.array([3, 2]), jnp.array([6, 5]))
-    np.testing.assert_array_equal(ours[:3, :2], [[0, 4], [16, 20], [40, 44]])  # rows 0, 2.5 (even: 2) and 5
-    np.testing.assert_array_equal(nearest_labels(mask, (1, 1), jnp.array([1, 1]), jnp.array([6, 5])), [[0]])
-
-
 def random_comparison(rng, B, N, T, K, cells):
     forward = rng.random((B, N, T, K, cells)) < 0.6
     candidates = forward & (rng.random(forward.shape) < 0.6)
@@ -111,8 +106,7 @@ def test_which_cells_make_up_the_pseudo_prototype():
     confidence = jnp.asarray(rng.choice(np.float32([0.2, 0.5, 0.7]), comparison.forward.shape))
     valid = jnp.asarray(rng.random((1, 3, 7)) < 0.7)
     chosen = {
-        name: np.asarray(select(kind, comparison, confidence, valid, 0.5))
-        for kind, name in enumerate(PSEUDO_PROTOTYPES)
+        name: np.asarray(select(name, comparison, confidence, valid, 0.5)) for name in PSEUDO_PROTOTYPES
     }
     assert not chosen["off"].any()
     for n, k in np.ndindex(2, 2):
@@ -214,11 +208,11 @@ def maps():
 def test_multi_scale_fusion_restores_odd_grids(maps):
     x, cells = maps
     prototypes = [normal(seed, 3, 2) for seed in (0, 1)]
-    module = MultiScaleFusion(2)
+    module = MultiScaleFusion(2, aligned=True)
     variables = drawn(module, x, cells, *prototypes)
-    fuse = jax.jit(module.apply)
+    fuse = jax.jit(module.apply, static_argnames="coarse")
     whole = fuse(variables, x, cells, *prototypes)
-    fine = fuse(variables, x, cells, *prototypes, coarse=0.0)
+    fine = fuse(variables, x, cells, *prototypes, coarse=False)
     for ours, first, prototype in zip(whole, fine, prototypes, strict=True):
         assert ours.shape == x.shape
         for i, (rows, columns) in enumerate(np.asarray(cells)):
@@ -233,7 +227,7 @@ def test_multi_scale_fusion_restores_odd_grids(maps):
 def test_pooling_and_enlarging_know_where_images_end(maps, scale):
     x, cells = maps
     pooled = average_pool(x, cells, scale)
-    full = enlarge(pooled, (81, 81), cells, scale)
+    full = enlarge(pooled, (81, 81), cells, scale, aligned=True)
     for i, (rows, columns) in enumerate(np.asarray(cells)):
         small = reference.average_pool(np.asarray(x[i, :rows, :columns], np.float64), scale)
         assert small.shape[:2] == (-(-rows // scale), -(-columns // scale))

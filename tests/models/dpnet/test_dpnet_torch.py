@@ -78,22 +78,26 @@ def test_the_merging_convolution():
     np.testing.assert_allclose(np.moveaxis(ours, -1, 1), expected.numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("scale", [2, 4])
-def test_pooling_and_enlarging(scale):
+def test_pooling_and_enlarging(scale, aligned):
     x = np.random.default_rng(3).normal(size=(2, 41, 22, 3)).astype(np.float32)
     cells = jnp.array([[41, 22]] * 2)
     pooled = jax.jit(multiscale.average_pool, static_argnums=2)(x, cells, scale)
     expected = functional.avg_pool2d(channels_first(x), scale, ceil_mode=True, count_include_pad=False)
     np.testing.assert_allclose(np.moveaxis(pooled, -1, 1), expected.numpy(), atol=1e-6)
-    ours = jax.jit(multiscale.enlarge, static_argnums=(1, 3))(pooled, (41, 22), cells, scale)
-    expected = functional.interpolate(expected, (41, 22), mode="bilinear", align_corners=True)
+    enlarge = jax.jit(multiscale.enlarge, static_argnums=(1, 3), static_argnames="aligned")
+    ours = enlarge(pooled, (41, 22), cells, scale, aligned=aligned)
+    expected = functional.interpolate(expected, (41, 22), mode="bilinear", align_corners=aligned)
     np.testing.assert_allclose(np.moveaxis(ours, -1, 1), expected.numpy(), atol=1e-5)
 
 
-def test_soft_masks():
+@pytest.mark.parametrize("aligned", [True, False])
+def test_soft_masks(aligned):
     selected = np.random.default_rng(4).random((97, 65)) < 0.5
     shape, pixels = jnp.array([13, 9]), jnp.array([97, 65])
-    ours = jax.jit(pseudo_prototype.soft_mask, static_argnums=1)(selected, (13, 9), shape, pixels)
+    soft_mask = jax.jit(pseudo_prototype.soft_mask, static_argnums=1, static_argnames="aligned")
+    ours = soft_mask(selected, (13, 9), shape, pixels, aligned=aligned)
     mask = torch.from_numpy(selected[None, None].astype(np.float32))
-    expected = functional.interpolate(mask, (13, 9), mode="bilinear", align_corners=True)
+    expected = functional.interpolate(mask, (13, 9), mode="bilinear", align_corners=aligned)
     np.testing.assert_allclose(ours, expected[0, 0].numpy(), atol=1e-5)

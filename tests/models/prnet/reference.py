@@ -119,11 +119,12 @@ def adaptation_loss(supports, masks, scale, leave_one_out=False):
     return cross_entropy(maps, labels, used, scale)
 
 
-def hard_selection(similarities, mask):
+def hard_selection(similarities, mask, threshold_over="predicted"):
     """Eq. 8 with the threshold of Eqs. 13 and 14; -1 where nothing is selected."""
     selected = np.full(mask.shape, -1)
     for n in np.unique(mask):
-        values = [similarities[y, x, n] for y, x in np.argwhere(mask == n)]
+        everywhere = threshold_over == "map"
+        values = [similarities[y, x, n] for y, x in np.ndindex(*mask.shape) if everywhere or mask[y, x] == n]
         alpha = (max(values) + sum(values) / len(values)) / 2
         for y, x in np.argwhere(mask == n):
             if similarities[y, x, n] > alpha:
@@ -139,22 +140,31 @@ def mixed(old, new, weight_old, weight_new):
     ]
 
 
-def fuse_together(queries, p_s, omega_s, omega_q, omega_f, second_mask):
+def fuse_together(queries, p_s, omega_s, omega_q, omega_f, second_mask, threshold_over):
     """Eqs. 7 to 12 with their mean over all queries: the maps of p_s, of p_f1 and of p_f2."""
     m_q1 = [cosine_map(query, p_s) for query in queries]
-    sparse = [hard_selection(m, predicted(m)) for m in m_q1]
+    sparse = [hard_selection(m, predicted(m), threshold_over) for m in m_q1]
     p_f1 = mixed(p_s, query_prototypes(queries, sparse, len(p_s)), omega_s, omega_q)
     m_q2 = [cosine_map(query, p_f1) for query in queries]
     m_q3 = [(first + second) / 2 for first, second in zip(m_q1, m_q2, strict=True)]
     masks = [predicted(m) for m in (m_q3 if second_mask == "m3" else m_q2)]
-    sparse = [hard_selection(m, mask) for m, mask in zip(m_q3, masks, strict=True)]
+    sparse = [hard_selection(m, mask, threshold_over) for m, mask in zip(m_q3, masks, strict=True)]
     p_f2 = mixed(p_f1, query_prototypes(queries, sparse, len(p_s)), omega_f, omega_q)
     return m_q1, m_q2, [cosine_map(query, p_f2) for query in queries]
 
 
-def fuse(queries, p_s, omega_s=0.5, omega_q=0.5, omega_f=0.5, second_mask="m3", joint=False):
+def fuse(
+    queries,
+    p_s,
+    omega_s=0.5,
+    omega_q=0.5,
+    omega_f=0.5,
+    second_mask="m3",
+    threshold_over="predicted",
+    joint=False,
+):
     """The three stages' maps, each a list over queries."""
-    weights = omega_s, omega_q, omega_f, second_mask
+    weights = omega_s, omega_q, omega_f, second_mask, threshold_over
     if joint:
         return fuse_together(queries, p_s, *weights)
     alone = [fuse_together([query], p_s, *weights) for query in queries]

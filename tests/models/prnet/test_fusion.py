@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.errors import InputError
 from fsjax.models.prnet.fusion import FusionSettings, fuse, hard_selection
 from fsjax.models.prnet.prototypes import Prototypes
 from tests.models.prnet import reference
@@ -38,6 +37,8 @@ def assert_stages(ours, expected):
         (2, 3, {"joint": True}),
         (3, 2, {"second_mask": "m2", "omega_s": 0.7, "omega_q": 0.4, "omega_f": 0.2}),
         (3, 2, {"second_mask": "m2", "joint": True}),
+        (1, 2, {"threshold_over": "map"}),
+        (3, 3, {"threshold_over": "map", "second_mask": "m2", "joint": True}),
     ],
 )
 def test_agrees_with_loops(ways, queries, settings):
@@ -50,10 +51,10 @@ def test_agrees_with_loops(ways, queries, settings):
 def test_the_choices_differ():
     task = random_task(7, 3, 1, 2, channels=3)
     p_s = list(random_support(7, 3, channels=3).vectors)
+    choices = itertools.product([("m3", "predicted"), ("m2", "predicted"), ("m3", "map")], [False, True])
     results = [
-        reference.fuse(task.query_list, p_s, second_mask=mask, joint=joint)[2]
-        for mask in ("m3", "m2")
-        for joint in (False, True)
+        reference.fuse(task.query_list, p_s, second_mask=mask, threshold_over=over, joint=joint)[2]
+        for (mask, over), joint in choices
     ]
     for one, other in itertools.combinations(results, 2):
         assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) > 1e-3
@@ -84,6 +85,34 @@ def test_selection_is_strictly_above_the_mean_of_maximum_and_mean():
     expected = np.zeros((2, 4, 4), bool)
     expected[0, 0, 0] = True
     np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_threshold_over_the_map_counts_every_valid_cell_of_every_class():
+    """By hand: the best cell of way 1 lies where background is predicted."""
+    similarities = np.zeros((2, 3, 2), np.float32)
+    predicted = np.array([[0, 1, 1], [1, 255, 255]])
+    similarities[..., 0] = [[1.0, 0.0, 0.0], [0.0, 9.0, 9.0]]  # alpha (1 + 1/4) / 2
+    similarities[..., 1] = [[0.75, 0.5, 0.625], [0.125, 9.0, 9.0]]  # alpha (0.75 + 0.5) / 2 = 0.625
+    select = jax.jit(hard_selection, static_argnums=2)
+    over_map, over_predicted = select(similarities, predicted, "map"), select(similarities, predicted)
+    assert np.argwhere(over_map).tolist() == [[0, 0, 0]]  # strictly above: 0.625 is not selected
+    # Over the predicted cells alpha is (0.625 + 0.41666) / 2, and of background 1 alone is not above 1.
+    assert np.argwhere(over_predicted).tolist() == [[0, 2, 1]]
+
+
+@pytest.mark.parametrize("threshold_over", ["predicted", "map"])
+def test_padding_has_no_part_in_the_threshold(threshold_over):
+    rng = np.random.default_rng(3)
+    small = rng.uniform(-1, 1, (4, 5, 3)).astype(np.float32)
+    large = rng.uniform(5, 9, (6, 8, 3)).astype(np.float32)
+    large[:4, :5] = small
+    predicted = np.full((6, 8), 255)
+    predicted[:4, :5] = small.argmax(-1)
+    select = jax.jit(hard_selection, static_argnums=2)
+    padded = select(large, predicted, threshold_over)
+    np.testing.assert_array_equal(padded[:4, :5], select(small, small.argmax(-1), threshold_over))
+    assert not padded[4:].any()
+    assert not padded[:, 5:].any()
 
 
 def test_a_class_of_one_cell_keeps_its_prototype():
@@ -152,8 +181,3 @@ def test_of_several_queries_each_is_refined_by_itself():
         alone = one(task.queries.map[t : t + 1], task.queries.sizes[t : t + 1], support)
         for maps, own in zip(ours, alone, strict=True):
             np.testing.assert_allclose(maps[t], own[0], atol=1e-6)
-
-
-def test_an_unknown_second_mask_is_named():
-    with pytest.raises(InputError, match=r"'m4'.*'m3' or 'm2'"):
-        FusionSettings(second_mask="m4")

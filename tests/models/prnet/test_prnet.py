@@ -1,4 +1,4 @@
-"""PRNet's training loss and segmentation agree with the paper's equations in NumPy, gradients included."""
+"""PRNet's training loss agrees with the paper's equations in NumPy, gradients included."""
 
 from functools import partial
 
@@ -7,14 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.models.backbones.resnet import Features
-from fsjax.models.prnet.fusion import FusionSettings
+from fsjax.models.backbones.backbone import Features
 from fsjax.models.prnet.prnet import PRNet
-from fsjax.models.prnet.prototypes import Prototypes
 from tests.models.prnet import reference
-from tests.models.tiny import Linear, random_task, swap_ways
+from tests.models.tiny import linear_backbone, random_task, swap_ways
 
-METHOD = PRNet(extractor=Linear(), feature="map")
+METHOD = PRNet(linear_backbone())
 
 
 def one_loss(method, supports, queries, episode):
@@ -78,7 +76,7 @@ def test_loss(ways, shots, queries, padded):
 
 def test_the_scale_multiplies_cosines():
     task = random_task(23, 2, 1)
-    method = PRNet(extractor=Linear(), feature="map", scale=3.0)
+    method = PRNet(linear_backbone(), scale=3.0)
     total, _ = jax.jit(partial(one_loss, method))(task.supports, task.queries, task.episode)
     np.testing.assert_allclose(total, sum(expected_loss(task, scale=3.0)), rtol=2e-5)
 
@@ -175,36 +173,3 @@ def test_the_scale_of_features_and_the_order_of_ways_change_no_loss():
     np.testing.assert_array_equal(loss(*scaled, task.episode)[0], total)
     swapped = swap_ways(task)
     np.testing.assert_allclose(loss(swapped.supports, task.queries, swapped.episode)[0], total, rtol=1e-5)
-
-
-def segment(task, present, shape, sizes):
-    episode = task.episode
-
-    @jax.jit
-    def run(supports, queries, masks, support_sizes, sizes):
-        fitted = METHOD.fit({}, supports, masks, support_sizes)
-        fitted = Prototypes(fitted.vectors, fitted.present & present)
-        return METHOD.segment({}, fitted, queries, shape, sizes, FusionSettings())
-
-    return run(task.supports, task.queries, episode.support_masks, episode.support_sizes, sizes)
-
-
-def test_segmentation_on_labels_of_another_size():
-    task = random_task(31, 2, 2, 3)
-    sizes = np.int32([[25, 11], [24, 30], [9, 28]])
-    ours = segment(task, jnp.ones(3, bool), (25, 30), sizes)
-    p_s = reference.support_prototypes(task.support_list, task.support_masks)
-    stages = reference.fuse(task.query_list, p_s)
-    assert tuple(ours) == METHOD.outputs == ("fusion0", "fusion1", "fusion2")
-    for logits, maps in zip(ours.values(), stages, strict=True):
-        for image, similarities, (height, width) in zip(logits, maps, sizes, strict=True):
-            expected = reference.upsample(20 * similarities, height, width)
-            np.testing.assert_allclose(image[:height, :width], expected, atol=1e-4)
-
-
-def test_segmentation_never_answers_with_a_class_it_was_not_shown():
-    task = random_task(32, 2, 1, 3)
-    ours = segment(task, jnp.array([True, False, True]), (17, 20), task.episode.query_mask_sizes)
-    for logits in ours.values():
-        assert np.isfinite(logits).all()
-        assert (np.argmax(logits, -1) != 1).all()

@@ -1,0 +1,55 @@
+"""Compiled programs: kept for the next start, and the time that they take."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import monitoring
+
+from fsjax.errors import InputError
+from fsjax.files import make_writable
+
+LOG = logging.getLogger(__name__)
+
+SECONDS = 0.5
+"""What compiles faster is compiled anew."""
+
+COUNTED = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
+"""What JAX reports of a program that has been traced; the second is short for one that was kept."""
+
+
+def keep_compiled(folder: str) -> None:
+    """Lets JAX keep compiled programs in a folder, and take them from there.
+
+    Args:
+      folder: it is made; "" keeps none. Where it cannot be written to, none are kept, and a log line says so.
+    """
+    if not folder:
+        return
+    place = Path(folder).expanduser().absolute()
+    try:
+        make_writable(place)
+    except InputError as error:
+        LOG.info("Compiled programs are not kept: %s", error)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)
+
+
+class CompileTime:
+    """The seconds that JAX spends on compiling within a `with` block, tracing not counted."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> "CompileTime":
+        monitoring.register_event_duration_secs_listener(self._add)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        monitoring.unregister_event_duration_listener(self._add)
+
+    def _add(self, event: str, duration_secs: float, **_: Any) -> None:
+        if event in COUNTED:
+            self.seconds += duration_secs

@@ -1,0 +1,33 @@
+"""What is to be done, checked: every field of a configuration, and how configurations are kept.
+
+config = fsjax.config.default()
+config.train.steps = 100
+fsjax.config.check(config)
+"""
+
+from fsjax.config.argument import apply, parse
+from fsjax.config.checking import check, check_names, default, trains
+from fsjax.config.differences import check_equal, check_evaluation_owns, check_resumable
+from fsjax.config.fields import Field, check_fields
+from fsjax.config.table import SECTIONS_LEFT_FREE, TABLE
+from fsjax.config.versions import VERSION, Found, store, upgrade
+
+__all__ = [
+    "SECTIONS_LEFT_FREE",
+    "TABLE",
+    "VERSION",
+    "Field",
+    "Found",
+    "apply",
+    "check",
+    "check_equal",
+    "check_evaluation_owns",
+    "check_fields",
+    "check_names",
+    "check_resumable",
+    "default",
+    "parse",
+    "store",
+    "trains",
+    "upgrade",
+]

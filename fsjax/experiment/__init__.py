@@ -1,0 +1,11 @@
+"""The last room: train a method on base classes, evaluate it on novel ones, write down what came out."""
+
+from fsjax.experiment.ablation import TABLES, ablate, check_ablation
+from fsjax.experiment.evaluation import Results, evaluate
+from fsjax.experiment.settings import Sources, check, check_settings, novel_episodes
+from fsjax.experiment.training import train
+
+__all__ = [
+    "TABLES", "Results", "Sources", "ablate", "check", "check_ablation", "check_settings", "evaluate",
+    "novel_episodes", "train",
+]  # fmt: skip

@@ -1,0 +1,216 @@
+"""Evaluation: the rows of a table on a fold's novel classes, and all that is written of them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from fsjax import config as configuration
+from fsjax.data import manifest
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
+from fsjax.data.source import Source
+from fsjax.errors import InputError
+from fsjax.evaluation import report
+from fsjax.evaluation.pictures import sheet
+from fsjax.evaluation.provenance import provenance
+from fsjax.evaluation.rows import UNTRAINED, Evaluation
+from fsjax.evaluation.show import show
+from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
+from fsjax.experiment.settings import (
+    Sources,
+    base_classes,
+    check,
+    digest_of_ids,
+    novel_episodes,
+    photos_of,
+    variables_before_training,
+)
+from fsjax.files import make_writable
+from fsjax.models import build
+from fsjax.models.method import Trainable
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.fusion import FusionSettings
+from fsjax.models.variables import Variables
+from fsjax.segmenter import Segmenter
+from fsjax.training import frozen
+from fsjax.training.runs import Run
+from fsjax.training.weights import RANDOM
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an evaluation found.
+
+    Attributes:
+      description: what all rows share.
+      scored: the rows with their episodes.
+      rows: as results.json has them.
+    """
+
+    description: Description
+    scored: Sequence[Scored]
+    rows: Sequence[dict[str, Any]]
+
+
+def evaluate(
+    config: ConfigDict,
+    sources: Sources,
+    out: str | Path,
+    *,
+    run: Run | None = None,
+    episodes: str | Path = "",
+) -> Results:
+    """Evaluates a method on the novel classes of a fold.
+
+    Writes `manifest.jsonl`, `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0,
+    `episodes.png`; of a method that compares cells also `cycles.png`.
+
+    Args:
+      config: see `fsjax.config.TABLE`; of a run only what an evaluation owns may differ from the run's own.
+      sources: whose "test" is evaluated on.
+      out: the folder for what is written.
+      run: whose latest checkpoint is evaluated; without one, the initial weights are.
+      episodes: a manifest to take the episodes from, whose ways, shots, queries, runs and seed then hold; by
+        default they are drawn from `eval.seed`.
+
+    Raises:
+      InputError: for a configuration, checkpoint or manifest that does not fit, and for classes that the run
+        was trained on, unless `eval.allow_trained_classes` is set.
+    """
+    check(config, sources)
+    out, source, method = Path(out), sources["test"], build.method(config.model)
+    header, specs, sampler = novel_episodes(config, source, episodes)
+    trained = _trained_classes(config, run, sources, list(header.classes))
+
+    evaluation = _evaluation(config, method, source, run, header, specs, sampler)
+    make_writable(out)
+    scored = evaluation.score(config.eval.rows)
+
+    sha256 = manifest.digest(specs, source.ids)
+    about = _description(config, sources, header, evaluation, run, trained, sha256)
+    rows = summaries(scored, about, evaluation.comparisons)
+    manifest.write(out / "manifest.jsonl", header, specs, source.ids)
+    report.write_report(out, about, rows, (record for row in scored for record in row.records))
+    if config.eval.pictures and jax.process_count() == 1:  # they are drawn on one device
+        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
+        sheet.draw(out, shown, method.outputs, method.final)
+    return Results(about, scored, rows)
+
+
+def _evaluation(
+    config: ConfigDict,
+    method: Trainable,
+    source: Source,
+    run: Run | None,
+    header: manifest.Header,
+    specs: Sequence[EpisodeSpec],
+    sampler: EpisodeSampler,
+) -> Evaluation:
+    """Returns what rows are made of; all that it may refuse is refused here, before anything is written."""
+
+    @cache
+    def untrained() -> Variables:
+        drawn = variables_before_training(config, method, source)
+        begun = run.found.get("weights_sha256", "") if run else ""
+        if begun not in ("", frozen.digest(drawn["backbone"])):
+            raise InputError(
+                f"{config.model.weights} is not what the run began with: put those weights back, or leave "
+                "the row untrained out."
+            )
+        return drawn
+
+    if run is None and not method.frozen and Path(config.model.weights or "-").is_dir():
+        trained = Run.open(config.model.weights)
+        raise InputError(
+            f"model.weights names the run {trained.folder}: evaluate it with --workdir, so that what it was "
+            "trained on is known."
+        )
+    variables = run.variables(method) if run else untrained()
+    if UNTRAINED in config.eval.rows:
+        untrained()
+    if run is None and method.frozen:
+        LOG.info("Without a run the head is as it was drawn, before any training.")
+    return Evaluation(
+        segmenter=Segmenter.configured(config, method, variables),
+        untrained=untrained,
+        sampler=sampler,
+        photos=photos_of(config, source, sampler),
+        specs=specs,
+        run_length=len(specs) // header.runs,
+        adapt_length=config.eval.adapt_episodes,
+        fusion=FusionSettings(**config.eval.fusion),
+        adapt=AdaptSettings(**config.eval.adapt),
+    )
+
+
+def _trained_classes(
+    config: ConfigDict, run: Run | None, sources: Sources, classes: list[str]
+) -> tuple[str, ...]:
+    """Returns the evaluated classes that a run was trained on, which only a flag allows."""
+    if run is None:
+        return ()
+    configuration.check_evaluation_owns(run.config, config, run.folder)
+    known = base_classes(run, config, sources["test"])
+    trained = tuple(name for name in classes if name in known)
+    if trained and not config.eval.allow_trained_classes:
+        raise InputError(
+            f"The run in {run.folder} was trained on {', '.join(trained)}: evaluate it on classes that it "
+            "never saw, or set eval.allow_trained_classes=True, and every table says so."
+        )
+    return trained
+
+
+def _digest_of_weights(config: ConfigDict, run: Run | None, variables: Variables) -> str | None:
+    """Returns the digest of what the backbone began with, None where it was drawn or is not known."""
+    if run:
+        return run.found.get("weights_sha256", run.found.get("backbone_sha256"))
+    return None if config.model.weights in ("", RANDOM) else frozen.digest(variables["backbone"])
+
+
+def _seen_in_training(config: ConfigDict, sources: Sources, run: Run | None) -> int | None:
+    """Returns how many test images training saw, None where it is not known what it was trained on."""
+    if run is None:
+        return 0
+    if run.found.get("train_ids_sha256") != digest_of_ids(sources["train"]):
+        return None
+    same_fold = (config.fold, config.data.folds) == (run.config.fold, run.config.data.folds)
+    if config.data.drop_novel_images and same_fold:
+        return 0
+    return len(set(sources["test"].ids) & set(sources["train"].ids))
+
+
+def _description(
+    config: ConfigDict,
+    sources: Sources,
+    header: manifest.Header,
+    evaluation: Evaluation,
+    run: Run | None,
+    trained: tuple[str, ...],
+    manifest_sha256: str,
+) -> Description:
+    source, part, variables = sources["test"], config.eval, evaluation.segmenter.variables
+    several = {"scale_average": part.scale_average} if len(part.scales) > 1 else {}
+    flags = {name: config.train[name] for name in ("flip", "crop", "rotate")}
+    return Description(
+        title=source.title, data_set=source.name, version=source.version, split=source.split,
+        fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
+        protocol={
+            "ways": header.ways, "shots": header.shots, "queries": header.queries,
+            "input": part.input, "size": part.size, "label": part.label,
+            "scales": list(part.scales), **several,
+        },
+        void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
+        seed=header.seed, step=run.step if run else None,
+        augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
+        tested_images_in_training=_seen_in_training(config, sources, run), trained_classes=trained,
+        checkpoint_sha256=frozen.digest(variables) if run else None,
+        weights_sha256=_digest_of_weights(config, run, variables),
+        manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),
+    )  # fmt: skip

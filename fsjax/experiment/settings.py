@@ -1,0 +1,205 @@
+"""What a configuration means for the rooms below, which take values."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fsjax import config as configuration
+from fsjax.config import Found
+from fsjax.data import manifest
+from fsjax.data.images import InputSettings
+from fsjax.data.index import build_index
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, fold_classes, make_sampler
+from fsjax.data.source import Source
+from fsjax.errors import InputError
+from fsjax.evaluation.photos import Photos
+from fsjax.evaluation.rows import check_rows
+from fsjax.models import build
+from fsjax.models.method import Trainable
+from fsjax.models.variables import Variables
+from fsjax.training.optimizer import OptimizerSettings
+from fsjax.training.plan import Plan
+from fsjax.training.runs import Run
+from fsjax.training.weights import RANDOM, initial_variables
+
+Sources = Mapping[str, Source]  # "train" and "test"
+
+BACKBONE = ("model.backbone",)
+"""How the fields that describe a backbone begin."""
+
+TASK = ("fold", "data.name", "data.folds")
+"""The fields that told which classes a run was trained on before it kept their names."""
+
+
+def check_settings(config: ConfigDict) -> None:
+    """Makes sure that a configuration is sound, and that its method has its rows, before any data are opened.
+
+    Raises:
+      InputError: naming what does not fit.
+    """
+    configuration.check(config)
+    method = build.method(config.model)
+    check_rows(config.eval.rows, method)
+    if method.frozen and not config.model.weights:
+        raise InputError(
+            "This method never trains its backbone: set model.weights to a file or a run's folder, or to "
+            "random, to freeze one that has learned nothing."
+        )
+
+
+def check(config: ConfigDict, sources: Sources) -> None:
+    """Makes sure that a configuration fits itself and the data, before hours of training or evaluation.
+
+    Raises:
+      InputError: naming what does not fit.
+    """
+    check_settings(config)
+    novel_episodes(config, sources["test"], "", count=0)
+
+
+def novel_episodes(
+    config: ConfigDict, source: Source, path: str | Path, count: int | None = None
+) -> tuple[manifest.Header, list[EpisodeSpec], EpisodeSampler]:
+    """Returns the evaluation's episodes, drawn or read from a manifest, and the sampler they came from.
+
+    Args:
+      config: for its `eval`.
+      source: the data.
+      path: of a manifest; "" draws the episodes.
+      count: how many are drawn; by default those of all runs.
+
+    Raises:
+      InputError: for a manifest of another fold, or one that its runs do not divide.
+    """
+    _, novel = fold_classes(source.folds, config.fold)
+
+    def sampler_of(part: Any, seed: int) -> EpisodeSampler:
+        return make_sampler(
+            "class_uniform", build_index(source), source.class_names, novel,
+            ways=part.ways, shots=part.shots, queries=part.queries, seed=seed, min_area=config.data.min_area,
+        )  # fmt: skip
+
+    if not path:
+        sampler = sampler_of(config.eval, config.eval.seed)
+        policy = f"{config.eval.label} size, void {config.eval.void}"
+        header = manifest.describe(
+            source, sampler, fold=config.fold, label_policy=policy, runs=config.eval.runs
+        )
+        count = config.eval.runs * config.eval.episodes if count is None else count
+        return header, [sampler(i) for i in range(count)], sampler
+    header, specs = manifest.read(path, source)
+    if header.fold != config.fold or set(header.classes.values()) != set(novel):
+        raise InputError(
+            f"{path} holds episodes of fold {header.fold}, not of fold={config.fold}: name another."
+        )
+    if not specs or len(specs) % header.runs:
+        raise InputError(
+            f"{path} holds {len(specs)} episodes, which are not {header.runs} runs: write it anew."
+        )
+    return header, specs, sampler_of(header, header.seed)
+
+
+def plan_of(config: ConfigDict, source: Source) -> Plan:
+    """Returns the plan of a training on a fold's base classes.
+
+    Raises:
+      InputError: for a configuration that does not fit the data.
+    """
+    train = config.train
+    base, novel = fold_classes(source.folds, config.fold)
+    sampler = make_sampler(
+        train.policy, build_index(source), source.class_names, base,
+        ways=train.ways, shots=train.shots, queries=train.queries, seed=config.seed,
+        min_area=config.data.min_area, without=novel if config.data.drop_novel_images else (),
+    )  # fmt: skip
+    inputs = InputSettings(
+        size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate
+    )
+    settings = OptimizerSettings(**{field.name: train[field.name] for field in fields(OptimizerSettings)})
+    return Plan.make(
+        sampler, inputs, settings, batch_size=config.batch_size, lr_scaling=config.lr_scaling,
+        reference_batch_size=train.reference_batch_size, steps=train.steps, epochs=train.epochs,
+        seed=config.seed,
+    )  # fmt: skip
+
+
+def photos_of(config: ConfigDict, source: Source, sampler: EpisodeSampler) -> Photos:
+    """Returns how the evaluation's protocol reads photos; void keeps its value for scoring."""
+    settings = InputSettings(
+        size=config.eval.size,
+        input=config.eval.input,
+        label=config.eval.label,
+        label_side=int(sampler.index.sizes.max()),
+    )
+    memory = int(config.eval.memory * 1e9)
+    return Photos(source, settings, config.eval.batch_size, config.data.threads, memory)
+
+
+def digest_of_ids(source: Source) -> str:
+    """Returns the sha256 of the ids of a source's images."""
+    return hashlib.sha256("\n".join(source.ids).encode()).hexdigest()
+
+
+def what_is_known(config: ConfigDict, source: Source, plan: Plan | None = None) -> Found:
+    """Returns what is known of a run before it begins."""
+    base, novel = (
+        [source.class_names[c - 1] for c in classes] for classes in fold_classes(source.folds, config.fold)
+    )
+    found = Found(data_version=source.version, base_classes=base, novel_classes=novel)
+    if plan:
+        found["steps"] = plan.steps
+    return found
+
+
+def variables_before_training(config: ConfigDict, method: Trainable, source: Source) -> Variables:
+    """Returns a method's variables before any training.
+
+    Args:
+      config: of the training.
+      method: that it describes.
+      source: of the data, for the names of the novel classes.
+
+    Raises:
+      InputError: as `initial_variables`, and for a run's weights of another backbone or of novel classes.
+    """
+    novel = what_is_known(config, source)["novel_classes"]
+
+    def check_run(run: Run) -> None:
+        configuration.check_equal(run.config, config, run.folder, lambda name: name.startswith(BACKBONE))
+        seen = set(base_classes(run, config, source)) & set(novel)
+        if seen:
+            raise InputError(
+                f"The run in {run.folder} was trained on {', '.join(sorted(seen))}, which fold={config.fold} "
+                "holds out: name a run of the same fold."
+            )
+
+    return initial_variables(method, config.seed, config.model.weights, check_run)
+
+
+def base_classes(run: Run, config: ConfigDict, source: Source) -> list[str]:
+    """Returns the names of the classes that a run, or the one whose backbone it took, was trained on.
+
+    Args:
+      run: it; one of an older fsjax keeps no names, and they follow from its fold.
+      config: of what it is used for.
+      source: the data of that.
+
+    Raises:
+      InputError: an older run is of another fold or data set.
+    """
+    if "base_classes" not in run.found:
+        configuration.check_equal(run.config, config, run.folder, lambda name: name in TASK)
+    own = run.found.get("base_classes", what_is_known(config, source)["base_classes"])
+    return [*own, *run.found.get("backbone_classes", [])]
+
+
+def backbone_classes(config: ConfigDict, source: Source) -> list[str]:
+    """Returns the names of the classes that the run in `model.weights`, if it is one, was trained on."""
+    weights = config.model.weights
+    if weights in ("", RANDOM) or not Path(weights).is_dir():
+        return []
+    return base_classes(Run.open(weights), config, source)

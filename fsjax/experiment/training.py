@@ -1,0 +1,177 @@
+"""Training: one loop for every method."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fsjax import config as configuration
+from fsjax.config import Found
+from fsjax.data.loader import prefetch
+from fsjax.data.source import Source
+from fsjax.devices import first_copy, replicate, spread
+from fsjax.errors import InputError
+from fsjax.evaluation.pictures import figures
+from fsjax.experiment.settings import (
+    Sources,
+    backbone_classes,
+    check_settings,
+    digest_of_ids,
+    plan_of,
+    variables_before_training,
+    what_is_known,
+)
+from fsjax.files import claimed
+from fsjax.models import build
+from fsjax.models.method import Trainable
+from fsjax.models.variables import Variables
+from fsjax.progress import Progress
+from fsjax.training import frozen
+from fsjax.training.checkpoints import Checkpoints
+from fsjax.training.curves import Curves, read_metrics
+from fsjax.training.frozen_features import FrozenFeatures
+from fsjax.training.plan import Plan
+from fsjax.training.runs import Run
+from fsjax.training.step import TrainState, make_state, make_train_step, split
+from fsjax.training.weights import RANDOM
+
+LOG = logging.getLogger(__name__)
+
+
+def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
+    """Trains a method on the base classes of a fold, going on from the latest checkpoint if there is one.
+
+    Writes `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `learning_curve.png`. A run that was killed
+    and is started again continues as if it had not been.
+
+    Args:
+      config: see `fsjax.config.TABLE`.
+      sources: whose "train" is trained on.
+      workdir: the run's folder.
+
+    Returns:
+      The run, whose training has ended.
+
+    Raises:
+      InputError: for a configuration that does not fit itself, the data, or the folder's earlier run.
+      FloatingPointError: when the loss is no longer finite.
+    """
+    check_settings(config)
+    if not configuration.trains(config):
+        raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
+    workdir, source = Path(workdir), sources["train"]
+    method, plan = build.method(config.model), plan_of(config, source)
+    with Checkpoints(workdir) as checkpoints:
+        begin = _begin if checkpoints.latest_step is None else _resume
+        state, fixed, found = begin(config, source, method, plan, checkpoints)
+        with claimed(workdir) if jax.process_index() == 0 else nullcontext():
+            if fixed and not int(state.step):
+                found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
+            for reached in _steps(config, source, method, plan, workdir, state, fixed):
+                checkpoints.save(reached, config, found)
+    figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir))
+    return Run(workdir, config, found, plan.steps)
+
+
+Start = tuple[TrainState, Variables, Found]
+"""The state to go on from, the variables that are never trained, and what the run has found out."""
+
+
+def _begin(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
+) -> Start:
+    variables = variables_before_training(config, method, source)
+    learned, fixed = split(method, variables)
+    found = what_is_known(config, source, plan)
+    found["train_ids_sha256"] = digest_of_ids(source)
+    found["backbone_classes"] = backbone_classes(config, source)
+    if config.model.weights not in ("", RANDOM):
+        found["weights_sha256"] = frozen.digest(variables["backbone"])
+    return make_state(learned, plan.optimizer), fixed, found
+
+
+def _resume(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
+) -> Start:
+    """Returns where an earlier run of the same command stopped."""
+    run = Run.open(checkpoints.workdir)
+    found = _same_run(run, config, what_is_known(config, source, plan))
+    learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
+    state = checkpoints.restore(jax.eval_shape(lambda: make_state(learned, plan.optimizer)))
+    LOG.info("Going on from step %d of %d in %s.", int(state.step), plan.steps, run.folder)
+    return state, run.kept(fixed), found
+
+
+def _steps(
+    config: ConfigDict,
+    source: Source,
+    method: Trainable,
+    plan: Plan,
+    workdir: Path,
+    state: TrainState,
+    fixed: Variables,
+) -> Iterator[TrainState]:
+    """Trains from a state on, and yields the states to be saved."""
+    start = int(state.step)
+    step_of = make_train_step(method, plan.optimizer, plan.seed)
+    stacked = replicate(state)
+    # A frozen backbone either runs in every step or has run once for each photo.
+    features = _filled_features(config, source, method, fixed, plan)
+    placed = {} if features else replicate(fixed)
+    episodes = plan.episodes(
+        source, start, threads=config.data.threads, workers=config.data.workers,
+        features=features.reader if features else None,
+    )  # fmt: skip
+    with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
+        for step, batch in enumerate(prefetch(episodes), start + 1):
+            stacked, values = step_of(stacked, placed, batch)
+            curves.add(step, values, learning_rate=plan.schedule(step - 1))
+            saving = step % config.train.checkpoint_every == 0 or step == plan.steps
+            if saving or step % config.train.log_every == 0:
+                curves.flush()
+                progress.reach(step, loss=curves.loss)
+            if saving:
+                yield first_copy(stacked)
+
+
+def _same_run(run: Run, config: ConfigDict, found: Found) -> Found:
+    """Makes sure that a run goes on as it began, and returns what it has found out so far."""
+    configuration.check_resumable(run.config, config, run.folder)
+    for name in ("data_version", "steps", "base_classes"):
+        if run.found.get(name, found[name]) != found[name]:
+            raise InputError(
+                f"The run in {run.folder} began with {name}={run.found[name]}, not {found[name]}: go on with "
+                "the data it began with, or name another folder."
+            )
+    return {**found, **run.found}
+
+
+def _filled_features(
+    config: ConfigDict, source: Source, method: Trainable, fixed: Variables, plan: Plan
+) -> FrozenFeatures | None:
+    """Returns the features of all training photos under a frozen backbone, None where photos are read."""
+    if not config.train.cached_features:
+        return None
+    stacked = replicate({**fixed, "head": {}})
+
+    def embed(variables, images, sizes):
+        return method.embed(variables, images, sizes).map.astype("float16")
+
+    mapped, side = jax.pmap(embed), plan.inputs.size
+    blank = np.zeros((1, side, side, 3), np.uint8), np.full((1, 2), side, np.int32)
+    features = FrozenFeatures(
+        config.data.feature_dir,
+        source,
+        lambda images, sizes: np.asarray(mapped(stacked, *spread((images, sizes)))),
+        f"{method.backbone} {frozen.digest(fixed['backbone'])}",
+        plan.inputs,
+        shape=jax.eval_shape(embed, {**fixed, "head": {}}, *blank).shape[1:],
+    )
+    base = plan.sampler.classes
+    photos = sorted({int(position) for c in base for position in plan.sampler.eligible(c)})
+    features.fill(photos, mirrored=plan.inputs.flip)
+    return features

@@ -1,0 +1,95 @@
+"""The plan of a training: what is drawn, how fast is learned, how long, and on which devices."""
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax
+import optax
+
+from fsjax.data.images import FeatureReader, InputSettings
+from fsjax.data.loader import Slots, batches
+from fsjax.data.sampling import EpisodeSampler, PairSampler
+from fsjax.data.source import Source
+from fsjax.episode import Episode
+from fsjax.training.optimizer import OptimizerSettings, learning_rate, make_optimizer
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training.
+
+    Attributes:
+      sampler: of its episodes.
+      inputs: how photos are resized and augmented.
+      batch_size: episodes in a step, over all devices.
+      seed: of the augmentation and of all that the loss draws.
+      schedule: the learning rate at each step.
+      optimizer: with that rate.
+      steps: how many.
+    """
+
+    sampler: EpisodeSampler
+    inputs: InputSettings
+    batch_size: int
+    seed: int
+    schedule: optax.Schedule
+    optimizer: optax.GradientTransformation
+    steps: int
+
+    @classmethod
+    def make(
+        cls,
+        sampler: EpisodeSampler,
+        inputs: InputSettings,
+        settings: OptimizerSettings,
+        *,
+        batch_size: int,
+        reference_batch_size: int,
+        lr_scaling: str,
+        steps: int,
+        epochs: int,
+        seed: int,
+    ) -> "Plan":
+        """Makes a plan; the arguments are the configuration's fields of those names.
+
+        Raises:
+          InputError: for a warm-up as long as the training.
+        """
+        factor = batch_size / reference_batch_size if lr_scaling == "linear" else 1.0
+        if epochs and isinstance(sampler, PairSampler):
+            counted = reference_batch_size if lr_scaling == "linear" else batch_size
+            steps = round(epochs * sampler.pairs / counted)
+        schedule, steps = learning_rate(settings, steps, factor)
+        return cls(sampler, inputs, batch_size, seed, schedule, make_optimizer(settings, schedule), steps)
+
+    def episodes(
+        self,
+        source: Source,
+        start: int,
+        *,
+        threads: int,
+        workers: int,
+        features: FeatureReader | None = None,
+    ) -> Iterator[Episode]:
+        """Yields the batches of the steps from `start` on, read as photos or as cached features."""
+        return batches(
+            source, self.sampler, self.inputs, self._slots(),
+            seed=self.seed, start=start, stop=self.steps, threads=threads, workers=workers, features=features,
+        )  # fmt: skip
+
+    def _slots(self) -> Slots:
+        """Spreads a batch over all devices of all hosts, and says how many stand idle."""
+        devices, hosts = jax.local_device_count(), jax.process_count()
+        per_device = math.ceil(self.batch_size / (devices * hosts))
+        idle = devices * hosts * per_device - self.batch_size
+        if idle:
+            LOG.info(
+                "batch_size=%d leaves %d of %d device slots idle: --config.batch_size=%d "
+                "--config.lr_scaling=linear would use them.",
+                self.batch_size, idle, self.batch_size + idle, self.batch_size + idle,
+            )  # fmt: skip
+        return Slots(devices, per_device, self.batch_size, jax.process_index(), hosts)

@@ -1,0 +1,199 @@
+"""Data, weights and checkpoints that do not do: refused in a sentence, before anything is written."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import datasets
+import eval as evaluation
+import train
+from fsjax import cli
+from fsjax.training.runs import Run
+from tests.commands.programs import PHOTOS, files, start
+from tests.voc import save_mask
+
+ROOT = Path(train.__file__).parent
+
+
+def no_folder(voc):
+    voc.rename(voc.with_name("moved"))
+
+
+def no_list(voc):
+    (voc / "all.txt").unlink()
+
+
+def cut_photo(voc):
+    photo = voc / "JPEGImages" / "dog_0.jpg"
+    photo.write_bytes(photo.read_bytes()[:-200])
+
+
+def other_size(voc):
+    save_mask(voc / "SegmentationClassAug" / "dog_0.png", np.zeros((36, 40), np.uint8))
+
+
+def other_value(voc):
+    save_mask(voc / "SegmentationClassAug" / "dog_0.png", np.full((36, 44), 77, np.uint8))
+
+
+def one_cat(voc):
+    (voc / "all.txt").write_text("\n".join(name for name in PHOTOS if name not in ("cat_1", "cat_2")))
+
+
+def one_dog(voc):
+    (voc / "all.txt").write_text("\n".join(name for name in PHOTOS if name not in ("dog_1", "dog_2")))
+
+
+def file_in_the_way(voc):
+    (voc.parent / "built").write_text("not a folder")
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (no_folder, "JPEGImages: set config.data.dir to a VOC folder."),
+        (no_list, "There is no list 'all'"),
+        (cut_photo, "dog_0.jpg is damaged"),
+        (other_size, "dog_0.png is 40x36 and its photo 44x36 pixels: make them equal."),
+        (other_value, "dog_0.png holds the value 77: allowed are 0 to 20 and 255."),
+        (one_cat, "class 'cat' has 1 eligible images and an episode needs 2 of one class"),
+        (one_dog, "class 'dog' has 1 eligible images and an episode needs 2 of one class"),
+        (file_in_the_way, "cannot be read or written"),
+    ],
+)
+def test_bad_data_are_refused_before_training(harm, sentence, place, refusal):
+    harm(place / "voc")
+    assert sentence in refusal(train, f"--config={place}/mini.py", f"--workdir={place}/run")
+    assert files(place / "run") == {}
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--config.fold=4", "fold=4 does not exist; choose one of 0 to 1."),
+        ("--config.data.name=coco", "config.data.name is 'coco': choose shapes or pascal5i."),
+        ("--config.data.folds=(('cat', 'dgo'),)", "config.data.folds has the class 'dgo'"),
+        ("--config.eval.ways=3", "ways=3 needs as many classes, and there are 2"),
+        ("--config.train.shots=9", "an episode needs 10 of one class"),
+        ("--config.data.min_area=100000", "0 eligible images"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data_are_refused_before_training(argument, sentence, place, refusal):
+    assert sentence in refusal(train, f"--config={place}/mini.py", f"--workdir={place}/run", argument)
+    assert files(place / "run") == {}
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ("nowhere.npz", "and nothing is there: name a .npz or .safetensors file"),
+        ("backbone.pth", "weights are read from .npz or .safetensors"),
+        ("other.npz", "the weight bn1.running_mean of shape (4,) is missing"),
+        ("voc", "There is no checkpoint in"),
+    ],
+)
+@pytest.mark.parametrize("program", [train, evaluation], ids=lambda program: program.__name__)
+def test_wrong_weights_are_refused(program, weights, sentence, place, refusal):
+    np.savez(place / "other.npz", **{"features.weight": np.zeros(3, np.float32)})
+    (place / "backbone.pth").write_bytes(b"PK")
+    out = f"--workdir={place}/run" if program is train else f"--out={place}/run"
+    arguments = f"--config={place}/mini.py", out, f"--config.model.weights={place / weights}"
+    assert sentence in refusal(program, *arguments)
+    assert files(place / "run") == {}
+
+
+def damaged(trained, folder, harm, part):
+    """Copies a run, cutting or losing the files of a part of its latest checkpoint."""
+    shutil.copytree(trained / "run", folder / "run")
+    place = folder / "run" / "checkpoints" / "2" / part
+    for path in [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]:
+        whole = path.read_bytes()
+        path.unlink()
+        if harm == "cut":
+            path.write_bytes(whole[: len(whole) // 2])
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("harm", "part"), [("cut", "config"), ("lost", "config"), ("cut", "state/_METADATA"), ("lost", "state")]
+)
+def test_a_damaged_checkpoint_is_refused(harm, part, trained, tmp_path, refusal):
+    run = damaged(trained, tmp_path, harm, part)
+    sentence = refusal(evaluation, f"--workdir={run}", f"--out={tmp_path}/out")
+    assert sentence.startswith(f"error: Checkpoint 2 in {run} is damaged (")
+    assert "delete the folder checkpoints/2" in sentence
+    assert not (tmp_path / "out").exists()
+    shutil.rmtree(run / "checkpoints" / "2")
+    assert Run.open(run).step == 1
+
+
+def test_damaged_arrays_are_refused(trained, tmp_path):
+    run = damaged(trained, tmp_path, "cut", "state/d")
+    command = [sys.executable, evaluation.__file__, f"--workdir={run}", f"--out={tmp_path}/out",
+               "--config.compilation_cache="]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    # in a process of its own: Orbax leaves threads behind that go on reading
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert f"error: Checkpoint 2 in {run} is damaged (" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flag", ["--out", "--save_episodes"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_scoring(trained, refusal, flag, caplog):
+    place = f"{trained}/mini.py/in_a_file"
+    sentence = refusal(evaluation, f"--workdir={trained}/run", f"{flag}={place}")
+    assert f"{trained}/mini.py" in sentence
+    assert not any("Evaluating" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Name a folder for the tables and pictures with --out, or a file with --save_episodes"),
+        (["--out=out", "--save_episodes=episodes.jsonl"], "one of both"),
+        (["--out=out", "--workdir=nowhere"], "There is no checkpoint in nowhere: train first"),
+        (["--out=out", "--workdir=voc"], "There is no checkpoint in voc: train first"),
+        (["--out=out", "--workdir=nowhere", "--config=mini.py"], "--config and --workdir exclude each other"),
+        (["--out=out", "--config=mini.py", "--episodes=no.jsonl"], "manifest 'no.jsonl' cannot be read"),
+    ],
+)
+def test_a_bad_evaluation_is_refused_before_anything_is_written(
+    arguments, sentence, place, refusal, monkeypatch
+):
+    monkeypatch.chdir(place)
+    assert sentence in refusal(evaluation, *arguments)
+    assert {path.name for path in place.iterdir()} <= {"voc", "built", "mini.py"}
+
+
+def test_exit_codes_tell_input_system_and_bugs_apart(place, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    command = f"--config={place}/mini.py", f"--workdir={place}/run"
+
+    def code_of(error, *more):
+        def fail(config):
+            raise error
+
+        monkeypatch.setattr(datasets, "load", fail)
+        code = start(train, *command, *more)
+        return code, capsys.readouterr().err
+
+    code, said = code_of(PermissionError(13, os.strerror(13), "runs/mine"))
+    sentence = "The system refused runs/mine: Permission denied: make room or name another place."
+    assert (code, said) == (cli.INPUT_ERROR, f"error: {sentence}\n")
+    code, said = code_of(KeyError("colour"))
+    (log,) = place.glob("fsjax_*.log")
+    assert code == cli.BUG
+    assert said.startswith("error: This is a bug in fsjax (KeyError)")
+    assert str(log) in said
+    assert "KeyError: 'colour'" in log.read_text()
+    code, said = code_of(KeyError("colour"), "--debug")
+    assert code == cli.BUG
+    assert said.startswith("Traceback")
+    assert code_of(KeyboardInterrupt())[0] == cli.INTERRUPTED

@@ -1,0 +1,67 @@
+"""Adaptation starts anew in every episode, and is what the method does to that episode's supports."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import pytest
+
+from fsjax.data.images import load_episode
+from fsjax.evaluation.adapted import evaluate_adapted
+from fsjax.evaluation.evaluate import evaluate
+from fsjax.evaluation.scoring import Scoring
+from fsjax.models.prnet.adaptation import AdaptSettings
+from tests.evaluation.episodes import SIDE, SOURCE, assert_same, drawn, photos, prnet
+from tests.models.tiny import two_layer_backbone
+
+OUTPUTS = ("fusion0", "fusion2")
+TUNED = AdaptSettings(steps=2, learning_rate=0.05)
+SEGMENTER = prnet(backbone=two_layer_backbone())
+SPECS = drawn(11, ways=2, queries=2)  # on eight devices: the last batch is filled up
+
+
+@pytest.fixture(scope="module")
+def adapted():
+    return evaluate_adapted(photos(), SEGMENTER, SPECS, TUNED)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return evaluate_adapted(photos(), SEGMENTER, SPECS, None)
+
+
+def test_every_episode_is_segmented_with_variables_of_its_own(adapted, plain):
+    tune = jax.jit(partial(SEGMENTER.method.adapt, settings=TUNED))
+    for number, spec in list(enumerate(SPECS))[::7]:
+        episode = load_episode(SOURCE, spec, photos().settings)
+        shown = map(jax.numpy.asarray, (episode.support_images, episode.support_masks, episode.support_sizes))
+        variables, _ = tune(SEGMENTER.variables, *shown)
+        alone = replace(SEGMENTER, variables=variables)
+        (counts,) = evaluate(photos(), [Scoring(alone, [spec], OUTPUTS)]).counts
+        for output in OUTPUTS:
+            expected, moved = counts[output][0], abs(counts[output][0] - plain[output][number]).sum()
+            # Two programs tune to the last bits differently, which a tie in a thousand pixels can show.
+            assert abs(adapted[output][number] - expected).sum() <= min(8, moved // 4)
+
+
+def test_adaptation_changes_what_is_predicted(adapted, plain):
+    for output in OUTPUTS:
+        pairs = zip(adapted[output], plain[output], strict=True)
+        assert sum(abs(tuned - untuned).sum() > 100 for tuned, untuned in pairs) > len(SPECS) / 2
+
+
+def test_no_filling_is_counted_and_every_pixel_is(adapted):
+    assert adapted.keys() == set(SEGMENTER.method.outputs)
+    for output in OUTPUTS:
+        assert [matrices.shape for matrices in adapted[output]] == [(2, 4, 3)] * len(SPECS)
+        assert {int(n) for matrices in adapted[output] for n in matrices.sum((1, 2))} == {SIDE * SIDE}
+
+
+def test_no_step_leaves_everything_as_it_is(plain):
+    untouched = evaluate_adapted(photos(), SEGMENTER, SPECS, replace(TUNED, steps=0))
+    assert_same(untouched, plain, OUTPUTS)
+
+
+def test_episodes_do_not_depend_on_one_another(adapted):
+    backwards = evaluate_adapted(photos(), SEGMENTER, SPECS[::-1], TUNED)
+    assert_same({name: counts[::-1] for name, counts in backwards.items()}, adapted, OUTPUTS)

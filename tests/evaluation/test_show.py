@@ -1,0 +1,50 @@
+"""Episodes for the picture sheets: photos as they are, and what the segmenter makes of them."""
+
+import numpy as np
+import pytest
+
+from fsjax.evaluation.controls import count_prediction
+from fsjax.evaluation.evaluate import evaluate
+from fsjax.evaluation.scoring import Scoring
+from fsjax.evaluation.show import show
+from fsjax.models.dpnet.explanation import Explanation
+from tests.evaluation.episodes import SOURCE, dpnet, drawn, photos, prnet
+
+TWO_WAYS = {"ways": 2, "shots": 2, "queries": 3}
+
+
+@pytest.mark.parametrize(("joint", "draw"), [(False, {}), (True, TWO_WAYS)], ids=["one way", "two ways"])
+def test_everything_has_the_photos_own_sizes(joint, draw):
+    specs = drawn(4, **draw)
+    for spec, shown in zip(specs, show(prnet(joint), SOURCE, specs), strict=True):
+        assert shown.classes == tuple(SOURCE.class_names[class_id - 1] for class_id in spec.class_ids)
+        assert len(shown.supports) == len(spec.support)
+        for (image, mask), (first, *_) in zip(shown.supports, spec.support, strict=True):
+            np.testing.assert_array_equal(image, SOURCE.image(first))
+            np.testing.assert_array_equal(mask, SOURCE.mask(first, spec.class_ids, "support"))
+        query = spec.query[0]
+        np.testing.assert_array_equal(shown.query, SOURCE.image(query))
+        np.testing.assert_array_equal(shown.truth, SOURCE.mask(query, spec.class_ids, "query"))
+        assert shown.logits.keys() == set(prnet().method.outputs)
+        for logits in shown.logits.values():
+            assert logits.shape == (*SOURCE.size(query), len(spec.class_ids) + 1)
+        assert shown.explanation is None
+
+
+@pytest.mark.parametrize(("joint", "draw"), [(False, {}), (True, TWO_WAYS)], ids=["one way", "joint"])
+def test_what_is_shown_is_what_is_counted(joint, draw):
+    specs = drawn(4, **draw)
+    read = photos(label="original", label_side=90)
+    (counts,) = evaluate(read, [Scoring(prnet(joint), specs, ("fusion0", "fusion2"))]).counts
+    for episode, (spec, shown) in enumerate(zip(specs, show(prnet(joint), SOURCE, specs), strict=True)):
+        for output, matrices in counts.items():
+            predicted = shown.logits[output].argmax(-1)
+            np.testing.assert_array_equal(
+                count_prediction(predicted, shown.truth, len(spec.class_ids)), matrices[episode][0]
+            )
+
+
+def test_a_method_that_compares_cells_explains_itself():
+    (shown,) = show(dpnet(), SOURCE, drawn(1))
+    assert isinstance(shown.explanation, Explanation)
+    assert shown.logits.keys() == {"aux", "master"}

@@ -1,0 +1,53 @@
+"""What the documents name is there: files, programs' flags, configurations and their fields."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import ablate
+import eval as evaluate
+import train
+from fsjax import cli
+from fsjax.config import TABLE, check
+from fsjax.models.backbones import OPTIONS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate}
+KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
+GONE = {"model.batch_statistics", "eval.cached_features", "configs/common.py"}
+"""What the changelog alone names."""
+
+
+def commands():
+    """Returns the command lines of our programs, in documents and in the configurations' docstrings."""
+    lines = []
+    for path in [*DOCUMENTS, *sorted(ROOT.glob("configs/*.py"))]:
+        text = path.read_text().replace("\\\n", " ")
+        found = re.findall(r"\bpython ((?:train|eval|ablate)\.py[^`\n]*)", text)
+        lines += [
+            pytest.param(line, id=f"{path.name}: {line[:60]}") for line in found if "--help" not in line
+        ]
+    return lines
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_is_understood(command):
+    line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
+    flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS)
+    usual = "configs/dpnet_shapes.py" if line[0] == "ablate.py" else "configs/prnet_shapes.py"
+    check(cli.set_fields(cli.load_config(ROOT / (flags.config or usual)), fields))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_is_named_is_there(path):
+    text = path.read_text()
+    links = {link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("https://")}
+    words = set(re.findall(r"`(?:--config\.)?([\w./]+)(?:=[^`\n]*)?`", text))
+    fields = {word for word in words if re.match(r"(data|train|eval|model)\.(?!py$)", word)}
+    files = {word for word in words if re.match(r"(fsjax|tests|datasets|configs|docs)/", word)}
+    assert [link for link in links if not (path.parent / link).exists()] == []
+    assert fields - KNOWN - (GONE if path.name == "CHANGELOG.md" else set()) == set()
+    assert [file for file in files if not ("NAME" in file or file in GONE or (ROOT / file).exists())] == []
