@@ -80,7 +80,8 @@ def novel_episodes(
     def sampler_of(part: Any, seed: int) -> EpisodeSampler:
         return make_sampler(
             "class_uniform", build_index(source), source.class_names, novel,
-            ways=part.ways, shots=part.shots, queries=part.queries, seed=seed, min_area=config.data.min_area,
+            ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
+            min_area=_pixels(config.data.min_area),
         )  # fmt: skip
 
     if not path:
@@ -103,6 +104,10 @@ def novel_episodes(
     return header, specs, sampler_of(header, header.seed)
 
 
+def _pixels(rule: str) -> int:
+    return {"none": 1, "pfenet": 2048}.get(rule) or int(rule)
+
+
 def plan_of(config: ConfigDict, source: Source) -> Plan:
     """Returns the plan of a training on a fold's base classes.
 
@@ -114,7 +119,7 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     sampler = make_sampler(
         train.policy, build_index(source), source.class_names, base,
         ways=train.ways, shots=train.shots, queries=train.queries, seed=config.seed,
-        min_area=config.data.min_area, without=novel if config.data.drop_novel_images else (),
+        min_area=_pixels(config.data.min_area), without=novel if config.data.drop_novel_images else (),
     )  # fmt: skip
     inputs = InputSettings(
         size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate

@@ -65,7 +65,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, config.train.keep) as checkpoints:
         begin = _begin if checkpoints.latest_step is None else _resume
         state, fixed, found = begin(config, source, method, plan, checkpoints)
         with claimed(workdir) if jax.process_index() == 0 else nullcontext():
@@ -130,7 +130,7 @@ def _steps(
         for step, batch in enumerate(prefetch(episodes), start + 1):
             stacked, values = step_of(stacked, placed, batch)
             curves.add(step, values, learning_rate=plan.schedule(step - 1))
-            saving = step % config.train.checkpoint_every == 0 or step == plan.steps
+            saving = step % config.train.checkpoint_every == 0 or step in (*config.train.keep, plan.steps)
             if saving or step % config.train.log_every == 0:
                 curves.flush()
                 progress.reach(step, loss=curves.loss)

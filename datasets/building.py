@@ -1,0 +1,167 @@
+"""From a plan to records on disk: by all cores, one build at a time, whole or not at all."""
+
+import contextlib
+import itertools
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from datasets import records
+from datasets.plans import Plan
+from datasets.prepared import FORMAT, PHOTOS, about_of, is_prepared, place_of, sealed
+from datasets.records import Labelled
+from fsjax.errors import InputError
+from fsjax.files import claimed
+from fsjax.progress import Progress
+
+LOG = logging.getLogger(__name__)
+
+CHUNK = 16
+PHOTOS_PER_SHARD = 4096
+
+
+def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) -> Path:
+    """Writes the records of a data set, unless they are there.
+
+    Args:
+        plan: the data set.
+        name: what it will be called.
+        tfds_dir: the folder for built data sets.
+        workers: processes that read photos and masks; as many as there are cores by default, 0 for none.
+
+    Returns:
+        The folder of the records.
+
+    Raises:
+        InputError: for photos or masks that do not fit, another build of that name at the same time, another
+            data set of that name, or a disk that refuses.
+    """
+    place = place_of(tfds_dir, name)
+    with claimed(place.parent):
+        if is_prepared(place):
+            _check_same(plan, place)
+            return place
+        half = place.with_name(f".{place.name}.half")
+        shutil.rmtree(half, ignore_errors=True)  # what a killed build has left
+        try:
+            _write(plan, half, os.cpu_count() or 1 if workers is None else workers)
+            os.replace(half, place)
+        except OSError as error:
+            raise InputError(
+                f"The data set {name} cannot be written to {place.parent} ({error.strerror or error}): make "
+                "room there or name another folder, and start the same command again."
+            ) from error
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+            if not is_prepared(place):
+                _remove_traces(place.parent)
+    return place
+
+
+def _check_same(plan: Plan, place: Path) -> None:
+    about = about_of(place)
+    if (about["kind"], about["version"]) != (plan.kind, plan.version):
+        raise InputError(
+            f"{place.parent} holds another data set, made of other files, lists or options: give --name, or "
+            "delete the folder."
+        )
+
+
+def _remove_traces(folder: Path) -> None:
+    """Removes the folder of a data set of which nothing was written."""
+    if {path.name for path in folder.iterdir()} <= {".claimed"}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(plan: Plan, folder: Path, workers: int) -> None:
+    folder.mkdir(parents=True)
+    identity = tfds.core.dataset_info.DatasetIdentity(
+        name=PHOTOS, version=FORMAT, data_dir=str(folder), module_name=__name__
+    )
+    about = {
+        "kind": plan.kind, "title": plan.title, "version": plan.version, "ids": list(plan.ids),
+        "class_names": list(plan.class_names), "folds": plan.folds, "lists": _positions(plan),
+        "usual": list(plan.usual),
+    }  # fmt: skip
+    info = tfds.core.DatasetInfo(
+        builder=identity,
+        description=plan.title,
+        features=records.features(),
+        disable_shuffling=True,
+        metadata=tfds.core.MetadataDict(sealed(json.loads(json.dumps(about)))),
+    )
+    writer = tfds.core.SequentialWriter(info, PHOTOS_PER_SHARD, file_format="array_record")
+    writer.initialize_splits([PHOTOS])
+    with Progress(f"preparing {plan.title}", len(plan.tasks), "photo") as progress:
+        for record in _records(plan, workers):
+            writer.add_examples({PHOTOS: [record]})
+            progress.update()
+    writer.close_all()
+
+
+def _positions(plan: Plan) -> dict[str, list[list[Any]]]:
+    """Returns of each list its photos' positions, each with the classes it is listed for, null for all."""
+    position = {id: number for number, id in enumerate(plan.ids)}
+    pairs = {
+        name: [(listed, None) if isinstance(listed, str) else listed for listed in photos]
+        for name, photos in plan.lists.items()
+    }
+    return {name: [[position[id], classes] for id, classes in photos] for name, photos in pairs.items()}
+
+
+def _records(plan: Plan, workers: int) -> Iterator[dict[str, Any]]:
+    """Yields the records of all photos in order."""
+    if not workers or len(plan.tasks) <= CHUNK:
+        yield from itertools.chain.from_iterable(_read(plan.read, [task]) for task in plan.tasks)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    waiting: deque[Future[list[dict[str, Any]]]] = deque()
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_work)
+    try:
+        for chunk in _chunks(plan.tasks):
+            waiting.append(pool.submit(_read, plan.read, chunk))
+            if len(waiting) > 3 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "A process that reads photos was ended from outside, as by a lack of memory: give fewer with "
+            "--workers, and start the same command again."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _chunks(tasks: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
+
+
+def _read(read: Callable[[Any], Labelled], tasks: Sequence[Any]) -> list[dict[str, Any]]:
+    return [records.record(read(task)) for task in tasks]
+
+
+def _begin_work() -> None:
+    """Leaves Ctrl-C to the parent, and ends with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end_with_it() -> None:
+        if parent is not None:
+            with contextlib.suppress(Exception):
+                parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()

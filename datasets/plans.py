@@ -1,0 +1,73 @@
+"""What a kind of data set tells `prepare`: its photos, how each is read, what it should come to."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets.records import Labelled
+
+Folds = Sequence[Sequence[int]]
+"""The class ids that each fold holds out."""
+
+Listed = str | tuple[str, tuple[int, ...]]
+"""A photo's id, or with it the only class ids for which the list has it (OSLSM's pairs)."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """Something that was counted, beside what is known of it.
+
+    Attributes:
+        what: it is, in words.
+        found: how many there are.
+        known: how many there should be, None where nobody says.
+    """
+
+    what: str
+    found: int
+    known: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A data set that is to be prepared.
+
+    Attributes:
+        kind: of data set, the module's name.
+        title: what reports call the data.
+        version: changes whenever a photo, a label or a list does.
+        class_names: the name of each class id, from 1 on.
+        folds: tables of folds by name, the first being the usual one; none are drawn.
+        ids: of the photos.
+        tasks: what `read` is given for each photo; small, because it is sent to other processes.
+        read: returns a photo with its labels; picklable.
+        lists: of photos, by name.
+        usual: the names of the lists that are trained and tested on where nobody says.
+        counts: what prepare prints.
+    """
+
+    kind: str
+    title: str
+    version: str
+    class_names: Sequence[str]
+    folds: Mapping[str, Folds]
+    ids: Sequence[str]
+    tasks: Sequence[Any]
+    read: Callable[[Any], Labelled]
+    lists: Mapping[str, Sequence[Listed]]
+    usual: tuple[str, str]
+    counts: Sequence[Count] = field(default=())
+
+
+def digest(*parts: Any) -> str:
+    """Returns a short name for values that JSON can hold: the first 12 digits of their sha256.
+
+    >>> digest("a", 1) == digest("a", 1) != digest("a", 2)
+    True
+    """
+    sha256 = hashlib.sha256()
+    for part in parts:
+        sha256.update(json.dumps(part, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    return sha256.hexdigest()[:12]

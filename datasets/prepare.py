@@ -1,0 +1,95 @@
+"""Turns what you downloaded, or your own folder, into a data set that trains.
+
+    python -m datasets.prepare --dataset=pascal5i --manual_dir=DOWNLOADS
+    python -m datasets.prepare --dataset=coco20i --manual_dir=COCO --year=2014
+    python -m datasets.prepare --dataset=folders --manual_dir=MY_PHOTOS --name=mydata
+
+Nothing is unpacked to the disk. A build that was killed starts again with the same command.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datasets import coco20i
+from datasets.building import build
+from datasets.plans import Plan
+from datasets.prepared import place_of
+from fsjax import cli
+from fsjax.config import Field
+from fsjax.errors import InputError
+
+SHARED = {"dataset", "manual_dir", "name", "tfds_dir", "workers"}
+FLAGS = {
+    "dataset": "The kind: pascal5i, coco20i or folders.",
+    "manual_dir": "The folder with the archives, or with your photos.",
+    "name": "What the data set is called from now on; by default its kind.",
+    "tfds_dir": "The folder for built data sets; by default data.",
+    "year": "coco20i: 2014 or 2017, where the folder has both.",
+    "crowd": "coco20i: skip (default), include or void: what annotations of crowds are.",
+    "holdout": "coco20i, of one annotation file: the share of photos that are the list test; by default 0.3.",
+    "workers": "Processes that read; by default as many as there are cores.",
+}
+
+
+OPTIONS = {
+    "year": Field(2014, "2014 or 2017", low=2014, high=2017),
+    "crowd": Field("skip", "crowds", choices=("skip", "include", "void")),
+    "holdout": Field(0.3, "share", low=0.0, high=1.0),
+    "workers": Field(1, "processes", low=0, high=256),
+}
+"""What the flags that are no plain texts may be."""
+
+KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
+    "coco20i": (coco20i.plan, ("year", "crowd", "holdout")),
+}
+"""Of each kind its plan, and the flags that are its own."""
+
+
+def program(argv: list[str]) -> None:
+    """Prepares a data set, and prints what was counted."""
+    flags, _ = cli.parse(argv, __doc__ or "", FLAGS, fields=False)
+    if flags.dataset not in KINDS:
+        raise InputError(f"--dataset is {flags.dataset!r}: give {' or '.join(KINDS)}.")
+    if not flags.manual_dir:
+        raise InputError("Name the folder with the archives, or with your photos, with --manual_dir.")
+    folder = Path(flags.manual_dir).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}: see --manual_dir.")
+    given = {name: flags[name].value for name in FLAGS if flags[name].value}
+    options = {name: _value(name, given[name]) for name in given.keys() - SHARED}
+    make, own = KINDS[flags.dataset]
+    for name in options.keys() - set(own):
+        raise InputError(f"--{name} is not for --dataset={flags.dataset}: leave it out.")
+    workers = _value("workers", flags.workers) if flags.workers else None
+    name, tfds_dir = flags.name or flags.dataset, Path(flags.tfds_dir or "data").expanduser().absolute()
+    place_of(tfds_dir, name)  # refuses names that are none, before anything is read
+    plan = make(folder, **options)
+    place = build(plan, name, tfds_dir, workers=workers)
+    print("\n".join(told(plan)))
+    print(f"The data set {name} is in {place.parent}: train on it with --config.data.name={name}.")
+
+
+def told(plan: Plan) -> list[str]:
+    """Returns the lines of a table of what was counted, beside what is known."""
+    lines = [plan.title]
+    for count in plan.counts:
+        line = f"  {count.what}: {count.found:,}"
+        if count.known is not None:
+            line += ", as known" if count.found == count.known else f", known are {count.known:,}: DIFFERENT"
+        lines.append(line)
+    return lines
+
+
+def _value(name: str, text: str) -> Any:
+    return OPTIONS[name].read(f"--{name}", text) if name in OPTIONS else text
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program and returns its exit code."""
+    return cli.run(program, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
