@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import logging
 import multiprocessing
 import os
@@ -16,11 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import tensorflow_datasets as tfds
-
-from datasets import records
+from datasets import records, shards
 from datasets.plans import Plan
-from datasets.prepared import FORMAT, PHOTOS, about_of, is_prepared, place_of, sealed
+from datasets.prepared import about_of, is_prepared, place_of, sealed
 from datasets.records import Labelled
 from fsjax.errors import InputError
 from fsjax.files import claimed
@@ -29,7 +26,6 @@ from fsjax.progress import Progress
 LOG = logging.getLogger(__name__)
 
 CHUNK = 16
-PHOTOS_PER_SHARD = 4096
 
 
 def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) -> Path:
@@ -56,7 +52,7 @@ def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) 
         half = place.with_name(f".{place.name}.half")
         shutil.rmtree(half, ignore_errors=True)  # what a killed build has left
         try:
-            _write(plan, half, os.cpu_count() or 1 if workers is None else workers)
+            _write(plan, half, _cores() if workers is None else workers)
             os.replace(half, place)
         except OSError as error:
             raise InputError(
@@ -87,28 +83,22 @@ def _remove_traces(folder: Path) -> None:
 
 def _write(plan: Plan, folder: Path, workers: int) -> None:
     folder.mkdir(parents=True)
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=PHOTOS, version=FORMAT, data_dir=str(folder), module_name=__name__
-    )
     about = {
         "kind": plan.kind, "title": plan.title, "version": plan.version, "ids": list(plan.ids),
         "class_names": list(plan.class_names), "folds": plan.folds, "lists": _positions(plan),
         "usual": list(plan.usual),
     }  # fmt: skip
-    info = tfds.core.DatasetInfo(
-        builder=identity,
-        description=plan.title,
-        features=records.features(),
-        disable_shuffling=True,
-        metadata=tfds.core.MetadataDict(sealed(json.loads(json.dumps(about)))),
-    )
-    writer = tfds.core.SequentialWriter(info, PHOTOS_PER_SHARD, file_format="array_record")
-    writer.initialize_splits([PHOTOS])
-    with Progress(f"preparing {plan.title}", len(plan.tasks), "photo") as progress:
-        for record in _records(plan, workers):
-            writer.add_examples({PHOTOS: [record]})
-            progress.update()
-    writer.close_all()
+    with (
+        Progress(f"preparing {plan.title}", len(plan.tasks), "photo") as progress,
+        contextlib.closing(_encoded(plan, workers)) as encoded,
+    ):
+        shards.write(_counted(encoded, progress), folder, plan.title, sealed(about))
+
+
+def _counted(encoded: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+    for record in encoded:
+        yield record
+        progress.update()
 
 
 def _positions(plan: Plan) -> dict[str, list[list[Any]]]:
@@ -121,13 +111,13 @@ def _positions(plan: Plan) -> dict[str, list[list[Any]]]:
     return {name: [[position[id], classes] for id, classes in photos] for name, photos in pairs.items()}
 
 
-def _records(plan: Plan, workers: int) -> Iterator[dict[str, Any]]:
-    """Yields the records of all photos in order."""
+def _encoded(plan: Plan, workers: int) -> Iterator[bytes]:
+    """Yields the encoded records of all photos in order."""
     if not workers or len(plan.tasks) <= CHUNK:
         yield from itertools.chain.from_iterable(_read(plan.read, [task]) for task in plan.tasks)
         return
     spawn = multiprocessing.get_context("spawn")
-    waiting: deque[Future[list[dict[str, Any]]]] = deque()
+    waiting: deque[Future[list[bytes]]] = deque()
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_work)
     try:
         for chunk in _chunks(plan.tasks):
@@ -149,8 +139,8 @@ def _chunks(tasks: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
 
 
-def _read(read: Callable[[Any], Labelled], tasks: Sequence[Any]) -> list[dict[str, Any]]:
-    return [records.record(read(task)) for task in tasks]
+def _read(read: Callable[[Any], Labelled], tasks: Sequence[Any]) -> list[bytes]:
+    return [records.encode(records.record(read(task))) for task in tasks]
 
 
 def _begin_work() -> None:
@@ -165,3 +155,9 @@ def _begin_work() -> None:
             os._exit(1)
 
     threading.Thread(target=end_with_it, daemon=True).start()
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use, where the system says so."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

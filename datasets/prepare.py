@@ -16,7 +16,6 @@ from datasets import coco20i
 from datasets.building import build
 from datasets.plans import Plan
 from datasets.prepared import place_of
-from fsjax import cli
 from fsjax.config import Field
 from fsjax.errors import InputError
 
@@ -29,7 +28,7 @@ FLAGS = {
     "year": "coco20i: 2014 or 2017, where the folder has both.",
     "crowd": "coco20i: skip (default), include or void: what annotations of crowds are.",
     "holdout": "coco20i, of one annotation file: the share of photos that are the list test; by default 0.3.",
-    "workers": "Processes that read; by default as many as there are cores.",
+    "workers": "Processes that read photos; by default as many as there are cores, 0 for none.",
 }
 
 
@@ -49,6 +48,8 @@ KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
 
 def program(argv: list[str]) -> None:
     """Prepares a data set, and prints what was counted."""
+    from fsjax import cli  # only now: processes that read photos import this module, and need no JAX
+
     flags, _ = cli.parse(argv, __doc__ or "", FLAGS, fields=False)
     if flags.dataset not in KINDS:
         raise InputError(f"--dataset is {flags.dataset!r}: give {' or '.join(KINDS)}.")
@@ -66,8 +67,8 @@ def program(argv: list[str]) -> None:
     name, tfds_dir = flags.name or flags.dataset, Path(flags.tfds_dir or "data").expanduser().absolute()
     place_of(tfds_dir, name)  # refuses names that are none, before anything is read
     plan = make(folder, **options)
+    print("\n".join(told(plan)), flush=True)  # before the hours that photos may take
     place = build(plan, name, tfds_dir, workers=workers)
-    print("\n".join(told(plan)))
     print(f"The data set {name} is in {place.parent}: train on it with --config.data.name={name}.")
 
 
@@ -88,6 +89,8 @@ def _value(name: str, text: str) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
+    from fsjax import cli
+
     return cli.run(program, argv)
 
 
