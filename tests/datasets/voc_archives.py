@@ -32,22 +32,22 @@ ALL = range(1, 21)
 def size_of(id):
     """Height and width of a photo, each of its own."""
     number = PHOTOS.index(id)
-    return 80 + 3 * number, 110 - 5 * number
+    return 128 + 3 * number, 160 - 5 * number
 
 
 def voc_labels(id):
-    """A photo's class ids as VOC draws them: two objects, the second too small for OSLSM, with void borders."""
+    """A photo's class ids as VOC draws them: two objects, one too small for OSLSM, with void borders."""
     labels = np.zeros(size_of(id), np.uint8)
-    labels[4:58, 4:58], labels[5:57, 5:57] = 255, PHOTOS.index(id) + 1
-    labels[60:72, 60:72], labels[61:71, 61:71] = 255, 20
+    labels[4:70, 4:70], labels[5:69, 5:69] = 255, PHOTOS.index(id) + 1
+    labels[80:92, 70:82], labels[81:91, 71:81] = 255, 20
     return labels
 
 
 def sbd_labels(id):
     """The same as SBD has it: no void, and other pixels."""
     labels = np.zeros(size_of(id), np.uint8)
-    labels[5:60, 5:60] = PHOTOS.index(id) + 1
-    labels[61:70, 61:72] = 20
+    labels[5:70, 5:70] = PHOTOS.index(id) + 1
+    labels[81:90, 71:82] = 20
     return labels
 
 
