@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import gzip
 import os
 import tarfile
 import weakref
@@ -16,8 +15,6 @@ from fsjax.errors import InputError
 
 LARGEST = 256 * 2**20
 """Bytes that one file may unpack to; the largest photos of the field's data sets have three million."""
-
-_PIECE = 2**20
 
 _ENCRYPTED = 1  # a bit of a zip member's flags
 
@@ -33,6 +30,9 @@ class Files(Protocol):
 
     def read(self, name: str, largest: int = LARGEST) -> bytes:
         """Returns a file's bytes, of which there may be so many."""
+
+    def size(self, name: str) -> int:
+        """Returns how many bytes a file has."""
 
 
 def read(path: Path, name: str, largest: int = LARGEST) -> bytes:
@@ -68,13 +68,13 @@ def open_files(path: Path) -> Files:
 
 
 def stream(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yields the names and bytes of the wanted files of a gzipped tar, reading it once from end to end.
+    """Yields the names and bytes of the wanted files of a compressed tar, reading it once from end to end.
 
     Raises:
         InputError: it is missing or damaged, or holds a name that leads out of it or a file far too large.
     """
     check_ordinary(path)
-    with _reading(path), gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
+    with _reading(path), tarfile.open(path, "r|*") as tar:
         for member in tar:
             _check_name(path, member.name)
             if member.isfile() and wanted(member.name):
@@ -82,8 +82,6 @@ def stream(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, byt
                 content = tar.extractfile(member)
                 assert content is not None, "it is a file"
                 yield member.name, content.read()
-        while plain.read(_PIECE):  # its checksum comes last
-            pass
 
 
 def check_ordinary(path: Path) -> None:
@@ -118,6 +116,11 @@ class _Folder:
         with _reading(path):
             return path.read_bytes()
 
+    def size(self, name: str) -> int:
+        _check_name(self._path, name)
+        check_ordinary(self._path / name)
+        return (self._path / name).stat().st_size
+
 
 class _Zip:
     def __init__(self, path: Path):
@@ -137,6 +140,9 @@ class _Zip:
         _check_size(self._path, name, member.file_size, largest)
         with _reading(self._path), self._zip.open(member) as file:
             return file.read()
+
+    def size(self, name: str) -> int:
+        return _member(self._path, name, self._members).file_size
 
 
 class _Tar:
@@ -161,6 +167,9 @@ class _Tar:
             self._file.seek(member.offset_data)
             return self._file.read(member.size)
 
+    def size(self, name: str) -> int:
+        return _member(self._path, name, self._members).size
+
 
 def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfile.TarInfo]):
     if name not in members:
@@ -171,7 +180,8 @@ def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfi
 def _check_end(path: Path, file: BinaryIO, end: int) -> None:
     """Makes sure that a tar ends as tars do; one that was cut between two files looks whole otherwise."""
     file.seek(end)
-    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+    block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE or any(block):
         raise tarfile.ReadError("it has no end")
 
 

@@ -9,14 +9,14 @@ import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasets import records, shards
-from datasets.plans import Plan
+from datasets.plans import Listed, Plan
 from datasets.prepared import about_of, is_prepared, place_of, sealed
 from datasets.records import Labelled
 from fsjax.errors import InputError
@@ -26,6 +26,14 @@ from fsjax.progress import Progress
 LOG = logging.getLogger(__name__)
 
 CHUNK = 16
+
+
+class Written(NamedTuple):
+    """A record as the workers return it, with the class ids that OSLSM's rule keeps."""
+
+    id: str
+    encoded: bytes
+    shrinking: Sequence[int]
 
 
 def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) -> Path:
@@ -83,41 +91,53 @@ def _remove_traces(folder: Path) -> None:
 
 def _write(plan: Plan, folder: Path, workers: int) -> None:
     folder.mkdir(parents=True)
-    about = {
-        "kind": plan.kind, "title": plan.title, "version": plan.version, "ids": list(plan.ids),
-        "class_names": list(plan.class_names), "folds": plan.folds, "lists": _positions(plan),
-        "usual": list(plan.usual),
-    }  # fmt: skip
+    shrinking: dict[str, Sequence[int]] = {}
     with (
         Progress(f"preparing {plan.title}", len(plan.tasks), "photo") as progress,
-        contextlib.closing(_encoded(plan, workers)) as encoded,
+        contextlib.closing(_written(plan, workers)) as written,
     ):
-        shards.write(_counted(encoded, progress), folder, plan.title, sealed(about))
+        encoded = _noted(written, shrinking, progress)
+        shards.write(encoded, folder, plan.title, lambda: sealed(_about(plan, shrinking)))
 
 
-def _counted(encoded: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
-    for record in encoded:
-        yield record
+def _noted(
+    written: Iterator[Written], shrinking: dict[str, Sequence[int]], progress: Progress
+) -> Iterator[bytes]:
+    """Yields the encoded records, and takes down which classes of each photo OSLSM's rule keeps."""
+    for record in written:
+        shrinking[record.id] = record.shrinking
+        yield record.encoded
         progress.update()
 
 
-def _positions(plan: Plan) -> dict[str, list[list[Any]]]:
+def _about(plan: Plan, shrinking: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Returns what the data set will say of itself."""
+    lists, counts = plan.derive(shrinking) if plan.derive else ({}, ())
+    return {
+        "kind": plan.kind, "title": plan.title, "version": plan.version, "ids": list(plan.ids),
+        "class_names": list(plan.class_names), "folds": plan.folds, "usual": list(plan.usual),
+        "lists": _positions(plan.ids, {**lists, **plan.lists}),
+        "counts": [[count.what, count.found, count.known] for count in (*plan.counts, *counts)],
+    }  # fmt: skip
+
+
+def _positions(ids: Sequence[str], lists: Mapping[str, Sequence[Listed]]) -> dict[str, list[list[Any]]]:
     """Returns of each list its photos' positions, each with the classes it is listed for, null for all."""
-    position = {id: number for number, id in enumerate(plan.ids)}
+    position = {id: number for number, id in enumerate(ids)}
     pairs = {
         name: [(listed, None) if isinstance(listed, str) else listed for listed in photos]
-        for name, photos in plan.lists.items()
+        for name, photos in lists.items()
     }
     return {name: [[position[id], classes] for id, classes in photos] for name, photos in pairs.items()}
 
 
-def _encoded(plan: Plan, workers: int) -> Iterator[bytes]:
-    """Yields the encoded records of all photos in order."""
+def _written(plan: Plan, workers: int) -> Iterator[Written]:
+    """Yields the records of all photos in order."""
     if not workers or len(plan.tasks) <= CHUNK:
         yield from itertools.chain.from_iterable(_read(plan.read, [task]) for task in plan.tasks)
         return
     spawn = multiprocessing.get_context("spawn")
-    waiting: deque[Future[list[bytes]]] = deque()
+    waiting: deque[Future[list[Written]]] = deque()
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_work)
     try:
         for chunk in _chunks(plan.tasks):
@@ -139,8 +159,14 @@ def _chunks(tasks: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
 
 
-def _read(read: Callable[[Any], Labelled], tasks: Sequence[Any]) -> list[bytes]:
-    return [records.encode(records.record(read(task))) for task in tasks]
+def _read(read: Callable[[Any], Labelled], tasks: Sequence[Any]) -> list[Written]:
+    return [_record(read(task)) for task in tasks]
+
+
+def _record(labelled: Labelled) -> Written:
+    record = records.record(labelled)
+    shrinking = tuple(itertools.compress(record["classes"], record["shrinks"]))
+    return Written(labelled.id, records.encode(record), shrinking)
 
 
 def _begin_work() -> None:

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ LAYOUT = "group_size:1,uncompressed"
 """One record is read at a time, and photos and masks are compressed already; hashes are kept all the same."""
 
 
-def write(encoded: Iterator[bytes], folder: Path, title: str, about: Mapping[str, Any]) -> None:
+def write(encoded: Iterator[bytes], folder: Path, title: str, about: Callable[[], Mapping[str, Any]]) -> None:
     """Writes a data set into an empty folder.
 
     Args:
         encoded: the records, see `datasets.records.encode`.
         folder: for the files.
         title: what the data set is, in words.
-        about: what it says of itself; JSON can hold it.
+        about: returns what it says of itself, which JSON can hold, when all records are written.
 
     Raises:
         OSError: the disk refuses.
@@ -48,7 +48,7 @@ def write(encoded: Iterator[bytes], folder: Path, title: str, about: Mapping[str
         )
         lengths.append(count)
         total += size
-    _describe(SplitInfo(PHOTOS, lengths, total, template), folder, title, about)
+    _describe(SplitInfo(PHOTOS, lengths, total, template), folder, title, about())
 
 
 def _write_shard(encoded: Iterator[bytes], path: Path) -> tuple[int, int]:
