@@ -76,9 +76,9 @@ def test_chosen_steps_stay_beside_the_two_latest_and_are_read(tmp_path, state):
     assert kept == {"2", "4", "5", "6"}
     with Checkpoints(tmp_path, step=4) as checkpoints:
         assert int(checkpoints.restore(state_shapes()).step) == checkpoints.chosen() == 4
-    with Checkpoints(tmp_path, step=3) as checkpoints:
-        with pytest.raises(InputError, match=r"no checkpoint 3 in .*, only \[2, 4, 5, 6\]: name one"):
-            checkpoints.stored()
+    said = r"no checkpoint 3 in .*, only \[2, 4, 5, 6\]: name one"
+    with Checkpoints(tmp_path, step=3) as checkpoints, pytest.raises(InputError, match=said):
+        checkpoints.stored()
 
 
 @pytest.mark.parametrize(
