@@ -105,11 +105,11 @@ def test_where_one_count_of_one_class_differs_it_is_called_derived(kept, part):
     lists, counts = pascal_lists.by_oslsm_rule(train, val, changed)
     assert list(lists) == ["oslsm_derived"]
     different = [(count.what, count.found - count.known) for count in counts if count.found != count.known]
-    rule = f"{('trainaug', 'val')[part]} by OSLSM's rule"
+    rule = ("list oslsm_derived", "val by OSLSM's rule")[part]
     assert different == [
         (f"{rule}: classes with as many photos as known", -2),
-        (f"{rule}: photos of class 5", -1),
-        (f"{rule}: photos of class 6", 1),
+        (f"{rule}: photos of bottle", -1),
+        (f"{rule}: photos of bus", 1),
     ]
 
 
