@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import os
 import tarfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -13,6 +15,8 @@ from fsjax.errors import InputError
 
 LARGEST = 256 * 2**20
 """Bytes that one file may unpack to; the largest photos of the field's data sets have three million."""
+
+_ENCRYPTED = 1  # a bit of a zip member's flags
 
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
 
@@ -26,6 +30,9 @@ class Files(Protocol):
 
     def read(self, name: str, largest: int = LARGEST) -> bytes:
         """Returns a file's bytes, of which there may be so many."""
+
+    def size(self, name: str) -> int:
+        """Returns how many bytes a file has."""
 
 
 def read(path: Path, name: str, largest: int = LARGEST) -> bytes:
@@ -95,8 +102,11 @@ class _Folder:
 
     @functools.cached_property
     def names(self) -> Collection[str]:
-        files = (path for path in self._path.rglob("*") if path.is_file())
-        return frozenset(path.relative_to(self._path).as_posix() for path in files)
+        return frozenset(
+            (Path(folder) / file).relative_to(self._path).as_posix()
+            for folder, _, files in os.walk(self._path)
+            for file in files
+        )
 
     def read(self, name: str, largest: int = LARGEST) -> bytes:
         _check_name(self._path, name)
@@ -106,13 +116,20 @@ class _Folder:
         with _reading(path):
             return path.read_bytes()
 
+    def size(self, name: str) -> int:
+        _check_name(self._path, name)
+        check_ordinary(self._path / name)
+        return (self._path / name).stat().st_size
+
 
 class _Zip:
     def __init__(self, path: Path):
         self._path, self._zip = path, zipfile.ZipFile(path)
         self._members = {member.filename: member for member in self._zip.infolist() if not member.is_dir()}
-        for name in self._members:
+        for name, member in self._members.items():
             _check_name(path, name)
+            if member.flag_bits & _ENCRYPTED:
+                raise InputError(f"{path} asks for a password: pack its files without one.")
 
     @property
     def names(self) -> Collection[str]:
@@ -124,10 +141,14 @@ class _Zip:
         with _reading(self._path), self._zip.open(member) as file:
             return file.read()
 
+    def size(self, name: str) -> int:
+        return _member(self._path, name, self._members).file_size
+
 
 class _Tar:
     def __init__(self, path: Path):
         self._path, self._file = path, path.open("rb")
+        weakref.finalize(self, self._file.close)
         with tarfile.open(fileobj=self._file, mode="r:") as tar:
             self._members = {member.name: member for member in tar if member.isfile()}
             end = tar.offset
@@ -146,6 +167,9 @@ class _Tar:
             self._file.seek(member.offset_data)
             return self._file.read(member.size)
 
+    def size(self, name: str) -> int:
+        return _member(self._path, name, self._members).size
+
 
 def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfile.TarInfo]):
     if name not in members:
@@ -155,8 +179,9 @@ def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfi
 
 def _check_end(path: Path, file: BinaryIO, end: int) -> None:
     """Makes sure that a tar ends as tars do; one that was cut between two files looks whole otherwise."""
-    file.seek(max(end - tarfile.BLOCKSIZE, 0))
-    if any(file.read(tarfile.BLOCKSIZE)):
+    file.seek(end)
+    block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE or any(block):
         raise tarfile.ReadError("it has no end")
 
 

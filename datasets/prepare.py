@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datasets import coco20i
+from datasets import coco20i, pascal5i
 from datasets.building import build
-from datasets.plans import Plan
-from datasets.prepared import place_of
-from fsjax import cli
+from datasets.plans import Count, Plan
+from datasets.prepared import about_of, place_of
 from fsjax.config import Field
 from fsjax.errors import InputError
 
@@ -26,10 +25,11 @@ FLAGS = {
     "manual_dir": "The folder with the archives, or with your photos.",
     "name": "What the data set is called from now on; by default its kind.",
     "tfds_dir": "The folder for built data sets; by default data.",
+    "lists": "pascal5i: a folder with lists of photos, NAME.txt each, which are taken as they are.",
     "year": "coco20i: 2014 or 2017, where the folder has both.",
     "crowd": "coco20i: skip (default), include or void: what annotations of crowds are.",
     "holdout": "coco20i, of one annotation file: the share of photos that are the list test; by default 0.3.",
-    "workers": "Processes that read; by default as many as there are cores.",
+    "workers": "Processes that read photos; by default as many as there are cores, 0 for none.",
 }
 
 
@@ -42,6 +42,7 @@ OPTIONS = {
 """What the flags that are no plain texts may be."""
 
 KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
+    "pascal5i": (pascal5i.plan, ("lists",)),
     "coco20i": (coco20i.plan, ("year", "crowd", "holdout")),
 }
 """Of each kind its plan, and the flags that are its own."""
@@ -49,6 +50,8 @@ KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
 
 def program(argv: list[str]) -> None:
     """Prepares a data set, and prints what was counted."""
+    from fsjax import cli  # only now: processes that read photos import this module, and need no JAX
+
     flags, _ = cli.parse(argv, __doc__ or "", FLAGS, fields=False)
     if flags.dataset not in KINDS:
         raise InputError(f"--dataset is {flags.dataset!r}: give {' or '.join(KINDS)}.")
@@ -66,20 +69,24 @@ def program(argv: list[str]) -> None:
     name, tfds_dir = flags.name or flags.dataset, Path(flags.tfds_dir or "data").expanduser().absolute()
     place_of(tfds_dir, name)  # refuses names that are none, before anything is read
     plan = make(folder, **options)
+    print("\n".join(told(plan)), flush=True)  # before the hours that photos may take
     place = build(plan, name, tfds_dir, workers=workers)
-    print("\n".join(told(plan)))
+    for count in about_of(place)["counts"][len(plan.counts) :]:  # of the lists that follow from the masks
+        print(told_of(Count(*count)))
     print(f"The data set {name} is in {place.parent}: train on it with --config.data.name={name}.")
 
 
 def told(plan: Plan) -> list[str]:
     """Returns the lines of a table of what was counted, beside what is known."""
-    lines = [plan.title]
-    for count in plan.counts:
-        line = f"  {count.what}: {count.found:,}"
-        if count.known is not None:
-            line += ", as known" if count.found == count.known else f", known are {count.known:,}: DIFFERENT"
-        lines.append(line)
-    return lines
+    return [plan.title, *map(told_of, plan.counts)]
+
+
+def told_of(count: Count) -> str:
+    """Returns the line of one count."""
+    line = f"  {count.what}: {count.found:,}"
+    if count.known is None:
+        return line
+    return line + (", as known" if count.found == count.known else f", known are {count.known:,}: DIFFERENT")
 
 
 def _value(name: str, text: str) -> Any:
@@ -88,6 +95,8 @@ def _value(name: str, text: str) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
+    from fsjax import cli
+
     return cli.run(program, argv)
 
 
