@@ -35,25 +35,24 @@ def find(folder: Path) -> Found:
             with CLASS/masks/NAME.png. A photo's id is CLASS/NAME.
 
     Raises:
-        InputError: two classes have one name but for upper and lower case, a class has no photos, or as
+        InputError: a class has no photos, or as
             `datasets.folders.pairs` says.
     """
-    of_class = {composed(sub.name): sub for sub in pairs.subfolders(folder)}
-    names = sorted(of_class)
+    classes = sorted((composed(sub.name), sub) for sub in pairs.subfolders(folder))
     tasks = [
         Task(f"{name}/{pair.id}", class_id, pair.folder, pair.photo, pair.mask)
-        for class_id, name in enumerate(names, 1)
-        for pair in _pairs(of_class[name])
+        for class_id, (name, sub) in enumerate(classes, 1)
+        for pair in _pairs(sub)
     ]
-    files = [(task.folder.relative_to(folder), (task.photo, task.mask)) for task in tasks]
+    files = [(task.folder, name) for task in tasks for name in (task.photo, task.mask)]
     return Found(
         title="Class folders",
-        class_names=names,
+        class_names=[name for name, _ in classes],
         ids=[task.id for task in tasks],
         tasks=tasks,
         read=labelled,
         shown=[(task.class_id,) for task in tasks],
-        content=sha256_of(folder, [f"{sub}/{name}" for sub, both in files for name in both], str(folder)),
+        content=sha256_of(files, "looking at photos and masks"),
         lists=list_files(folder),
     )
 
@@ -78,5 +77,7 @@ def _is_split(folder: Path) -> bool:
 def _pairs(folder: Path) -> list[pairs.Pair]:
     found = pairs.side_by_side(folder, IMAGES, MASKS) if _is_split(folder) else pairs.mixed(folder)
     if not found:
-        raise InputError(f"{folder} has no photos ({pairs.KINDS}) with masks: add some, or delete the folder.")
+        raise InputError(
+            f"{folder} has no photos ({pairs.KINDS}) with masks: add some, or delete the folder."
+        )
     return found

@@ -2,8 +2,8 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Found:
         shown: the class ids that each photo shows.
         content: a digest of all photos and labels.
         lists: the files with lists of photos, by the lists' names.
+        left_out: the ids of photos that show nothing.
         counts: what is special to the layout.
     """
 
@@ -36,8 +37,9 @@ class Found:
     read: Callable[[Any], Labelled]
     shown: Sequence[Sequence[int]]
     content: str
-    lists: dict[str, Path]
-    counts: Sequence[Count] = field(default=())
+    lists: Mapping[str, Path]
+    left_out: Collection[str] = ()
+    counts: Sequence[Count] = ()
 
 
 def composed(name: str) -> str:
@@ -45,16 +47,20 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def sha256_of(folder: Path, names: Sequence[str], what: str) -> str:
+def sha256_of(files: Sequence[tuple[Path, str]], label: str) -> str:
     """Returns a digest of files, reading them.
+
+    Args:
+        files: each a folder, or zip, and a name in it.
+        label: what is done, for the progress.
 
     Raises:
         InputError: one of them is missing, no ordinary file, or far too large.
     """
     sha256 = hashlib.sha256()
-    with Progress(f"looking at {what}", len(names), "file") as progress:
-        for name in names:
-            sha256.update(hashlib.sha256(archives.read(folder, name)).digest())
+    with Progress(label, len(files), "file") as progress:
+        for place, name in files:
+            sha256.update(hashlib.sha256(archives.read(place, name)).digest())
             progress.update()
     return sha256.hexdigest()
 

@@ -62,7 +62,7 @@ def find_voc(folder: Path) -> Found:
     found = pairs.side_by_side(folder, VOC_IMAGES, of_masks, every=False)
     without = len(pairs.picture_names(folder / VOC_IMAGES, below=True)) - len(found)
     counts = [Count("photos without a mask, left out", without)] if without else []
-    return _found(folder, found, f"VOC layout ({of_masks})", VOC_NAMES, counts)
+    return _found(folder, found, f"VOC layout with {of_masks}", VOC_NAMES, counts)
 
 
 def labelled(pair: Pair, *, labels: Sequence[int]) -> Labelled:
@@ -99,13 +99,9 @@ def _found(
     kept = [(pair, shown) for pair, shown in zip(every, held, strict=True) if shown]
     class_id = {label: number for number, label in enumerate(labels, 1)}
     unseen = [] if names is None else [n for number, n in enumerate(names, 1) if number not in class_id]
-    counts = [*counts, Count("photos that show no class, left out", len(every) - len(kept))]
     if unseen:
-        counts.append(Count("classes that no photo shows, left out", len(unseen)))
-    lists = list_files(folder)
-    if usual is not None and (folder / VOC_LISTS).is_dir():
-        lists |= list_files(folder / VOC_LISTS, [path.stem for path in sorted((folder / VOC_LISTS).glob("*.txt"))])
-    files = [name for pair in every for name in (pair.photo, pair.mask)]
+        counts = [*counts, Count("classes that no photo shows, left out", len(unseen))]
+    files = [(folder, name) for pair in every for name in (pair.photo, pair.mask)]
     return Found(
         title=title,
         class_names=[f"class_{label}" if names is None else names[label - 1] for label in labels],
@@ -113,10 +109,15 @@ def _found(
         tasks=[pair for pair, _ in kept],
         read=functools.partial(labelled, labels=tuple(labels)),
         shown=[tuple(class_id[label] for label in shown) for _, shown in kept],
-        content=sha256_of(folder, files, str(folder)),
-        lists=lists,
+        content=sha256_of(files, "looking at photos and masks"),
+        lists=list_files(folder) | _voc_lists(folder),
+        left_out={pair.id for pair, shown in zip(every, held, strict=True) if not shown},
         counts=counts,
     )
+
+
+def _voc_lists(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((folder / VOC_LISTS).glob("*.txt"))}
 
 
 def _labels(every: Sequence[Pair]) -> list[list[int]]:
@@ -144,8 +145,8 @@ def _names(
         for label in shown:
             if label > len(names):
                 raise InputError(
-                    f"{pair.folder / pair.mask} holds the value {label}, and {path} names {len(names)} classes: "
-                    "add the others' names, or mend the mask."
+                    f"{pair.folder / pair.mask} holds the value {label}, and {path} names {len(names)} "
+                    "classes: add the others' names, or mend the mask."
                 )
     return names
 

@@ -53,7 +53,8 @@ def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
     image, raw, lossy = _opened(encoded, where)
     if lossy:
         raise InputError(
-            f"{where} is compressed with loss, as a JPEG is, which changes labels: make the masks anew as PNGs."
+            f"{where} is compressed with loss, as JPEGs are, which changes labels: make the masks anew as "
+            "PNGs."
         )
     values = np.asarray(image)
     if image.mode in ("LA", "RGB", "RGBA"):

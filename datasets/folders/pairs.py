@@ -70,7 +70,8 @@ def side_by_side(folder: Path, photos: str, masks: str, *, every: bool = True) -
     for id, mask in mask_of.items():
         if id not in photo_of:
             raise InputError(
-                f"{folder / mask} has no photo {folder / photos / id} ({KINDS}): add it, or leave the mask out."
+                f"{folder / mask} has no photo {folder / photos / id} ({KINDS}): add it, or leave the mask "
+                "out."
             )
     if every:
         for id, photo in photo_of.items():

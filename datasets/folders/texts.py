@@ -1,10 +1,11 @@
 """Small texts that people write beside their photos: names of classes, lists of photos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from datasets import archives
 from datasets.folders.found import composed
+from datasets.folders.pairs import SUFFIXES
 from fsjax.errors import InputError
 
 LARGEST = 64 * 2**20
@@ -27,7 +28,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def lists_of(
-    files: Mapping[str, Path], every: Sequence[str], left_out: Mapping[str, str] | Sequence[str] = ()
+    files: Mapping[str, Path], every: Sequence[str], left_out: Collection[str] = ()
 ) -> dict[str, list[str]]:
     """Returns lists of photos by name.
 
@@ -40,16 +41,23 @@ def lists_of(
     Raises:
         InputError: a file is no text or names no photo, or a line names none that there is.
     """
-    known = {id: id for id in (*every, *left_out)}
+    known = {*every, *left_out}
     lists = {}
     for name, path in files.items():
-        ids = [_id(line, known, path) for line in lines_of(path) if line]
-        lists[name] = [id for id in dict.fromkeys(ids) if id not in set(left_out)]
+        ids = dict.fromkeys(_id(line, known, path) for line in lines_of(path) if line)
+        lists[name] = [id for id in ids if id not in left_out]
         if not lists[name]:
             raise InputError(f"The list {path} names no photo: write a photo's name on each line.")
     return lists
 
 
-def _id(line: str, known: Mapping[str, str], path: Path) -> str:
+def _id(line: str, known: Collection[str], path: Path) -> str:
     """Returns the id that a line of a list means."""
-    raise InputError(f"{line} {known} {path}")
+    for text in (line, line.split()[0]):
+        name = text.replace("\\", "/").removeprefix("./").lstrip("/")
+        stem, dot, ending = name.rpartition(".")
+        stem = stem if f"{dot}{ending}".lower() in SUFFIXES else name
+        for id in (name, stem, stem.partition("/")[2], stem.replace("/images/", "/")):
+            if id in known:
+                return id
+    raise InputError(f"The list {path} names {line!r}, and there is no such photo with a mask: take it out.")
