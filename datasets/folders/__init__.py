@@ -117,7 +117,7 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
         key = composed(name).casefold()
         if key in first:
             raise InputError(
-                f"{folder} has the classes {first[key]!r} and {name!r}, which many systems take for one name: "
+                f"{folder} has the classes {first[key]!r} and {name!r}, which some systems take for one: "
                 "join them, or rename one."
             )
         first[key] = name

@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from datasets import pictures
 from fsjax.errors import InputError
@@ -19,6 +19,17 @@ from fsjax.errors import InputError
 ORIENTATION = 0x0112
 UPRIGHT = 1
 QUALITY = 95
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF tag."""
 
 _PLAIN_MODES = {
     "JPEG": ("L", "RGB", "CMYK"),
@@ -76,7 +87,7 @@ def orientation_of(image: Image.Image) -> int:
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
     """Returns a decoded picture turned by its EXIF tag; of a TIFF Pillow has done so already."""
-    return image if orientation == UPRIGHT else ImageOps.exif_transpose(image)
+    return image if image.format == "TIFF" or orientation == UPRIGHT else image.transpose(_TURNS[orientation])
 
 
 def raw_mode(image: Image.Image) -> str:
