@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gzip
 import os
 import tarfile
 import weakref
@@ -15,6 +16,8 @@ from fsjax.errors import InputError
 
 LARGEST = 256 * 2**20
 """Bytes that one file may unpack to; the largest photos of the field's data sets have three million."""
+
+_PIECE = 2**20
 
 _ENCRYPTED = 1  # a bit of a zip member's flags
 
@@ -68,13 +71,13 @@ def open_files(path: Path) -> Files:
 
 
 def stream(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yields the names and bytes of the wanted files of a compressed tar, reading it once from end to end.
+    """Yields the names and bytes of the wanted files of a gzipped tar, reading it once from end to end.
 
     Raises:
         InputError: it is missing or damaged, or holds a name that leads out of it or a file far too large.
     """
     check_ordinary(path)
-    with _reading(path), tarfile.open(path, "r|*") as tar:
+    with _reading(path), gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
         for member in tar:
             _check_name(path, member.name)
             if member.isfile() and wanted(member.name):
@@ -82,6 +85,8 @@ def stream(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, byt
                 content = tar.extractfile(member)
                 assert content is not None, "it is a file"
                 yield member.name, content.read()
+        while plain.read(_PIECE):  # its checksum comes last
+            pass
 
 
 def check_ordinary(path: Path) -> None:
@@ -180,8 +185,7 @@ def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfi
 def _check_end(path: Path, file: BinaryIO, end: int) -> None:
     """Makes sure that a tar ends as tars do; one that was cut between two files looks whole otherwise."""
     file.seek(end)
-    block = file.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE or any(block):
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("it has no end")
 
 

@@ -93,7 +93,7 @@ def test_settings_that_do_not_fit_the_data_are_refused_before_training(argument,
     ("weights", "sentence"),
     [
         ("nowhere.npz", "and nothing is there: name a .npz or .safetensors file"),
-        ("backbone.pth", "weights are read from .npz or .safetensors"),
+        ("backbone.onnx", "weights are read from .npz or .safetensors"),
         ("other.npz", "the weight bn1.running_mean of shape (4,) is missing"),
         ("voc", "There is no checkpoint in"),
     ],
@@ -101,7 +101,7 @@ def test_settings_that_do_not_fit_the_data_are_refused_before_training(argument,
 @pytest.mark.parametrize("program", [train, evaluation], ids=lambda program: program.__name__)
 def test_wrong_weights_are_refused(program, weights, sentence, place, refusal):
     np.savez(place / "other.npz", **{"features.weight": np.zeros(3, np.float32)})
-    (place / "backbone.pth").write_bytes(b"PK")
+    (place / "backbone.onnx").write_bytes(b"PK")
     out = f"--workdir={place}/run" if program is train else f"--out={place}/run"
     arguments = f"--config={place}/mini.py", out, f"--config.model.weights={place / weights}"
     assert sentence in refusal(program, *arguments)
