@@ -3,8 +3,8 @@
     python -m datasets.prepare --dataset=folders --manual_dir=MY_PHOTOS --name=mydata
     python train.py --config=configs/prnet_folders.py:fold=0
 
-The classes are dealt to two folds, one for training and one for the test: two classes with two photos each do
-for a first run. With many classes deal more (--config.data.fold_count=4), or name those of each fold as below.
+The classes are dealt to two folds, one for training and one for the test: two classes of two photos each do
+for a first run. Deal many classes to more (--config.data.fold_count=4), or name those of each fold as below.
 No figures are known for it: they depend on the photos.
 """
 

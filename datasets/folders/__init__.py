@@ -36,6 +36,9 @@ LAYOUTS = (
     "SegmentationClass"
 )
 
+_PARTS = {"images", "masks", "JPEGImages", "SegmentationClass", "SegmentationClassAug"}
+"""Folders that are no classes."""
+
 _MARKS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Found]]] = {
     "JPEGImages": (label_masks.is_voc, label_masks.find_voc),
     "images and masks": (label_masks.is_images_and_masks, label_masks.find),
@@ -88,7 +91,7 @@ def _found(folder: Path, crowd: Crowd | None) -> Found:
     fitting = [mark for mark, (fits, _) in _MARKS.items() if fits(folder)]
     if len(fitting) > 1:
         raise InputError(
-            f"{folder} has {' and also '.join(fitting)}: leave one of them, so that it is {LAYOUTS}."
+            f"{folder} has {' and also '.join(fitting)}, so that its layout is not clear: leave one of them."
         )
     if crowd is not None and fitting != ["an annotation file"]:
         raise InputError(f"{folder} has no annotation file, which --crowd is for: leave it out.")
@@ -96,17 +99,17 @@ def _found(folder: Path, crowd: Crowd | None) -> Found:
         return coco_file.find(folder, crowd)
     if fitting:
         return _MARKS[fitting[0]][1](folder)
-    if not class_folders.looks_so(folder):
-        raise InputError(f"{folder} has none of the known layouts: {LAYOUTS}{_inside(folder)}.")
+    if not class_folders.looks_so(folder) or _PARTS & {path.name for path in subfolders(folder)}:
+        raise InputError(f"{folder} has none of the known layouts{_inside(folder)}: {LAYOUTS}.")
     return class_folders.find(folder)
 
 
 def _inside(folder: Path) -> str:
-    """Returns how the sentence ends where the one folder in a folder has a layout."""
+    """Returns what a sentence says where the one folder in a folder has a layout."""
     within = subfolders(folder)
     known = [fits for fits, _ in _MARKS.values()] + [class_folders.looks_so]
     if len(within) == 1 and any(fits(within[0]) for fits in known):
-        return f" (is it {within[0]}?)"
+        return f" (but {within[0]} has: is it that?)"
     return ""
 
 
@@ -115,6 +118,8 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
     first: dict[str, str] = {}
     for name in names:
         key = composed(name).casefold()
+        if first.get(key) == name:
+            raise InputError(f"{folder} has two classes called {name!r}: join them, or rename one.")
         if key in first:
             raise InputError(
                 f"{folder} has the classes {first[key]!r} and {name!r}, which some systems take for one: "

@@ -145,8 +145,8 @@ def _names(
         for label in shown:
             if label > len(names):
                 raise InputError(
-                    f"{pair.folder / pair.mask} holds the value {label}, and {path} names {len(names)} "
-                    "classes: add the others' names, or mend the mask."
+                    f"{pair.folder / pair.mask} holds the value {label}, and {path} ends with label "
+                    f"{len(names)}: add the others' names, or mend the mask."
                 )
     return names
 

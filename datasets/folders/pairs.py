@@ -46,7 +46,8 @@ def picture_names(folder: Path, *, below: bool = False) -> list[str]:
     names = []
     for path in visible(folder):
         if path.is_dir():
-            names += [f"{path.name}/{name}" for name in picture_names(path, below=True)] if below else []
+            if below and not path.is_symlink():  # one could lead back up
+                names += [f"{path.name}/{name}" for name in picture_names(path, below=True)]
         elif path.suffix.lower() in SUFFIXES:
             names.append(path.name)
     return names

@@ -9,7 +9,9 @@ from PIL import Image
 
 from datasets import folders, prepare
 from datasets.pascal5i import CLASS_NAMES as VOC_NAMES
+from datasets.plans import Count
 from fsjax.data.source import Source
+from fsjax.errors import InputError
 from tests.datasets.own_folders import (
     box,
     class_folders,
@@ -120,6 +122,7 @@ def test_vocs_layout(tmp_path, masks, highest, named):
         path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(ids)
+    assert Count("photos without a mask, left out", 1) in folders.plan(root).counts
     sources = prepared(root, tmp_path, test_list="minival")
     assert sources["train"].ids == ("2007_1",)
     assert sources["test"].ids == ("2007_2",)
@@ -184,7 +187,7 @@ def test_a_photo_on_its_side_with_an_upright_mask(tmp_path):
     (tmp_path / "mine" / "cat" / "1.jpg").unlink()
     sideways = pixels(20, 24, 3)
     save(tmp_path / "mine" / "cat" / "1.webp", sideways, lossless=True, exif=exif)
-    source = prepared(tmp_path / "mine", tmp_path)["train"]
+    source = prepared(tmp_path / "mine", tmp_path, folds=(("cat",),))["train"]
     assert source.size(0) == (24, 20)
     np.testing.assert_array_equal(source.image(0), np.rot90(sideways, -1))
 

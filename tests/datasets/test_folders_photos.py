@@ -105,6 +105,13 @@ def test_a_plain_jpeg_stays_as_it_is(mode):
     np.testing.assert_array_equal(decoded(photo), np.array(Image.open(io.BytesIO(jpeg)).convert("RGB")))
 
 
+def test_a_telephones_jpeg_of_two_pictures_is_its_first():
+    mpo = encoded(RGB, "MPO", save_all=True, append_images=[Image.fromarray(GREY)])
+    assert Image.open(io.BytesIO(mpo)).format == "MPO"
+    expected = np.array(Image.open(io.BytesIO(encoded(RGB, "JPEG"))))
+    np.testing.assert_array_equal(decoded(photos.stored(mpo, "x")), expected)
+
+
 @pytest.mark.parametrize("tag", ORIENTED)
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 def test_a_photo_is_turned_upright(format, tag):
