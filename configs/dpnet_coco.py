@@ -25,6 +25,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.model.backbone = "resnet50"
     config.model.backbone_options.stages = 3
     config.model.backbone_options.first_block_dilation = "stage"
+    config.model.weights = "imagenet"
 
     config.train.policy = "pair_epoch"
     config.train.size = 641

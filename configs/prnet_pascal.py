@@ -18,5 +18,6 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data.name = "pascal5i"
     config.data.train_list = "trainaug"
     config.data.test_list = "trainaug"  # as PANet, and most likely the paper; "val" is the cleaner test
+    config.model.weights = "imagenet"
     config.eval.rows = ("fusion0", "fusion1", "fusion2", "adapted")
     return apply(config, argument)
