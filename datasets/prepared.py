@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from datasets.records import LISTED, SHRINKS, decode_mask
+from datasets.records import decode_mask
+from fsjax.data.source import LISTED, SHRINKS
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 

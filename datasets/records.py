@@ -12,9 +12,6 @@ from PIL import Image
 
 from fsjax.episode import IGNORED
 
-LISTED, SHRINKS = 1, 2
-"""Bits of `fsjax.data.source.Source.eligible`."""
-
 _SHRUNK = 32
 _SHRUNK_AREA = 2
 

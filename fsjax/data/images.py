@@ -10,7 +10,7 @@ from jaxtyping import Float16, Int32, UInt8
 from fsjax.data.augment import draw_warp, warp_image, warp_mask
 from fsjax.data.resizing import lost_labels, mirror, padded, resize_image, resize_mask
 from fsjax.data.sampling import EpisodeSpec
-from fsjax.data.source import Role, Source
+from fsjax.data.source import Source
 from fsjax.episode import IGNORED, Episode
 from fsjax.errors import InputError
 
@@ -33,7 +33,9 @@ class InputSettings:
     size: int  # S: photos become arrays of S x S pixels
     input: str = "square"  # "square": plain resize to S x S; "longside": the long side to S, top left
     label: str = "input"  # size of the query masks: "input" as their photos', "original" as stored
-    void: str = "ignore"  # void pixels of every mask: "ignore" keeps 255, "background" makes them 0
+    void: str = "ignore"  # void pixels of masks: "ignore" keeps 255, "background" makes them 0
+    support_void: str = ""  # of supports' masks; as `void` where it is empty
+    ignored: tuple[int, ...] = ()  # class ids whose pixels become 255 where they would be background
     flip: bool = False  # flip each photo with its mask, left to right, in half of the cases
     label_side: int = 0  # with label="original": the side of the array that holds a query mask
     crop: float = 1.0  # resize each photo to U(1, crop) times `size` and cut it back anywhere; 1: off
@@ -91,7 +93,7 @@ def load_mask(
     source: Source,
     position: int,
     class_ids: Sequence[int],
-    role: Role,
+    way: int | None,
     settings: InputSettings,
     *,
     original: bool,
@@ -102,15 +104,15 @@ def load_mask(
         source: the labels.
         position: of the photo.
         class_ids: the classes that are asked for; class_ids[n - 1] is n in the mask.
-        role: what the photo is in the episode.
-        settings: the policy for void pixels, and the sizes.
+        way: what the photo is a support of, 1 to N; None for a query.
+        settings: the policies for void pixels and other classes, and the sizes.
         original: whether the mask stays as large as it is stored, M = `label_side`; otherwise it is resized
             with its photo, M = S, and no class vanishes.
 
     Raises:
         InputError: the mask is not of its photo's size, or stays larger than `label_side`.
     """
-    mask = _stored_mask(source, position, class_ids, role, settings)
+    mask = _stored_mask(source, position, class_ids, way, settings)
     if not original:
         mask = resize_mask(mask, *input_size(mask.shape[0], mask.shape[1], settings))
     elif max(mask.shape) > settings.label_side:
@@ -178,8 +180,12 @@ def load_episode(
     """
     ways, shots, queries = len(spec.support), len(spec.support[0]), len(spec.query)
     original = settings.label == "original"
-    picks = [_Pick(position, spec.shown, "support", False) for way in spec.support for position in way]
-    picks += [_Pick(position, spec.class_ids, "query", original) for position in spec.query]
+    picks = [
+        _Pick(position, spec.shown, way, False)
+        for way, positions in enumerate(spec.support, 1)
+        for position in positions
+    ]
+    picks += [_Pick(position, spec.class_ids, None, original) for position in spec.query]
     draws = np.random.default_rng([seed, spec.index, _FLIPS]).random(ways * shots + queries)
     flips = [settings.flip and draw < 0.5 for draw in draws.tolist()]
     photos = []
@@ -219,7 +225,7 @@ class _Pick(NamedTuple):
 
     position: int
     class_ids: Sequence[int]
-    role: Role
+    way: int | None  # what it is a support of; None for a query
     original: bool  # the mask stays as large as it is stored
 
 
@@ -245,8 +251,8 @@ def _with_features(
 
 
 def _mask(source: Source, pick: _Pick, settings: InputSettings, flip: bool) -> tuple[np.ndarray, np.ndarray]:
-    position, class_ids, role, original = pick
-    mask, size = load_mask(source, position, class_ids, role, settings, original=original)
+    position, class_ids, way, original = pick
+    mask, size = load_mask(source, position, class_ids, way, settings, original=original)
     return mirror(mask, size) if flip else mask, size
 
 
@@ -254,7 +260,7 @@ def _warped(
     source: Source, pick: _Pick, settings: InputSettings, flip: bool, words: Sequence[int]
 ) -> _Labelled:
     stored = _checked(source, pick.position, "photo", source.image(pick.position))
-    stored_mask = _stored_mask(source, pick.position, pick.class_ids, pick.role, settings)
+    stored_mask = _stored_mask(source, pick.position, pick.class_ids, pick.way, settings)
     image, mask, _ = augment(stored, stored_mask, settings, words)
     if flip:
         image, mask = image[:, ::-1], mask[:, ::-1]
@@ -263,11 +269,19 @@ def _warped(
 
 
 def _stored_mask(
-    source: Source, position: int, class_ids: Sequence[int], role: Role, settings: InputSettings
+    source: Source, position: int, class_ids: Sequence[int], way: int | None, settings: InputSettings
 ) -> UInt8[np.ndarray, "h w"]:
-    """Returns a mask as large as it is stored, after the policy for void pixels."""
-    mask = _checked(source, position, "mask", source.mask(position, class_ids, role))
-    return mask if settings.void == "ignore" else np.where(mask == IGNORED, np.uint8(0), mask)
+    """Returns a mask as large as it is stored, after the policies for void pixels and other classes."""
+    mask = _checked(source, position, "mask", source.mask(position, class_ids, way))
+    void = settings.void if way is None else settings.support_void or settings.void
+    if void == "background":
+        mask = np.where(mask == IGNORED, np.uint8(0), mask)
+    areas = source.areas(position) if settings.ignored else ()
+    shown = [c for c in settings.ignored if areas[c - 1]]
+    if shown:
+        other = source.mask(position, shown, None)
+        mask = np.where((mask == 0) & (other > 0) & (other < IGNORED), np.uint8(IGNORED), mask)
+    return mask
 
 
 def _checked(source: Source, position: int, kind: str, array: np.ndarray) -> np.ndarray:

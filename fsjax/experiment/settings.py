@@ -12,7 +12,7 @@ from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data import manifest
 from fsjax.data.images import InputSettings
-from fsjax.data.index import build_index
+from fsjax.data.index import MinArea, build_index
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, fold_classes, make_sampler
 from fsjax.data.source import Source
 from fsjax.errors import InputError
@@ -79,9 +79,9 @@ def novel_episodes(
 
     def sampler_of(part: Any, seed: int) -> EpisodeSampler:
         return make_sampler(
-            "class_uniform", build_index(source), source.class_names, novel,
+            part.policy, build_index(source), source.class_names, novel,
             ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
-            min_area=_pixels(config.data.min_area),
+            min_area=_min_area(config.data.min_area),
         )  # fmt: skip
 
     if not path:
@@ -104,8 +104,9 @@ def novel_episodes(
     return header, specs, sampler_of(header, header.seed)
 
 
-def _pixels(rule: str) -> int:
-    return {"none": 1, "pfenet": 2048}.get(rule) or int(rule)
+def _min_area(rule: str) -> MinArea:
+    names: dict[str, MinArea] = {"none": 1, "pfenet": 2048, "oslsm": "oslsm"}
+    return names[rule] if rule in names else int(rule)
 
 
 def plan_of(config: ConfigDict, source: Source) -> Plan:
@@ -119,11 +120,12 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     sampler = make_sampler(
         train.policy, build_index(source), source.class_names, base,
         ways=train.ways, shots=train.shots, queries=train.queries, seed=config.seed,
-        min_area=_pixels(config.data.min_area), without=novel if config.data.drop_novel_images else (),
+        min_area=_min_area(config.data.min_area), without=novel if config.data.drop_novel_images else (),
     )  # fmt: skip
     inputs = InputSettings(
-        size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate
-    )
+        size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate,
+        ignored=novel if train.other_classes == "ignore" else (),
+    )  # fmt: skip
     settings = OptimizerSettings(**{field.name: train[field.name] for field in fields(OptimizerSettings)})
     return Plan.make(
         sampler, inputs, settings, batch_size=config.batch_size, lr_scaling=config.lr_scaling,
@@ -138,6 +140,7 @@ def photos_of(config: ConfigDict, source: Source, sampler: EpisodeSampler) -> Ph
         size=config.eval.size,
         input=config.eval.input,
         label=config.eval.label,
+        support_void=config.eval.support_void,
         label_side=int(sampler.index.sizes.max()),
     )
     memory = int(config.eval.memory * 1e9)

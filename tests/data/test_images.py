@@ -157,8 +157,8 @@ class Torn(ToySource):
 class Cut(ToySource):
     """Its masks lack a column."""
 
-    def mask(self, position, class_ids, role):
-        return super().mask(position, class_ids, role)[:, 1:]
+    def mask(self, position, class_ids, way):
+        return super().mask(position, class_ids, way)[:, 1:]
 
 
 @pytest.mark.parametrize("drawn", [{}, {"crop": 1.5}])
@@ -176,17 +176,17 @@ class Asked(ToySource):
         super().__init__()
         self.asked = []
 
-    def mask(self, position, class_ids, role):
-        self.asked.append((position, tuple(class_ids), role))
-        return super().mask(position, class_ids, role)
+    def mask(self, position, class_ids, way):
+        self.asked.append((position, tuple(class_ids), way))
+        return super().mask(position, class_ids, way)
 
 
 @pytest.mark.parametrize("drawn", [{}, {"rotate": 5.0}])
-def test_masks_are_asked_for_by_role(drawn):
+def test_masks_are_asked_for_by_way(drawn):
     source = Asked()
     load_episode(source, replace(SPEC, shown=(1, 2)), InputSettings(16, **drawn))
-    supports = [(position, (1, 2), "support") for way in SPEC.support for position in way]
-    assert source.asked == supports + [(position, (3, 5), "query") for position in SPEC.query]
+    supports = [(position, (1, 2), n) for n, way in enumerate(SPEC.support, 1) for position in way]
+    assert source.asked == supports + [(position, (3, 5), None) for position in SPEC.query]
 
 
 # ---- one photo, one mask ----
@@ -207,11 +207,11 @@ def test_an_episode_is_made_of_photos_and_masks_that_are_loaded_alone(source, se
     for way, k in np.ndindex(2, 2):
         position = SPEC.support[way][k]
         check(load_photo(source, position, settings), episode, "support", "images", (way, k))
-        mask = load_mask(source, position, (3, 5), "support", settings, original=False)
+        mask = load_mask(source, position, (3, 5), way + 1, settings, original=False)
         check(mask, episode, "support", "masks", (way, k))
     for t, position in enumerate(SPEC.query):
         check(load_photo(source, position, settings), episode, "query", "images", t)
-        mask = load_mask(source, position, (3, 5), "query", settings, original=original)
+        mask = load_mask(source, position, (3, 5), None, settings, original=original)
         check(mask, episode, "query", "masks", t)
 
 

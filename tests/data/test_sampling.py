@@ -18,6 +18,7 @@ from fsjax.data.sampling import (
     make_sampler,
     other_support,
 )
+from fsjax.data.source import LISTED, SHRINKS
 from fsjax.errors import InputError
 from tests.toy import ToySource
 
@@ -26,7 +27,9 @@ NAMES = ToySource.class_names
 
 def index_of(areas):
     areas = np.array(areas, np.int32)
-    return ClassIndex([f"i{p}" for p in range(len(areas))], areas, np.full((len(areas), 2), 9, np.int32))
+    flags = np.full(areas.shape, LISTED | SHRINKS, np.uint8)
+    ids, sizes = [f"i{p}" for p in range(len(areas))], np.full((len(areas), 2), 9, np.int32)
+    return ClassIndex(ids, areas, flags, sizes)
 
 
 def make(index, classes=(1, 2, 3, 4, 5, 6), *, ways=1, shots=1, queries=1, seed=0, **rest):
