@@ -79,6 +79,12 @@ def _not_there(tfds_dir: Path, name: str) -> InputError:
 
 def _list(name: str, about: Mapping[str, Any], data_set: str) -> str:
     if name not in about["lists"]:
+        other = f"{name}_derived"
+        if other in about["lists"]:
+            raise InputError(
+                f"{data_set} has no list {name!r}, because what was derived differs from the published one: "
+                f"give datasets.prepare a folder with the published list by --lists, or take {other}."
+            )
         raise InputError(f"{data_set} has no list {name!r}: it has {', '.join(about['lists'])}.")
     return name
 

@@ -27,6 +27,9 @@ class Files(Protocol):
     def read(self, name: str, largest: int = LARGEST) -> bytes:
         """Returns a file's bytes, of which there may be so many."""
 
+    def size(self, name: str) -> int:
+        """Returns how many bytes a file has."""
+
 
 def read(path: Path, name: str, largest: int = LARGEST) -> bytes:
     """Returns the bytes of a file in a folder, zip or tar, which stays open for the next one.
@@ -106,6 +109,11 @@ class _Folder:
         with _reading(path):
             return path.read_bytes()
 
+    def size(self, name: str) -> int:
+        _check_name(self._path, name)
+        check_ordinary(self._path / name)
+        return (self._path / name).stat().st_size
+
 
 class _Zip:
     def __init__(self, path: Path):
@@ -123,6 +131,9 @@ class _Zip:
         _check_size(self._path, name, member.file_size, largest)
         with _reading(self._path), self._zip.open(member) as file:
             return file.read()
+
+    def size(self, name: str) -> int:
+        return _member(self._path, name, self._members).file_size
 
 
 class _Tar:
@@ -145,6 +156,9 @@ class _Tar:
         with _reading(self._path):
             self._file.seek(member.offset_data)
             return self._file.read(member.size)
+
+    def size(self, name: str) -> int:
+        return _member(self._path, name, self._members).size
 
 
 def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfile.TarInfo]):

@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from datasets import records
-from datasets.plans import Plan
+from datasets.plans import Listed, Plan
 from datasets.prepared import FORMAT, PHOTOS, about_of, is_prepared, place_of, sealed
 from datasets.records import Labelled
 from fsjax.errors import InputError
@@ -90,33 +90,42 @@ def _write(plan: Plan, folder: Path, workers: int) -> None:
     identity = tfds.core.dataset_info.DatasetIdentity(
         name=PHOTOS, version=FORMAT, data_dir=str(folder), module_name=__name__
     )
-    about = {
-        "kind": plan.kind, "title": plan.title, "version": plan.version, "ids": list(plan.ids),
-        "class_names": list(plan.class_names), "folds": plan.folds, "lists": _positions(plan),
-        "usual": list(plan.usual),
-    }  # fmt: skip
     info = tfds.core.DatasetInfo(
         builder=identity,
         description=plan.title,
         features=records.features(),
         disable_shuffling=True,
-        metadata=tfds.core.MetadataDict(sealed(json.loads(json.dumps(about)))),
+        metadata=tfds.core.MetadataDict(),
     )
     writer = tfds.core.SequentialWriter(info, PHOTOS_PER_SHARD, file_format="array_record")
     writer.initialize_splits([PHOTOS])
+    shrinking: dict[str, list[int]] = {}
     with Progress(f"preparing {plan.title}", len(plan.tasks), "photo") as progress:
         for record in _records(plan, workers):
             writer.add_examples({PHOTOS: [record]})
+            shrinking[record["id"]] = list(itertools.compress(record["classes"], record["shrinks"]))
             progress.update()
+    info.metadata.update(sealed(json.loads(json.dumps(_about(plan, shrinking)))))
     writer.close_all()
 
 
-def _positions(plan: Plan) -> dict[str, list[list[Any]]]:
+def _about(plan: Plan, shrinking: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Returns what the data set will say of itself."""
+    lists, counts = plan.derive(shrinking) if plan.derive else ({}, ())
+    return {
+        "kind": plan.kind, "title": plan.title, "version": plan.version, "ids": list(plan.ids),
+        "class_names": list(plan.class_names), "folds": plan.folds, "usual": list(plan.usual),
+        "lists": _positions(plan.ids, {**lists, **plan.lists}),
+        "counts": [[count.what, count.found, count.known] for count in (*plan.counts, *counts)],
+    }  # fmt: skip
+
+
+def _positions(ids: Sequence[str], lists: Mapping[str, Sequence[Listed]]) -> dict[str, list[list[Any]]]:
     """Returns of each list its photos' positions, each with the classes it is listed for, null for all."""
-    position = {id: number for number, id in enumerate(plan.ids)}
+    position = {id: number for number, id in enumerate(ids)}
     pairs = {
         name: [(listed, None) if isinstance(listed, str) else listed for listed in photos]
-        for name, photos in plan.lists.items()
+        for name, photos in lists.items()
     }
     return {name: [[position[id], classes] for id, classes in photos] for name, photos in pairs.items()}
 

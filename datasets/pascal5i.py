@@ -1,207 +1,200 @@
-"""PASCAL-5i: a folder of photos in PASCAL VOC's layout, its 20 classes in 4 folds of 5."""
+"""PASCAL-5i: VOC 2012 with SBD's masks, its 20 classes in 4 folds of 5; or any photos in VOC's layout."""
 
-import contextlib
-import difflib
+import functools
 import hashlib
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
-from PIL import Image
+from jaxtyping import UInt8
 
-from datasets import opened
+from datasets import archives, list_files, pascal_lists, pictures, sbd, voc
+from datasets.pascal_lists import TRAINAUG, VAL
+from datasets.plans import Count, Listed, Plan, digest
+from datasets.records import Labelled, from_labels
+from datasets.sbd import Sbd
+from datasets.voc import Voc
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
-FOLDS = (
-    ("aeroplane", "bicycle", "bird", "boat", "bottle"),
-    ("bus", "car", "cat", "chair", "cow"),
-    ("diningtable", "dog", "horse", "motorbike", "person"),
-    ("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
-"""The classes that each fold of PASCAL-5i holds out."""
-
-CLASS_NAMES = tuple(name for fold in FOLDS for name in fold)
+CLASS_NAMES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
 """VOC's classes, alphabetically: their ids are 1 to 20."""
 
-
-class Pascal5i(tfds.core.GeneratorBasedBuilder):
-    """Copies a VOC folder's photos and class ids into records, after checking every one."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    url_infos = None  # nothing is downloaded
-
-    def __init__(self, folder: Path, ids: dict[str, list[str]], *, data_dir: Path):
-        """Takes a VOC folder and the ids of the photos of the splits "train" and "test"."""
-        self._folder = folder
-        self._ids = ids
-        super().__init__(data_dir=data_dir)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return opened.info(self, "Photos in PASCAL VOC's layout.", len(CLASS_NAMES))
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        del dl_manager
-        self.info.metadata["ids"] = self._ids
-        return {split: self._generate_examples(ids) for split, ids in self._ids.items()}
-
-    def _generate_examples(self, ids: list[str]) -> Iterator[tuple[int, dict]]:
-        for i, name in enumerate(ids):
-            jpeg, labels = _read(_photo(self._folder, name), _mask(self._folder, name))
-            yield i, opened.example(name, jpeg, labels, len(CLASS_NAMES))
+FOLDS = tuple(tuple(range(5 * fold + 1, 5 * fold + 6)) for fold in range(4))
+"""The class ids that each fold holds out."""
 
 
-def load(
-    tfds_dir: Path,
-    folder: Path,
-    *,
-    train_list: str,
-    test_list: str,
-    folds: Sequence[Sequence[str]] | None = None,
-) -> dict[str, opened.OpenedSplit]:
-    """Opens a VOC folder's photos, built in `tfds_dir` at first use.
+class Task(NamedTuple):
+    """What is needed to read one photo.
+
+    Attributes:
+        id: of the photo.
+        photo: the folder or archive with its file, and the file's name there.
+        mask: the same of its mask; for one of SBD's, where it is, for sentences.
+        mat: SBD's mask, because its archive cannot be read at random.
+    """
+
+    id: str
+    photo: tuple[Path, str]
+    mask: tuple[Path, str]
+    mat: bytes | None
+
+
+def plan(manual_dir: Path, *, lists: str | None = None) -> Plan:
+    """Returns the plan of a folder with PASCAL-5i, or with photos and masks in VOC's layout.
 
     Args:
-        tfds_dir: the folder for built data sets.
-        folder: has JPEGImages/ID.jpg and SegmentationClassAug/ID.png (or SegmentationClass/ID.png). A mask's
-            palette indices are its class ids: 0 background, 1 to 20 as in `CLASS_NAMES`, 255 void.
-        train_list: the list of the split "train": a name, for ImageSets/Segmentation/NAME.txt or NAME.txt in
-            the folder, or a path. A line holds an id or a photo's path; what follows a space is ignored, and
-            so is a class behind two underscores, as in the pairs of OSLSM's lists.
-        test_list: the list of the split "test".
-        folds: the class names that each fold holds out; PASCAL-5i's where there are none.
-
-    Returns:
-        The splits "train" and "test".
+        manual_dir: has VOCtrainval_11-May-2012.tar and SBD's benchmark.tgz as downloaded; or
+            VOCdevkit/VOC2012, VOC2012 or what is in it; in place of SBD a folder or zip SegmentationClassAug
+            will do.
+        lists: a folder of lists, taken as they are (`list_files.read`). They win over VOC's own, and without
+            the latter any photos with masks will do.
 
     Raises:
-        InputError: a file is missing or damaged, a mask does not fit its photo or holds another value, or a
-            class is not one of VOC's.
+        InputError: for files that are missing, or not what they should be.
     """
-    fold_ids = [[_class_id(name) for name in fold] for fold in folds or FOLDS]
-    folder = folder.resolve()
-    if not (folder / "JPEGImages").is_dir():
-        raise InputError(f"There is no folder {folder / 'JPEGImages'}: set config.data.dir to a VOC folder.")
-    ids = {"train": _read_list(folder, train_list), "test": _read_list(folder, test_list)}
-    photos = hashlib.sha256(repr(ids).encode()).hexdigest()
-    place = hashlib.sha256(f"{folder} {photos} {_stamps(folder, ids)}".encode()).hexdigest()
-    # Keyed by the folder, the lists and the files' times, so that no records are mixed up or out of date.
-    built = tfds_dir / f"voc_{place[:16]}"
-    with opened.reading(built):
-        builder = Pascal5i(folder, ids, data_dir=built)
-    try:
-        return opened.splits(
-            builder,
-            version=f"{builder.version}-{photos[:8]}",
-            title=_title(folds or FOLDS),
-            class_names=CLASS_NAMES,
-            folds=fold_ids,
-        )
-    except Exception:
-        _remove_empty(built)
-        raise
-
-
-def _remove_empty(folder: Path) -> None:
-    """Removes the folders without a file that a failed build has made, the innermost first."""
-    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
-        with contextlib.suppress(OSError):  # of a file, or of a folder that holds one
-            path.rmdir()
-
-
-def _title(folds: Sequence[Sequence[str]]) -> str:
-    """Returns what reports call the data: only with its own four folds is it PASCAL-5i."""
-    if [sorted(fold) for fold in folds] == [sorted(fold) for fold in FOLDS]:
-        return "PASCAL-5i"
-    count = len({name for fold in folds for name in fold})
-    return f"VOC folder: {count} class{'es' * (count != 1)}"
-
-
-def _stamps(folder: Path, ids: dict[str, list[str]]) -> list[tuple[int, int]]:
-    """Returns the size and time of every photo and mask that is there."""
-    files = (
-        path
-        for split in ids.values()
-        for name in split
-        for path in (_photo(folder, name), _mask(folder, name))
+    files, added = voc.find(manual_dir), sbd.find(manual_dir)
+    derived, counts = _derived(files, added)
+    given = list_files.read(Path(lists).expanduser(), len(CLASS_NAMES)) if lists else {}
+    if not derived and not given:
+        raise _lacking(manual_dir, files)
+    every = derived | given
+    photos = list_files.photos_of([*derived.items(), *given.items()])
+    tasks = [_task(id, name, files, added) for id, name in photos.items()]
+    ids = [task.id for task in tasks]
+    rule = functools.partial(pascal_lists.by_oslsm_rule, derived[TRAINAUG], derived[VAL]) if derived else None
+    return Plan(
+        kind="pascal5i",
+        title="PASCAL-5i" if pascal_lists.is_benchmark(every) else f"VOC folder: {len(ids):,} photos",
+        version=digest(every, ids, _content(tasks, files)),
+        class_names=CLASS_NAMES,
+        folds={"standard": FOLDS},
+        ids=ids,
+        tasks=tasks,
+        read=labelled,
+        lists=every,
+        usual=(TRAINAUG, VAL) if derived else _usual(list(given)),
+        counts=[*counts, *pascal_lists.counts(every)],
+        derive=rule,
     )
-    return [(stat.st_size, stat.st_mtime_ns) for stat in (path.stat() for path in files if path.is_file())]
 
 
-def _photo(folder: Path, name: str) -> Path:
-    return folder / "JPEGImages" / f"{name}.jpg"
+def labelled(task: Task) -> Labelled:
+    """Returns a photo with the class ids of its pixels.
 
-
-def _mask(folder: Path, name: str) -> Path:
-    masks = folder / "SegmentationClassAug"
-    return (masks if masks.is_dir() else folder / "SegmentationClass") / f"{name}.png"
-
-
-def _class_id(name: str) -> int:
-    if name not in CLASS_NAMES:
-        nearest = difflib.get_close_matches(name, CLASS_NAMES, 1, cutoff=0)[0]
-        raise InputError(f"config.data.folds has the class {name!r}, which VOC does not: is it {nearest!r}?")
-    return CLASS_NAMES.index(name) + 1
-
-
-def _read_list(folder: Path, name: str) -> list[str]:
-    """Returns the ids in a list file, each once, in their order."""
-    places = (
-        folder / "ImageSets" / "Segmentation" / f"{name}.txt",
-        folder / f"{name}.txt",
-        Path(name).expanduser(),
-    )
-    path = next((place for place in places if place.exists() and not place.is_dir()), None)
-    if path is None:
-        raise InputError(f"There is no list {name!r}: neither {places[0]} nor {places[1]} nor a file {name}.")
-    lines = _read_text(path).splitlines()
-    photos = [line.split()[0].split("__")[0] for line in lines if line.strip()]
-    if not photos:
-        raise InputError(f"The list {path} is empty: write the id of a photo on each of its lines.")
-    return list(dict.fromkeys(Path(photo).name.removesuffix(".jpg") for photo in photos))
-
-
-def _read_text(path: Path) -> str:
-    if not path.is_file():  # a pipe would be waited for
-        raise InputError(f"The list {path} is no ordinary file: name a text file.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InputError(f"The list {path} is no text in UTF-8: save it as such, with an id on each line.")
-    return text
-
-
-def _read(photo: Path, mask: Path) -> tuple[bytes, np.ndarray]:
-    """Returns a photo's bytes and its class ids, uint8 [H, W]."""
-    jpeg, image = _load(photo)
-    _, indices = _load(mask)
-    if indices.mode not in ("P", "L"):
-        raise InputError(f"{mask} holds colours: save it as a PNG with a palette, or grey, of class ids.")
-    labels = np.asarray(indices)
-    if indices.size != image.size:
+    Raises:
+        InputError: the photo or its mask is missing or damaged, they differ in size, or the mask has other
+            values than 0 to 20 and 255.
+    """
+    photo_file, mask_file = (str(place / name) for place, name in (task.photo, task.mask))
+    photo = archives.read(*task.photo)
+    size = pictures.size_of_whole(photo, photo_file)
+    if task.mat is None:
+        labels = _indices(archives.read(*task.mask), mask_file)
+    else:
+        labels = sbd.labels(task.mat, mask_file)
+    if labels.shape != size:
         raise InputError(
-            f"{mask} is {indices.size[0]}x{indices.size[1]} and its photo {image.size[0]}x{image.size[1]} "
-            "pixels: make them equal."
+            f"{mask_file} is {labels.shape[0]}x{labels.shape[1]} and its photo {size[0]}x{size[1]} pixels "
+            "(height x width): fetch both again, or make them equal."
         )
     wrong = labels[(labels > len(CLASS_NAMES)) & (labels != IGNORED)]
     if wrong.size:
-        raise InputError(f"{mask} holds the value {wrong[0]}: allowed are 0 to {len(CLASS_NAMES)} and 255.")
-    return jpeg, labels
+        raise InputError(
+            f"{mask_file} holds the value {wrong[0]}: allowed are 0 to {len(CLASS_NAMES)} and 255, so "
+            "make it so, or fetch it again."
+        )
+    return from_labels(task.id, photo, labels)
 
 
-def _load(path: Path) -> tuple[bytes, Image.Image]:
-    """Returns a picture's bytes and the picture, decoded to its last row."""
-    if not path.is_file():  # a pipe would be waited for
-        what = f"{path} is no ordinary file" if path.exists() else f"There is no file {path}"
-        raise InputError(f"{what}, which a list names: add it, or take it off the list.")
-    encoded = path.read_bytes()
-    try:
-        image = Image.open(io.BytesIO(encoded))
-        image.load()
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{path} is damaged: fetch it again, or take it off the list.") from error
-    return encoded, image
+def _indices(png: bytes, where: str) -> UInt8[np.ndarray, "h w"]:
+    image = pictures.decoded(png, where)
+    if image.mode not in ("P", "L"):
+        raise InputError(f"{where} holds colours: save it as a PNG with a palette, or grey, of class ids.")
+    return np.asarray(image)
+
+
+def _derived(files: Voc, added: Sbd | None) -> tuple[dict[str, list[Listed]], list[Count]]:
+    """Returns trainaug, val and PFENet's list, or none where something that they follow from is missing."""
+    train, val, main = (
+        _set(files, name) for name in ("Segmentation/train", "Segmentation/val", "Main/train")
+    )
+    if not (train and val and (added or files.augmented)):
+        return {}, []
+    more = set(added.masks) if added else set()
+    if files.augmented:
+        more |= set(files.augmented.stems(".png"))
+    counts = [Count("VOC's train: photos", len(train), pascal_lists.PHOTOS["train"])]
+    if added:
+        counts.append(Count("SBD: photos", len(added.masks), sbd.PHOTOS))
+        counts += [Count(f"SBD's {part}: photos", len(added.lists[part]), n) for part, n in sbd.PARTS.items()]
+    lists: dict[str, list[Listed]] = {TRAINAUG: [*pascal_lists.trainaug(train, val, sorted(more))]}
+    if main:
+        labelled_by_others = sorted(added.masks if added else more)
+        name, photos, further = pascal_lists.pfenet(
+            train, val, labelled_by_others, main, is_sbd=added is not None
+        )
+        lists[name] = [*photos]
+        counts += further
+    return {**lists, VAL: [*val]}, counts
+
+
+def _set(files: Voc, name: str) -> list[str]:
+    """Returns the ids of one of VOC's own lists, none where it is missing."""
+    if files.sets is None or not files.sets.has(f"{name}.txt"):
+        return []
+    return list_files.ids(files.sets.read(f"{name}.txt").decode("utf-8", "replace"))
+
+
+def _lacking(folder: Path, files: Voc) -> InputError:
+    if _set(files, "Segmentation/train") and _set(files, "Segmentation/val"):
+        return InputError(
+            f"{folder} has VOC's own masks only: put SBD's {sbd.ARCHIVE} there (from its authors' page, "
+            "home.bharathh.info/pubs/codes/SBD), or SegmentationClassAug, or name your lists with --lists."
+        )
+    return InputError(
+        f"{folder} has no ImageSets/Segmentation with train.txt and val.txt: put VOC's there, or name a "
+        "folder with lists of your own with --lists."
+    )
+
+
+def _task(id: str, list_name: str, files: Voc, added: Sbd | None) -> Task:
+    """Returns how a photo is read, after making sure that its files are there."""
+    photo = f"{id}.jpg"
+    if not files.photos.has(photo):
+        raise _missing(id, list_name, "photo", files.photos.where(photo))
+    at = files.photos.path, files.photos.prefix + photo
+    mask = files.mask(id)
+    if mask:
+        place, name = mask
+        return Task(id, at, (place.path, place.prefix + name), None)
+    if added and id in added.masks:
+        return Task(id, at, (added.place, f"cls/{id}.mat"), added.masks[id])
+    masks = files.augmented or files.own
+    raise _missing(id, list_name, "mask", masks.where(f"{id}.png") if masks else "SegmentationClassAug")
+
+
+def _missing(id: str, list_name: str, what: str, where: str) -> InputError:
+    return InputError(
+        f"The list {list_name} names {id}, of which there is no {what} {where}: put it there, or take it "
+        "off the list."
+    )
+
+
+def _content(tasks: Sequence[Task], files: Voc) -> str:
+    """Returns the sha256 of all masks' files and of the sizes of all photos' files."""
+    sha256 = hashlib.sha256()
+    for task in tasks:
+        sha256.update(f"{task.id} {files.photos.size(f'{task.id}.jpg')} ".encode())
+        sha256.update(archives.read(*task.mask) if task.mat is None else task.mat)
+    return sha256.hexdigest()
+
+
+def _usual(names: Sequence[str]) -> tuple[str, str]:
+    """Returns the lists that are trained and tested on, where only lists of one's own are there."""
+    train = next((name for name in ("train", TRAINAUG) if name in names), names[0])
+    return train, next((name for name in (VAL, "test") if name in names), names[-1])

@@ -30,6 +30,10 @@ class Count:
     known: int | None = None
 
 
+Derived = tuple[Mapping[str, Sequence[Listed]], Sequence[Count]]
+"""Lists by name, and what was counted on the way to them."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A data set that is to be prepared.
@@ -46,6 +50,8 @@ class Plan:
         lists: of photos, by name.
         usual: the names of the lists that are trained and tested on where nobody says.
         counts: what prepare prints.
+        derive: returns further lists when all photos have been read; it is given, by the photos' ids, the
+            class ids that OSLSM's rule keeps. Where a name is among `lists`, too, the list there is taken.
     """
 
     kind: str
@@ -59,6 +65,7 @@ class Plan:
     lists: Mapping[str, Sequence[Listed]]
     usual: tuple[str, str]
     counts: Sequence[Count] = field(default=())
+    derive: Callable[[Mapping[str, Sequence[int]]], Derived] | None = None
 
 
 def digest(*parts: Any) -> str:

@@ -8,14 +8,14 @@ Nothing is unpacked to the disk. A build that was killed starts again with the s
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import coco20i
+from datasets import coco20i, pascal5i
 from datasets.building import build
-from datasets.plans import Plan
-from datasets.prepared import place_of
+from datasets.plans import Count, Plan
+from datasets.prepared import about_of, place_of
 from fsjax import cli
 from fsjax.config import Field
 from fsjax.errors import InputError
@@ -26,6 +26,7 @@ FLAGS = {
     "manual_dir": "The folder with the archives, or with your photos.",
     "name": "What the data set is called from now on; by default its kind.",
     "tfds_dir": "The folder for built data sets; by default data.",
+    "lists": "pascal5i: a folder with lists of photos, NAME.txt each, which are taken as they are.",
     "year": "coco20i: 2014 or 2017, where the folder has both.",
     "crowd": "coco20i: skip (default), include or void: what annotations of crowds are.",
     "holdout": "coco20i, of one annotation file: the share of photos that are the list test; by default 0.3.",
@@ -42,6 +43,7 @@ OPTIONS = {
 """What the flags that are no plain texts may be."""
 
 KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
+    "pascal5i": (pascal5i.plan, ("lists",)),
     "coco20i": (coco20i.plan, ("year", "crowd", "holdout")),
 }
 """Of each kind its plan, and the flags that are its own."""
@@ -67,14 +69,15 @@ def program(argv: list[str]) -> None:
     place_of(tfds_dir, name)  # refuses names that are none, before anything is read
     plan = make(folder, **options)
     place = build(plan, name, tfds_dir, workers=workers)
-    print("\n".join(told(plan)))
+    about = about_of(place)
+    print("\n".join(told(about["title"], [Count(*count) for count in about["counts"]])))
     print(f"The data set {name} is in {place.parent}: train on it with --config.data.name={name}.")
 
 
-def told(plan: Plan) -> list[str]:
+def told(title: str, counts: Sequence[Count]) -> list[str]:
     """Returns the lines of a table of what was counted, beside what is known."""
-    lines = [plan.title]
-    for count in plan.counts:
+    lines = [title]
+    for count in counts:
         line = f"  {count.what}: {count.found:,}"
         if count.known is not None:
             line += ", as known" if count.found == count.known else f", known are {count.known:,}: DIFFERENT"
