@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Int, Int32
 
-from datasets.records import LISTED, SHRINKS
-from fsjax.data.source import Source
+from fsjax.data.index import MinArea, build_index
+from fsjax.data.source import SHRINKS, Source
 from fsjax.progress import Progress
 
 PFENET_AREA = 2048
@@ -58,31 +58,27 @@ class Counted:
         """Of each pair the class's share of its photo, above 0 up to 1."""
         return self.areas / self.sizes.astype(np.int64).prod(axis=1)[self.photos]
 
-    def where(self, kept: Bool[np.ndarray, " m"]) -> "Counted":
-        """Returns the list with some of its pairs."""
+    def by_rule(self, rule: MinArea) -> "Counted":
+        """Returns the list with the pairs that are large enough: see `fsjax.data.index.MinArea`."""
+        kept = self.shrinks if rule == "oslsm" else self.areas >= rule
         pairs = (self.photos[kept], self.classes[kept], self.areas[kept], self.shrinks[kept])
         return Counted(self.name, self.ids, self.sizes, *pairs, self.C)
 
 
 def count(source: Source) -> Counted:
-    """Counts a list from its records, decoding neither photos nor masks."""
-    n, C = len(source.ids), len(source.class_names)
-    sizes, pairs = np.zeros((n, 2), np.int32), []
-    with Progress(f"counting {source.name} {source.split}", n, "photo") as progress:
-        for position in range(n):
-            sizes[position] = source.size(position)
-            pairs.append(_pairs(position, source.areas(position), source.eligible(position)))
-            progress.update()
-    photos, classes, areas, flags = np.concatenate([np.zeros((4, 0), int), *pairs], axis=1)
-    return Counted(source.split, source.ids, sizes, photos, classes, areas, (flags & SHRINKS) > 0, C)
-
-
-def _pairs(
-    position: int, areas: Int32[np.ndarray, " C"], eligible: UInt8[np.ndarray, " C"]
-) -> Int[np.ndarray, "4 k"]:
-    """Returns the pairs of a photo that its list has: photo, class id, area and flags."""
-    shown = np.flatnonzero((areas > 0) & (eligible & LISTED > 0))
-    return np.stack([np.full(len(shown), position), shown + 1, areas[shown], eligible[shown].astype(int)])
+    """Counts a list by its class index, which training will need, too, decoding neither photos nor masks."""
+    index = build_index(source)
+    photos, columns = np.nonzero(index.counts(1))
+    return Counted(
+        name=source.split,
+        ids=source.ids,
+        sizes=index.sizes,
+        photos=photos,
+        classes=columns + 1,
+        areas=index.areas[photos, columns],
+        shrinks=index.flags[photos, columns] & SHRINKS > 0,
+        C=len(source.class_names),
+    )
 
 
 @dataclass(frozen=True)

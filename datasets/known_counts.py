@@ -1,27 +1,24 @@
 """What the lists of the benchmarks are known to hold, and how what was counted compares.
 
-The counts are those of the published lists: of SBD and PASCAL VOC 2012, of OSLSM's pairs as CANet and HSNet
-ship them, of COCO's annotated photos, and of HSNet's pairs for COCO, which were drawn from other masks and
-may differ by a few in a thousand.
+COCO's pairs are those of HSNet's lists, which were drawn from other masks, so that a few in a thousand may
+differ.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from datasets import coco20i, pascal_lists
 from datasets.counting import PFENET_AREA, Counted
 from datasets.plans import Count
+from fsjax.data.index import MinArea
 
-OSLSM_TRAIN = (
-    528, 428, 583, 371, 376, 367, 848, 987, 988, 235, 504, 1122, 430, 440, 3387, 358, 277, 487, 488, 476,
-)  # fmt: skip
-OSLSM_VAL = (80, 57, 86, 58, 65, 69, 96, 115, 102, 69, 74, 125, 76, 72, 378, 58, 49, 90, 82, 67)
-"""Pairs of OSLSM's lists for each class of PASCAL VOC."""
+COCO_TRAINED_PAIRS = (95_476, 133_927, 141_054, 141_016)
+"""Pairs of HSNet's list train2014 that the interleaved folds 0 to 3 train on, those of the other folds."""
 
-COCO_TRAINED_PAIRS = (95476, 133927, 141054, 141016)
-"""Pairs of HSNet's list train2014 that the interleaved folds 0 to 3 train on: those of the other folds."""
-COCO_VAL_PAIRS = (35783, 17912, 14563, 14315)
+COCO_VAL_PAIRS = (35_783, 17_912, 14_563, 14_315)
 """Pairs of HSNet's list val2014 that the interleaved folds hold out."""
 
 
@@ -30,57 +27,82 @@ class Known:
     """What is known of a list.
 
     Attributes:
-        photos: how many it has.
-        pairs: of each class; () where nobody says.
-        min_area: pixels from which on those pairs count.
-        fold_pairs: of each fold's classes in the data set's first table; () where nobody says.
+        photos: how many it has; None where nobody says.
+        rule: which of its pairs the other counts are of: "oslsm", or pixels from which on they count.
+        kept: photos with such pairs.
+        of_class: pairs of each class; () where nobody says.
+        of_fold: pairs of the classes of each fold in the data set's first table; () where nobody says.
     """
 
-    photos: int | None = None
-    pairs: Sequence[int] = ()
-    min_area: int = 1
-    fold_pairs: Sequence[int] = ()
+    photos: int | None
+    rule: MinArea = 1
+    kept: int | None = None
+    of_class: Sequence[int] = ()
+    of_fold: Sequence[int] = ()
 
 
-_HELD_OUT_TRAIN = tuple(sum(COCO_TRAINED_PAIRS) // 3 - trained for trained in COCO_TRAINED_PAIRS)
-
-LISTS: Mapping[tuple[str, str], Known] = {
-    ("PASCAL-5i", "trainaug"): Known(10_582),
-    ("PASCAL-5i", "val"): Known(1_449),
-    ("PASCAL-5i", "train"): Known(1_464),
-    ("PASCAL-5i", "pfenet"): Known(5_953),
-    ("PASCAL-5i", "oslsm"): Known(10_092, OSLSM_TRAIN),
-    ("PASCAL-5i", "oslsm_derived"): Known(10_092, OSLSM_TRAIN),
-    ("PASCAL-5i", "oslsm_val"): Known(1_381, OSLSM_VAL),
-    ("COCO-20i (2014)", "train"): Known(82_081, (), PFENET_AREA, _HELD_OUT_TRAIN),
-    ("COCO-20i (2014)", "val"): Known(40_137, (), PFENET_AREA, COCO_VAL_PAIRS),
-    ("COCO-20i (2017)", "train"): Known(117_266),
-}
-
-
-def compared(
-    title: str, counted: Counted, class_names: Sequence[str], folds: Sequence[Sequence[int]]
-) -> Iterator[Count]:
-    """Yields what was counted in a list beside what is known of it, nothing for other data sets.
+def known(about: Mapping[str, Any], name: str) -> Known | None:
+    """Returns what is known of a list, None of lists that nobody published.
 
     Args:
-        title: of the data set; another than a benchmark's is compared with nothing.
-        counted: the list.
-        class_names: of the data set.
-        folds: its first table.
+        about: what the data set says of itself.
+        name: of the list.
     """
-    known = LISTS.get((title, counted.name))
-    if known is None:
+    name = name.removesuffix("_derived")
+    if about["kind"] == "pascal5i" and about["lists"].keys() & {pascal_lists.TRAINAUG, pascal_lists.OSLSM}:
+        return _of_pascal(name)
+    for year in coco20i.YEARS:
+        if about["title"] == f"COCO-20i ({year})" and name in coco20i.PARTS:
+            photos = coco20i.KNOWN[year, name].get("photos that show something")
+            pairs = {"train": _held_out(COCO_TRAINED_PAIRS), "val": COCO_VAL_PAIRS}[name]
+            return Known(photos, PFENET_AREA, of_fold=pairs if year == 2014 else ())
+    return None
+
+
+def _of_pascal(name: str) -> Known | None:
+    train, val = pascal_lists.OF_CLASS[pascal_lists.TRAINAUG], pascal_lists.OF_CLASS[pascal_lists.VAL]
+    photos = pascal_lists.PHOTOS.get(name)
+    if photos is None:
+        return None
+    match name:
+        case pascal_lists.TRAINAUG:
+            return Known(photos, "oslsm", pascal_lists.PHOTOS[pascal_lists.OSLSM], train)
+        case pascal_lists.OSLSM:
+            return Known(photos, of_class=train)
+        case pascal_lists.VAL:
+            return Known(photos, "oslsm", pascal_lists.VAL_BY_RULE[0], val)
+    return Known(photos)
+
+
+def _held_out(trained: Sequence[int]) -> tuple[int, ...]:
+    """Returns the pairs of each fold's own classes, given those of the others."""
+    whole = sum(trained) // (len(trained) - 1)
+    return tuple(whole - pairs for pairs in trained)
+
+
+def compared(about: Mapping[str, Any], counted: Counted) -> Iterator[Count]:
+    """Yields what was counted in a list beside what is known of it, nothing of a list that nobody published.
+
+    Args:
+        about: what the data set says of itself.
+        counted: the list.
+    """
+    what = known(about, counted.name)
+    if what is None:
         return
-    if known.photos is not None:
-        yield Count("photos", len(counted.ids), known.photos)
-    found = counted.where(counted.areas >= known.min_area).per_class
-    if len(known.pairs) == len(found):
-        yield Count("pairs", int(found.sum()), sum(known.pairs))
-        same = found == np.array(known.pairs)
+    if what.photos is not None:
+        yield Count("photos", len(counted.ids), what.photos)
+    kept = counted.by_rule(what.rule)
+    rule = {"oslsm": " by OSLSM's rule", 1: ""}.get(what.rule, f" of {what.rule:,} px or more")
+    if what.kept is not None:
+        yield Count(f"photos{rule}", len(np.unique(kept.photos)), what.kept)
+    found = kept.per_class
+    if what.of_class:
+        yield Count(f"pairs{rule}", int(found.sum()), sum(what.of_class))
+        same = found == np.array(what.of_class)
         yield Count("classes whose pairs are as known", int(same.sum()), len(same))
         for c in np.flatnonzero(~same).tolist():
-            yield Count(f"pairs of {class_names[c]}", int(found[c]), known.pairs[c])
-    for fold, (class_ids, pairs) in enumerate(zip(folds, known.fold_pairs, strict=False)):
-        in_fold = int(found[np.array(class_ids) - 1].sum())
-        yield Count(f"fold {fold}: pairs of {known.min_area:,} px or more", in_fold, pairs)
+            yield Count(f"pairs of {about['class_names'][c]}", int(found[c]), what.of_class[c])
+    folds = next(iter(about["folds"].values()), ())
+    for fold, (class_ids, pairs) in enumerate(zip(folds, what.of_fold, strict=False)):
+        yield Count(f"fold {fold}: pairs{rule}", int(found[np.array(class_ids) - 1].sum()), pairs)

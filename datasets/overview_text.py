@@ -195,17 +195,16 @@ def _overlaps(names: Sequence[str], found: Overlaps) -> Iterator[str]:
     yield from table(("", "count", "of all"), rows)
     most = ", ".join(f"{names[a - 1]} and {names[b - 1]} ({count:,})" for (a, b), count in found.most)
     told = (
-        "A meeting is two classes in one photo. A query of both gives the shared pixels to the smaller object; "
-        f"a query of one class is not concerned. Most often overlap {most}."
+        "A meeting is two classes in one photo. A query of both gives the shared pixels to the smaller "
+        f"object; a query of one class is not concerned. The most frequent are {most}."
     )
     yield from textwrap.wrap(told, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _known(about: Mapping[str, Any], counted: Sequence[Counted]) -> Iterator[str]:
-    folds = next(iter(about["folds"].values()), [])
     rows = []
     for one in counted:
-        for count in compared(about["title"], one, about["class_names"], folds):
+        for count in compared(about, one):
             differs = count.found - (count.known or 0)
             verdict = f"{differs:+,}" if differs else "as known"
             rows.append([one.name, count.what, f"{count.found:,}", f"{count.known:,}", verdict])
