@@ -233,7 +233,7 @@ def test_random_settings_leave_a_photo_alone(source):
 
 def test_any_object_is_the_mask_of_all_classes(source):
     mask, (height, width) = load_mask(
-        source, 7, range(1, 7), "query", InputSettings(16, label_side=40), original=True
+        source, 7, range(1, 7), None, InputSettings(16, label_side=40), original=True
     )
     np.testing.assert_array_equal(mask[:height, :width], source.labels(7))
 
@@ -246,7 +246,7 @@ def test_a_rescued_object_keeps_its_class():
             return labels
 
     source, settings = Speck(), InputSettings(3, label_side=40)
-    mask, size = load_mask(source, 0, (1, 4), "support", settings, original=False)
+    mask, size = load_mask(source, 0, (1, 4), 1, settings, original=False)
     assert sorted(mask.ravel().tolist()) == [0] * 8 + [2]
     assert size.tolist() == [3, 3]
 

@@ -218,7 +218,7 @@ def test_supports_of_a_pair_are_drawn_anew_and_uniformly():
 
 @pytest.mark.parametrize("numbers", [{"ways": 2}, {"queries": 2}])
 def test_pairs_are_one_way_with_one_query(index, numbers):
-    with pytest.raises(InputError, match=r"pair_epoch is one-way .* train\.ways=1 and train\.queries=1"):
+    with pytest.raises(InputError, match=r"pair_epoch is one-way .* ways=1 and queries=1"):
         make_pairs(index, **numbers)
 
 
