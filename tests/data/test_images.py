@@ -251,6 +251,35 @@ def test_a_rescued_object_keeps_its_class():
     assert size.tolist() == [3, 3]
 
 
+# ---- void pixels, and classes that are not asked for ----
+
+
+@pytest.mark.parametrize(
+    ("settings", "of_supports", "of_queries"),
+    [
+        (InputSettings(32), True, True),
+        (InputSettings(32, void="background"), False, False),
+        (InputSettings(32, support_void="background"), False, True),
+        (InputSettings(32, void="background", support_void="ignore"), True, False),
+    ],
+)
+def test_void_of_supports_and_queries(source, settings, of_supports, of_queries):
+    episode = load_episode(source, SPEC, settings)
+    assert (255 in episode.support_masks, 255 in episode.query_masks) == (of_supports, of_queries)
+
+
+def test_other_classes_are_ignored_where_they_would_be_background(source):
+    settings = InputSettings(16, label_side=40, void="background", ignored=(2, 4, 6))
+    for position in range(12):
+        labels, (height, width) = source.labels(position), source.size(position)
+        mask, _ = load_mask(source, position, (3, 4), None, settings, original=True)
+        expected = np.zeros((height, width), int)
+        for row, column in np.ndindex(height, width):
+            label = labels[row, column]
+            expected[row, column] = {3: 1, 4: 2, 2: 255, 6: 255}.get(int(label), 0)
+        np.testing.assert_array_equal(mask[:height, :width], expected)
+
+
 # ---- features in place of photos ----
 
 
