@@ -2,7 +2,10 @@
 
 import contextlib
 import functools
+import gzip
+import os
 import tarfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -13,6 +16,10 @@ from fsjax.errors import InputError
 
 LARGEST = 256 * 2**20
 """Bytes that one file may unpack to; the largest photos of the field's data sets have three million."""
+
+_PIECE = 2**20
+
+_ENCRYPTED = 1  # a bit of a zip member's flags
 
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
 
@@ -64,13 +71,13 @@ def open_files(path: Path) -> Files:
 
 
 def stream(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yields the names and bytes of the wanted files of a compressed tar, reading it once from end to end.
+    """Yields the names and bytes of the wanted files of a gzipped tar, reading it once from end to end.
 
     Raises:
         InputError: it is missing or damaged, or holds a name that leads out of it or a file far too large.
     """
     check_ordinary(path)
-    with _reading(path), tarfile.open(path, "r|*") as tar:
+    with _reading(path), gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
         for member in tar:
             _check_name(path, member.name)
             if member.isfile() and wanted(member.name):
@@ -78,6 +85,8 @@ def stream(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, byt
                 content = tar.extractfile(member)
                 assert content is not None, "it is a file"
                 yield member.name, content.read()
+        while plain.read(_PIECE):  # its checksum comes last
+            pass
 
 
 def check_ordinary(path: Path) -> None:
@@ -98,8 +107,11 @@ class _Folder:
 
     @functools.cached_property
     def names(self) -> Collection[str]:
-        files = (path for path in self._path.rglob("*") if path.is_file())
-        return frozenset(path.relative_to(self._path).as_posix() for path in files)
+        return frozenset(
+            (Path(folder) / file).relative_to(self._path).as_posix()
+            for folder, _, files in os.walk(self._path)
+            for file in files
+        )
 
     def read(self, name: str, largest: int = LARGEST) -> bytes:
         _check_name(self._path, name)
@@ -119,8 +131,10 @@ class _Zip:
     def __init__(self, path: Path):
         self._path, self._zip = path, zipfile.ZipFile(path)
         self._members = {member.filename: member for member in self._zip.infolist() if not member.is_dir()}
-        for name in self._members:
+        for name, member in self._members.items():
             _check_name(path, name)
+            if member.flag_bits & _ENCRYPTED:
+                raise InputError(f"{path} asks for a password: pack its files without one.")
 
     @property
     def names(self) -> Collection[str]:
@@ -139,6 +153,7 @@ class _Zip:
 class _Tar:
     def __init__(self, path: Path):
         self._path, self._file = path, path.open("rb")
+        weakref.finalize(self, self._file.close)
         with tarfile.open(fileobj=self._file, mode="r:") as tar:
             self._members = {member.name: member for member in tar if member.isfile()}
             end = tar.offset
@@ -169,8 +184,8 @@ def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfi
 
 def _check_end(path: Path, file: BinaryIO, end: int) -> None:
     """Makes sure that a tar ends as tars do; one that was cut between two files looks whole otherwise."""
-    file.seek(max(end - tarfile.BLOCKSIZE, 0))
-    if any(file.read(tarfile.BLOCKSIZE)):
+    file.seek(end)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("it has no end")
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import logging
 import multiprocessing
 import os
@@ -14,13 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import tensorflow_datasets as tfds
-
-from datasets import records
+from datasets import records, shards
 from datasets.plans import Listed, Plan
-from datasets.prepared import FORMAT, PHOTOS, about_of, is_prepared, place_of, sealed
+from datasets.prepared import about_of, is_prepared, place_of, sealed
 from datasets.records import Labelled
 from fsjax.errors import InputError
 from fsjax.files import claimed
@@ -29,7 +26,14 @@ from fsjax.progress import Progress
 LOG = logging.getLogger(__name__)
 
 CHUNK = 16
-PHOTOS_PER_SHARD = 4096
+
+
+class Written(NamedTuple):
+    """A record as the workers return it, with the class ids that OSLSM's rule keeps."""
+
+    id: str
+    encoded: bytes
+    shrinking: Sequence[int]
 
 
 def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) -> Path:
@@ -56,7 +60,7 @@ def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) 
         half = place.with_name(f".{place.name}.half")
         shutil.rmtree(half, ignore_errors=True)  # what a killed build has left
         try:
-            _write(plan, half, os.cpu_count() or 1 if workers is None else workers)
+            _write(plan, half, _cores() if workers is None else workers)
             os.replace(half, place)
         except OSError as error:
             raise InputError(
@@ -87,26 +91,23 @@ def _remove_traces(folder: Path) -> None:
 
 def _write(plan: Plan, folder: Path, workers: int) -> None:
     folder.mkdir(parents=True)
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=PHOTOS, version=FORMAT, data_dir=str(folder), module_name=__name__
-    )
-    info = tfds.core.DatasetInfo(
-        builder=identity,
-        description=plan.title,
-        features=records.features(),
-        disable_shuffling=True,
-        metadata=tfds.core.MetadataDict(),
-    )
-    writer = tfds.core.SequentialWriter(info, PHOTOS_PER_SHARD, file_format="array_record")
-    writer.initialize_splits([PHOTOS])
-    shrinking: dict[str, list[int]] = {}
-    with Progress(f"preparing {plan.title}", len(plan.tasks), "photo") as progress:
-        for record in _records(plan, workers):
-            writer.add_examples({PHOTOS: [record]})
-            shrinking[record["id"]] = list(itertools.compress(record["classes"], record["shrinks"]))
-            progress.update()
-    info.metadata.update(sealed(json.loads(json.dumps(_about(plan, shrinking)))))
-    writer.close_all()
+    shrinking: dict[str, Sequence[int]] = {}
+    with (
+        Progress(f"preparing {plan.title}", len(plan.tasks), "photo") as progress,
+        contextlib.closing(_written(plan, workers)) as written,
+    ):
+        encoded = _noted(written, shrinking, progress)
+        shards.write(encoded, folder, plan.title, lambda: sealed(_about(plan, shrinking)))
+
+
+def _noted(
+    written: Iterator[Written], shrinking: dict[str, Sequence[int]], progress: Progress
+) -> Iterator[bytes]:
+    """Yields the encoded records, and takes down which classes of each photo OSLSM's rule keeps."""
+    for record in written:
+        shrinking[record.id] = record.shrinking
+        yield record.encoded
+        progress.update()
 
 
 def _about(plan: Plan, shrinking: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -130,13 +131,13 @@ def _positions(ids: Sequence[str], lists: Mapping[str, Sequence[Listed]]) -> dic
     return {name: [[position[id], classes] for id, classes in photos] for name, photos in pairs.items()}
 
 
-def _records(plan: Plan, workers: int) -> Iterator[dict[str, Any]]:
+def _written(plan: Plan, workers: int) -> Iterator[Written]:
     """Yields the records of all photos in order."""
     if not workers or len(plan.tasks) <= CHUNK:
         yield from itertools.chain.from_iterable(_read(plan.read, [task]) for task in plan.tasks)
         return
     spawn = multiprocessing.get_context("spawn")
-    waiting: deque[Future[list[dict[str, Any]]]] = deque()
+    waiting: deque[Future[list[Written]]] = deque()
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_work)
     try:
         for chunk in _chunks(plan.tasks):
@@ -158,8 +159,14 @@ def _chunks(tasks: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
 
 
-def _read(read: Callable[[Any], Labelled], tasks: Sequence[Any]) -> list[dict[str, Any]]:
-    return [records.record(read(task)) for task in tasks]
+def _read(read: Callable[[Any], Labelled], tasks: Sequence[Any]) -> list[Written]:
+    return [_record(read(task)) for task in tasks]
+
+
+def _record(labelled: Labelled) -> Written:
+    record = records.record(labelled)
+    shrinking = tuple(itertools.compress(record["classes"], record["shrinks"]))
+    return Written(labelled.id, records.encode(record), shrinking)
 
 
 def _begin_work() -> None:
@@ -174,3 +181,9 @@ def _begin_work() -> None:
             os._exit(1)
 
     threading.Thread(target=end_with_it, daemon=True).start()
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use, where the system says so."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

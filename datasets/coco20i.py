@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from datasets import archives, coco_json, pictures
-from datasets.coco_json import Annotated, Packed
+from datasets.coco_json import Annotated, Outline, Runs
 from datasets.plans import Count, Plan, digest
 from datasets.records import Labelled
 from fsjax.errors import InputError
@@ -38,35 +38,39 @@ CONTIGUOUS = tuple(tuple(range(20 * fold + 1, 20 * fold + 21)) for fold in range
 """The classes that each fold holds out in PANet's split."""
 
 KNOWN = {
-    (2014, "train"): {"photos that show something": 82_081},
-    (2014, "val"): {"photos that show something": 40_137},
-    (2017, "train"): {"photos": 118_287, "annotations": 860_001, "photos that show something": 117_266},
-    (2017, "val"): {"photos": 5_000, "annotations": 36_781},
+    (2014, "train"): {"photos": 82_783, "annotations": 604_907, "photos with annotations": 82_081},
+    (2014, "val"): {"photos": 40_504, "annotations": 291_875, "photos with annotations": 40_137},
+    (2017, "train"): {"photos": 118_287, "annotations": 860_001, "photos with annotations": 117_266},
+    (2017, "val"): {"photos": 5_000, "annotations": 36_781, "photos with annotations": 4_952},
 }
-"""What each part of COCO is known to hold."""
+"""What each part of COCO is known to hold; both years hold the same 123,287 photos."""
+
+HOLDOUT = 0.3
 
 
 class Task(NamedTuple):
     """What is needed to read one photo."""
 
+    id: str
     images: Path
-    name: str
+    file: str
     size: tuple[int, int]
     crowd: Crowd
-    objects: tuple[tuple[int, bool, Packed], ...]  # class id, whether it is a crowd, outline
+    objects: tuple[tuple[int, bool, Outline], ...]  # class id, whether it is a crowd, outline
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One annotation file with its photos."""
+    """One annotation file with the places where its photos may be, and what goes before their names there."""
 
     name: str
     annotated: Annotated
-    images: Path
-    prefix: str
+    places: Sequence[tuple[Path, str]]
 
 
-def plan(manual_dir: Path, *, year: int | None = None, crowd: Crowd = "skip", holdout: float = 0.3) -> Plan:
+def plan(
+    manual_dir: Path, *, year: int | None = None, crowd: Crowd = "skip", holdout: float | None = None
+) -> Plan:
     """Returns the plan of a folder with COCO, or of a piece of it.
 
     Args:
@@ -76,31 +80,33 @@ def plan(manual_dir: Path, *, year: int | None = None, crowd: Crowd = "skip", ho
         year: 2014 or 2017, where the folder has both.
         crowd: what becomes of annotations with `iscrowd`.
         holdout: of a piece of COCO, the share of photos, chosen by a hash of their ids, that are the list
-            "test"; the others are the list "train".
+            "test"; the others are the list "train". HOLDOUT by default.
 
     Raises:
         InputError: for files that are missing, or not what they should be.
     """
-    parts = list(_benchmark(manual_dir, year)) or [_piece(manual_dir)]
+    chosen = _year(manual_dir, year)
+    if chosen and holdout is not None:
+        raise InputError(f"{manual_dir} has COCO's own lists train and val: leave --holdout out.")
+    parts = [_benchmark(manual_dir, chosen, part) for part in PARTS] if chosen else [_piece(manual_dir)]
     names = _names(parts, manual_dir)
-    tasks = {part.name: list(_tasks(part, crowd)) for part in parts}
-    ids = {part: [_id(task.name) for task in of_part] for part, of_part in tasks.items()}
-    whole = len(parts) == len(PARTS)
-    lists = ids if whole else _held_out(ids[parts[0].name], holdout)
+    tasks = {part.name: _tasks(part, crowd) for part in parts}
+    ids = {part: [task.id for task in of_part] for part, of_part in tasks.items()}
     every = [id for of_part in ids.values() for id in of_part]
-    content = digest(names, every, lists, crowd, _outlines(tasks))
+    lists = ids if chosen else _held_out(every, HOLDOUT if holdout is None else holdout)
+    counts = list(_counts(parts, tasks, chosen))
     return Plan(
         kind="coco20i",
-        title=f"COCO-20i ({_year(parts)})" if whole else f"COCO annotations: {len(every)} photos",
-        version=content,
+        title=f"COCO-20i ({chosen})" if chosen else f"COCO annotations: {len(every)} photos",
+        version=digest(names, every, lists, crowd, _drawn(tasks)),
         class_names=names,
         folds={"interleaved": INTERLEAVED, "contiguous": CONTIGUOUS} if tuple(names) == CLASS_NAMES else {},
         ids=every,
         tasks=[task for of_part in tasks.values() for task in of_part],
         read=labelled,
         lists=lists,
-        usual=("train", "val") if whole else ("train", "test"),
-        counts=[*_counts(parts, tasks), *(() if whole else _list_counts(lists))],
+        usual=("train", "val") if chosen else ("train", "test"),
+        counts=counts if chosen else [*counts, *_list_counts(lists)],
     )
 
 
@@ -108,49 +114,56 @@ def labelled(task: Task) -> Labelled:
     """Returns a photo with a mask for every category: the union of its objects' outlines.
 
     Raises:
-        InputError: the photo is missing, damaged, or of another size than its annotations.
+        InputError: the photo is missing, damaged, or of another size than its annotations, or one of these
+            cannot be drawn.
     """
-    where = f"{task.images / task.name}"
-    photo = archives.read(task.images, task.name)
+    where = f"{task.images / task.file}"
+    photo = archives.read(task.images, task.file)
     size = pictures.size_of_whole(photo, where)
     if size != task.size:
         raise InputError(
             f"{where} is {size[0]}x{size[1]} and its annotations are of {task.size[0]}x{task.size[1]} pixels "
             "(height x width): fetch both again, of one year."
         )
-    taken = [
-        (class_id, outline) for class_id, crowd, outline in task.objects if _counts_as_object(crowd, task)
-    ]
-    outlines: dict[int, list[Packed]] = {}
-    for class_id, outline in taken:
-        outlines.setdefault(class_id, []).append(outline)
-    masks = {class_id: coco_json.union(parts, size) for class_id, parts in outlines.items()}
-    crowds = [outline for _, crowd, outline in task.objects if crowd]
-    void = coco_json.union(crowds, size) if crowds and task.crowd == "void" else None
-    return Labelled(_id(task.name), photo, size, masks, void)
+    outlines: dict[int, list[Outline]] = {}
+    for class_id, is_crowd, outline in task.objects:
+        if not is_crowd or task.crowd == "include":
+            outlines.setdefault(class_id, []).append(outline)
+    crowds = [outline for _, is_crowd, outline in task.objects if is_crowd]
+    try:
+        masks = {class_id: coco_json.union(objects, size) for class_id, objects in outlines.items()}
+        void = coco_json.union(crowds, size) if crowds and task.crowd == "void" else None
+    except ValueError as error:
+        raise InputError(
+            f"The annotations of {where} have {error}: fetch the annotation file again, or mend it."
+        ) from error
+    return Labelled(task.id, photo, size, masks, void)
 
 
-def _counts_as_object(crowd: bool, task: Task) -> bool:
-    return not crowd or task.crowd == "include"
-
-
-def _benchmark(folder: Path, year: int | None) -> Iterator[_Part]:
-    """Yields the parts of the one year that a folder holds."""
-    years = [y for y in YEARS if _annotations(folder, y, "train") or _annotations(folder, y, "val")]
+def _year(folder: Path, year: int | None) -> int | None:
+    """Returns the year whose benchmark a folder holds, None where it holds another file of annotations."""
     if year is not None:
-        years = [year]
+        if year not in YEARS:
+            raise InputError(f"--year is {year}: give 2014 or 2017.")
+        return year
+    years = [y for y in YEARS if any(_annotations(folder, y, part) for part in PARTS)]
     if len(years) > 1:
         raise InputError(f"{folder} holds COCO of 2014 and of 2017: say which with --year.")
-    for chosen in years:
-        for part in PARTS:
-            found = _annotations(folder, chosen, part)
-            if found is None:
-                raise InputError(
-                    f"{folder} has no annotations of {part}{chosen}: put annotations_trainval{chosen}.zip "
-                    "there, from COCO's download page."
-                )
-            images, prefix = _images(folder, f"{part}{chosen}")
-            yield _Part(part, coco_json.read(*found), images, prefix)
+    return years[0] if years else None
+
+
+def _benchmark(folder: Path, year: int, part: str) -> _Part:
+    """Returns one of the two parts of a year."""
+    found = _annotations(folder, year, part)
+    if found is None:
+        raise InputError(
+            f"{folder} has no annotations of {part}{year}: put annotations_trainval{year}.zip there, from "
+            "COCO's download page."
+        )
+    name = f"{part}{year}"
+    archive = folder / f"{name}.zip"
+    places = [(folder / name, ""), (folder / "images" / name, ""), (archive, f"{name}/"), (archive, "")]
+    return _Part(part, coco_json.read(*found), places)
 
 
 def _annotations(folder: Path, year: int, part: str) -> tuple[Path, str] | None:
@@ -162,16 +175,6 @@ def _annotations(folder: Path, year: int, part: str) -> tuple[Path, str] | None:
     return (archive, f"annotations/{name}") if archive.exists() else None
 
 
-def _images(folder: Path, name: str) -> tuple[Path, str]:
-    """Returns where the photos of a part lie, and what goes before their names there."""
-    for place in (folder / name, folder / "images" / name):
-        if place.is_dir():
-            return place, ""
-    if (folder / f"{name}.zip").exists():
-        return folder / f"{name}.zip", f"{name}/"
-    raise InputError(f"{folder} has neither {name}.zip nor a folder {name}: put COCO's photos there.")
-
-
 def _piece(folder: Path) -> _Part:
     """Returns the one annotation file of a folder with its photos."""
     files = sorted(path.name for path in folder.glob("*.json"))
@@ -180,10 +183,9 @@ def _piece(folder: Path) -> _Part:
             f"{folder} holds no COCO: put train2017.zip, val2017.zip and annotations_trainval2017.zip there "
             "(or 2014's), from COCO's download page; or one annotation file beside a folder images."
         )
-    annotated = coco_json.read(folder, files[0])
-    if (folder / "images.zip").exists():
-        return _Part("all", annotated, folder / "images.zip", "")
-    return _Part("all", annotated, folder / "images" if (folder / "images").is_dir() else folder, "")
+    archive = folder / "images.zip"
+    places = [(folder / "images", ""), (archive, "images/"), (archive, ""), (folder, "")]
+    return _Part("all", coco_json.read(folder, files[0]), places)
 
 
 def _names(parts: Sequence[_Part], folder: Path) -> list[str]:
@@ -197,21 +199,41 @@ def _names(parts: Sequence[_Part], folder: Path) -> list[str]:
     return tables[0]
 
 
-def _tasks(part: _Part, crowd: Crowd) -> Iterator[Task]:
-    """Yields the photos on which something is to be seen."""
-    class_ids = {category: number for number, category in enumerate(part.annotated.names, 1)}
+def _tasks(part: _Part, crowd: Crowd) -> list[Task]:
+    """Returns a task for every photo that shows something, after making sure that all are there."""
+    class_ids = {category: n for n, category in enumerate(part.annotated.names, 1)}
+    shown: dict[str, tuple[tuple[int, int], tuple[tuple[int, bool, Outline], ...]]] = {}
     for photo in part.annotated.photos:
-        objects = tuple(
-            (class_ids[annotation.category], annotation.crowd, annotation.outline)
-            for annotation in photo.annotations
-            if annotation.outline
-        )
+        objects = tuple((class_ids[a.category], a.crowd, a.outline) for a in photo.annotations if a.outline)
         if any(crowd == "include" or not is_crowd for _, is_crowd, _ in objects):
-            yield Task(part.images, part.prefix + photo.file, photo.size, crowd, objects)
+            if photo.file in shown:
+                raise InputError(f"The annotations list the photo {photo.file} twice: fetch them again.")
+            shown[photo.file] = photo.size, objects
+    if not shown:
+        raise InputError(f"No photo of the list {part.name} shows an object: fetch the annotations again.")
+    images, prefix = _place(part, next(iter(shown)))
+    there = archives.open_files(images).names
+    missing = [file for file in shown if prefix + file not in there]
+    if missing:
+        raise InputError(
+            f"{images} lacks {len(missing):,} of {len(shown):,} photos, as {missing[0]}: fetch it again, of "
+            "the year of its annotations."
+        )
+    stems = [file.rpartition("/")[2].rpartition(".")[0] for file in shown]
+    ids = stems if len(set(stems)) == len(stems) else list(shown)
+    return [
+        Task(id, images, prefix + file, size, crowd, objects)
+        for id, (file, (size, objects)) in zip(ids, shown.items(), strict=True)
+    ]
 
 
-def _id(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0]
+def _place(part: _Part, file: str) -> tuple[Path, str]:
+    """Returns the place that holds a photo, and what goes before its name there; else any that is there."""
+    there = [(place, prefix) for place, prefix in part.places if place.exists()]
+    if not there:
+        (place, _), *_ = part.places
+        raise InputError(f"There is neither a folder {place} nor a zip {place.name}.zip: put it there.")
+    return next((p for p in there if p[1] + file in archives.open_files(p[0]).names), there[0])
 
 
 def _held_out(ids: Sequence[str], share: float) -> dict[str, list[str]]:
@@ -220,37 +242,35 @@ def _held_out(ids: Sequence[str], share: float) -> dict[str, list[str]]:
     return {"train": [id for id in ids if id not in test], "test": [id for id in ids if id in test]}
 
 
-def _outlines(tasks: Mapping[str, Sequence[Task]]) -> str:
+def _drawn(tasks: Mapping[str, Sequence[Task]]) -> str:
     """Returns the sha256 of all that is drawn."""
     sha256 = hashlib.sha256()
     for of_part in tasks.values():
         for task in of_part:
-            sha256.update(f"{task.name} {task.size}".encode())
-            for class_id, crowd, outline in task.objects:
-                sha256.update(f"{class_id} {crowd}".encode())
-                packed = (outline,) if isinstance(outline, bytes | str) else outline
-                for piece in packed:
-                    sha256.update(piece if isinstance(piece, bytes) else piece.encode())
+            sha256.update(f"{task.file} {task.size}".encode())
+            for class_id, is_crowd, outline in task.objects:
+                sha256.update(f"{class_id} {is_crowd}".encode())
+                pieces = (repr(outline).encode(),) if isinstance(outline, Runs) else outline
+                for piece in pieces:
+                    sha256.update(piece)
     return sha256.hexdigest()
 
 
-def _year(parts: Sequence[_Part]) -> str:
-    return parts[0].images.name.removesuffix(".zip")[-4:]
-
-
-def _counts(parts: Sequence[_Part], tasks: Mapping[str, Sequence[Task]]) -> Iterator[Count]:
-    whole = len(parts) == len(PARTS)
+def _counts(parts: Sequence[_Part], tasks: Mapping[str, Sequence[Task]], year: int | None) -> Iterator[Count]:
     for part in parts:
-        annotations = [a for photo in part.annotated.photos for a in photo.annotations]
+        photos = part.annotated.photos
+        annotations = [annotation for photo in photos for annotation in photo.annotations]
         found = {
-            "photos": len(part.annotated.photos),
+            "photos": len(photos),
             "annotations": len(annotations),
             "crowds": sum(annotation.crowd for annotation in annotations),
+            "annotations without an outline": sum(not annotation.outline for annotation in annotations),
+            "photos with annotations": sum(bool(photo.annotations) for photo in photos),
             "photos that show something": len(tasks[part.name]),
         }
-        known = KNOWN[int(_year(parts)), part.name] if whole else {}
+        of_part = KNOWN[year, part.name] if year else {}
         for what, count in found.items():
-            yield Count(f"{part.name}: {what}", count, known.get(what))
+            yield Count(f"{part.name}: {what}", count, of_part.get(what))
 
 
 def _list_counts(lists: Mapping[str, Sequence[str]]) -> Iterator[Count]:

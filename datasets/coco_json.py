@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,20 +22,36 @@ from pycocotools import mask as coco_mask
 from datasets import archives
 from fsjax.errors import InputError
 
-LARGEST = 4 * 2**30
+LARGEST = 2 * 2**30
 """Bytes of an annotation file; that of train2017 has 470 million."""
 
-Packed = bytes | str | tuple[bytes, ...]
-"""An object's outline: polygons' coordinates, the counts of plain runs, or compressed runs."""
+FARTHEST = 100_000
+"""Pixels from a photo's corner that a polygon may reach."""
+
+
+class Runs(NamedTuple):
+    """Runs of pixels that are out, in, out and so on, column by column.
+
+    Attributes:
+        counts: the runs' lengths as int64, or compressed as pycocotools does.
+        size: height and width in pixels.
+    """
+
+    counts: bytes | str
+    size: tuple[int, int]
+
+
+Outline = Runs | tuple[bytes, ...]
+"""Of an object: its runs, or the coordinates of its polygons, x and y in turns, as float64."""
 
 
 class Annotation(NamedTuple):
-    """One object, or one crowd of objects."""
+    """One object, or one crowd of objects; its outline is empty where it has none."""
 
-    image: int
+    image: int | str
     category: int
     crowd: bool
-    outline: Packed
+    outline: Outline
 
 
 class Photo(NamedTuple):
@@ -65,32 +82,64 @@ def read(folder: Path, name: str) -> Annotated:
         InputError: it is missing, not COCO's instances, or contradicts itself.
     """
     place = folder / name
+    content = [archives.read(folder, name, LARGEST)]
     try:
         with _without_collecting():
-            parsed = json.loads(archives.read(folder, name, LARGEST), object_hook=_packed)
+            text = content.pop().decode("utf-8-sig")  # nothing holds the bytes while the text is parsed
+            parsed = json.loads(text, object_hook=partial(_packed, place))
+            del text
             return _joined(parsed, place)
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{place} is no JSON, or was cut short ({error}): fetch it again.") from error
 
 
-def mask_of(outline: Packed, size: tuple[int, int]) -> dict[str, Any]:
-    """Returns the compressed runs of an outline, as pycocotools makes them of an annotation."""
+def union(outlines: Sequence[Outline], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Returns the pixels of all outlines together, as pycocotools draws them.
+
+    Raises:
+        ValueError: an outline cannot be drawn in a photo of this size; it says why.
+    """
+    runs = [_encoded(outline, size) for outline in outlines]
+    return coco_mask.decode(coco_mask.merge(runs)).astype(bool)
+
+
+def _encoded(outline: Outline, size: tuple[int, int]) -> dict[str, Any]:
+    """Returns the compressed runs of an outline after checking it, because pycocotools does not."""
     height, width = size
-    if isinstance(outline, str):
-        return {"size": [height, width], "counts": outline.encode()}
-    if isinstance(outline, bytes):
-        counts = array("q", outline).tolist()
-        return coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    polygons = [array("d", polygon).tolist() for polygon in outline]
+    if isinstance(outline, Runs):
+        compressed = isinstance(outline.counts, str)
+        lengths = _run_lengths(outline.counts) if compressed else array("q", outline.counts).tolist()
+        if outline.size != size or sum(lengths) != height * width or min(lengths) < 0:
+            raise ValueError("runs that do not fill the photo")
+        if compressed:
+            return {"size": [height, width], "counts": outline.counts.encode()}
+        return coco_mask.frPyObjects({"size": [height, width], "counts": lengths}, height, width)
+    polygons = [np.frombuffer(polygon) for polygon in outline]
+    if not all(np.abs(polygon).max() <= FARTHEST for polygon in polygons):
+        raise ValueError("a polygon that leads far out of the photo")
     return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
 
 
-def union(outlines: Sequence[Packed], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """Returns the pixels of all outlines together."""
-    runs = [mask_of(outline, size) for outline in outlines]
-    return coco_mask.decode(coco_mask.merge(runs)).astype(bool)
+def _run_lengths(compressed: str) -> list[int]:
+    """Returns the lengths in a text, 5 bits a character; from the fourth on less the last but one."""
+    lengths: list[int] = []
+    value = shift = 0
+    for character in compressed:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"the character {character!r} among its runs")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:  # the number goes on
+            continue
+        value -= (bits & 16) << (shift - 4)
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("runs that were cut short")
+    return lengths
 
 
 @contextmanager
@@ -105,49 +154,80 @@ def _without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _packed(fields: dict[str, Any]) -> Any:
+def _packed(place: Path, fields: dict[str, Any]) -> Any:
     """Packs the outline of an annotation as soon as it is parsed."""
     if "segmentation" not in fields:
         return fields
-    outline = fields["segmentation"]
-    packed: Any = None
-    if isinstance(outline, list) and outline and all(isinstance(polygon, list) for polygon in outline):
-        packed = tuple(array("d", polygon).tobytes() for polygon in outline if len(polygon) >= 6)
-    elif isinstance(outline, dict) and isinstance(outline.get("counts"), list):
-        packed = array("q", outline["counts"]).tobytes()
-    elif isinstance(outline, dict) and isinstance(outline.get("counts"), str):
-        packed = outline["counts"]
-    crowd = bool(fields.get("iscrowd", 0))
-    return Annotation(fields.get("image_id"), fields.get("category_id"), crowd, packed or ())
+    try:
+        outline = _outline(fields["segmentation"])
+    except (TypeError, OverflowError) as error:
+        raise InputError(
+            f"{place} has the annotation {fields.get('id')}, whose segmentation is neither polygons nor runs "
+            f"({error}): fetch the file again."
+        ) from error
+    return Annotation(fields.get("image_id"), fields.get("category_id"), bool(fields.get("iscrowd")), outline)
+
+
+def _outline(segmentation: Any) -> Outline:
+    if not segmentation:
+        return ()
+    if isinstance(segmentation, list):
+        return tuple(array("d", polygon).tobytes() for polygon in segmentation if len(polygon) >= 6)
+    if not isinstance(segmentation, dict):
+        raise TypeError(f"it is {segmentation!r:.40}")
+    counts, size = segmentation.get("counts"), segmentation.get("size")
+    if not isinstance(counts, str):
+        counts = array("q", counts).tobytes()
+    return Runs(counts, tuple(size)) if counts else ()
 
 
 def _joined(parsed: Any, place: Path) -> Annotated:
-    if not isinstance(parsed, dict) or not {"images", "annotations", "categories"} <= parsed.keys():
+    parts = ("images", "annotations", "categories")
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(part), list) for part in parts):
         raise InputError(
             f"{place} is not one of COCO's instances files, which have images, annotations and categories: "
             "name another."
         )
-    if not all(isinstance(annotation, Annotation) for annotation in parsed["annotations"]):
-        raise InputError(f"{place} has annotations without segmentation: name a file of COCO's instances.")
-    try:
-        names = {category["id"]: category["name"] for category in parsed["categories"]}
-        photos = [
-            (image["id"], image["file_name"], image["height"], image["width"]) for image in parsed["images"]
-        ]
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{place} has an image or a category without {error}: name a file of COCO's instances."
-        ) from error
-    of_image: dict[int, list[Annotation]] = defaultdict(list)
-    known = {id for id, *_ in photos}
-    for annotation in parsed.pop("annotations"):
-        if annotation.image not in known or annotation.category not in names:
-            raise InputError(
-                f"{place} has an annotation of image {annotation.image} and category {annotation.category}, "
-                "one of which it does not list: fetch it again."
-            )
-        of_image[annotation.image].append(annotation)
+    names = dict(_rows(parsed["categories"], {"id": int, "name": str}, "a category", place))
+    kinds = {"id": int | str, "file_name": str, "height": int, "width": int}
+    photos = list(_rows(parsed.pop("images"), kinds, "an image", place))
+    of_image = _of_image(parsed.pop("annotations"), {id for id, *_ in photos}, names, place)
     return Annotated(
         names={id: names[id] for id in sorted(names)},
         photos=[Photo(file, (height, width), tuple(of_image[id])) for id, file, height, width in photos],
     )
+
+
+def _rows(entries: Sequence[Any], kinds: Mapping[str, Any], what: str, place: Path) -> Iterator[tuple]:
+    """Yields the fields of entries that must have them, no two with one id."""
+    seen = set()
+    for entry in entries:
+        row = tuple(entry.get(name) if isinstance(entry, dict) else None for name in kinds)
+        for value, (name, kind) in zip(row, kinds.items(), strict=True):
+            if not isinstance(value, kind):
+                raise InputError(f"{place} has {what} without {name}: name a file of COCO's instances.")
+        if row[0] in seen:
+            raise InputError(f"{place} has {what} with the id {row[0]} twice: fetch it again.")
+        seen.add(row[0])
+        yield row
+
+
+def _of_image(
+    annotations: Sequence[Any], images: set[int | str], names: Mapping[int, str], place: Path
+) -> Mapping[int | str, list[Annotation]]:
+    of_image: dict[int | str, list[Annotation]] = defaultdict(list)
+    for annotation in annotations:
+        if not isinstance(annotation, Annotation):
+            raise InputError(
+                f"{place} has annotations without segmentation: name a file of COCO's instances."
+            )
+        for what, id, known in (
+            ("image", annotation.image, images),
+            ("category", annotation.category, names),
+        ):
+            if not isinstance(id, int | str) or id not in known:
+                raise InputError(
+                    f"{place} has an annotation of the {what} {id}, which it does not list: fetch it again."
+                )
+        of_image[annotation.image].append(annotation)
+    return of_image

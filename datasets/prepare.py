@@ -8,7 +8,7 @@ Nothing is unpacked to the disk. A build that was killed starts again with the s
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from datasets import coco20i, pascal5i
 from datasets.building import build
 from datasets.plans import Count, Plan
 from datasets.prepared import about_of, place_of
-from fsjax import cli
 from fsjax.config import Field
 from fsjax.errors import InputError
 
@@ -30,7 +29,7 @@ FLAGS = {
     "year": "coco20i: 2014 or 2017, where the folder has both.",
     "crowd": "coco20i: skip (default), include or void: what annotations of crowds are.",
     "holdout": "coco20i, of one annotation file: the share of photos that are the list test; by default 0.3.",
-    "workers": "Processes that read; by default as many as there are cores.",
+    "workers": "Processes that read photos; by default as many as there are cores, 0 for none.",
 }
 
 
@@ -51,6 +50,8 @@ KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
 
 def program(argv: list[str]) -> None:
     """Prepares a data set, and prints what was counted."""
+    from fsjax import cli  # only now: processes that read photos import this module, and need no JAX
+
     flags, _ = cli.parse(argv, __doc__ or "", FLAGS, fields=False)
     if flags.dataset not in KINDS:
         raise InputError(f"--dataset is {flags.dataset!r}: give {' or '.join(KINDS)}.")
@@ -68,21 +69,24 @@ def program(argv: list[str]) -> None:
     name, tfds_dir = flags.name or flags.dataset, Path(flags.tfds_dir or "data").expanduser().absolute()
     place_of(tfds_dir, name)  # refuses names that are none, before anything is read
     plan = make(folder, **options)
+    print("\n".join(told(plan)), flush=True)  # before the hours that photos may take
     place = build(plan, name, tfds_dir, workers=workers)
-    about = about_of(place)
-    print("\n".join(told(about["title"], [Count(*count) for count in about["counts"]])))
+    for count in about_of(place)["counts"][len(plan.counts) :]:  # of the lists that follow from the masks
+        print(told_of(Count(*count)))
     print(f"The data set {name} is in {place.parent}: train on it with --config.data.name={name}.")
 
 
-def told(title: str, counts: Sequence[Count]) -> list[str]:
+def told(plan: Plan) -> list[str]:
     """Returns the lines of a table of what was counted, beside what is known."""
-    lines = [title]
-    for count in counts:
-        line = f"  {count.what}: {count.found:,}"
-        if count.known is not None:
-            line += ", as known" if count.found == count.known else f", known are {count.known:,}: DIFFERENT"
-        lines.append(line)
-    return lines
+    return [plan.title, *map(told_of, plan.counts)]
+
+
+def told_of(count: Count) -> str:
+    """Returns the line of one count."""
+    line = f"  {count.what}: {count.found:,}"
+    if count.known is None:
+        return line
+    return line + (", as known" if count.found == count.known else f", known are {count.known:,}: DIFFERENT")
 
 
 def _value(name: str, text: str) -> Any:
@@ -91,6 +95,8 @@ def _value(name: str, text: str) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
+    from fsjax import cli
+
     return cli.run(program, argv)
 
 

@@ -139,8 +139,8 @@ class PreparedList:
         with self._decoding(position):
             if record["void"]:
                 labels[decode_mask(record["void"])] = IGNORED
-            # The last one wins: of a support its own way, else the smallest.
-            for _, i, n in sorted(asked, key=lambda pair: (pair[2] == way, -pair[0])):
+            # The last one wins: of a support its own way, else the smallest, of two as small the first class.
+            for _, i, n in sorted(asked, key=lambda pair: (pair[2] == way, -pair[0], -pair[1])):
                 labels[decode_mask(record["masks"][i])] = n
         return labels
 
@@ -165,10 +165,17 @@ class PreparedList:
         return flags
 
     def _record(self, position: int) -> dict[str, Any]:
+        """Returns a record, whose bytes array_record compares with a digest of its own."""
         try:
-            return self._records[self._numbers[position]]
+            record = self._records[self._numbers[position]]
         except Exception as error:  # array_record raises whatever its C++ meets
             raise self._damaged(position) from error
+        if record["id"] != self.ids[position].encode():
+            raise InputError(
+                f"A file in {self.cache_dir} is of another data set, as image {self.ids[position]} is not "
+                "where it should be: delete the folder, and prepare the data set again."
+            )
+        return record
 
     @contextlib.contextmanager
     def _decoding(self, position: int) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """How a photo and its labels are stored: a record each, with one binary mask for every class in it."""
 
+import functools
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, UInt8
 from PIL import Image
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from fsjax.episode import IGNORED
 
@@ -79,6 +81,19 @@ def record(labelled: Labelled) -> dict[str, Any]:
         "masks": [_png(mask) for mask in masks.values()],
         "void": b"" if labelled.void is None else _png(labelled.void),
     }
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """Returns the bytes of a record, always the same for the same record."""
+    kinds, serializer = _serializing()
+    example = serializer.get_tf_example(kinds.encode_example(record))
+    return example.SerializeToString(deterministic=True)
+
+
+@functools.cache
+def _serializing() -> tuple[tfds.features.FeaturesDict, ExampleSerializer]:
+    kinds = features()
+    return kinds, ExampleSerializer(kinds.get_serialized_info())
 
 
 def decode_mask(png: bytes) -> Bool[np.ndarray, "h w"]:

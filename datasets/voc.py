@@ -108,7 +108,7 @@ def find(folder: Path) -> Voc:
 
 
 def _unpacked(folder: Path) -> Place | None:
-    roots = (Place(folder / inner) for inner in FOLDERS)
+    roots = (Place(folder / inner) for inner in FOLDERS if (folder / inner).is_dir())
     return next((root for root in roots if (root / "JPEGImages").exists()), None)
 
 
