@@ -71,8 +71,11 @@ def _not_there(tfds_dir: Path, name: str) -> InputError:
     known = f" (there is {', '.join(there)})" if there else ""
     kind = name if name in ("pascal5i", "coco20i") else "folders"
     naming = "" if kind == name else f" --name={name}"
+    root = Path(__file__).resolve().parents[1]
+    # Elsewhere -m would find another package of this name, or none.
+    command = "-m datasets.prepare" if Path.cwd() == root else str(root / "datasets" / "prepare.py")
     return InputError(
-        f"There is no data set {name} in {tfds_dir}{known}: prepare it with python -m datasets.prepare "
+        f"There is no data set {name} in {tfds_dir}{known}: prepare it with python {command} "
         f"--dataset={kind}{naming} --manual_dir=DIR, or name another with config.data.name."
     )
 

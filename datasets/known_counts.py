@@ -1,7 +1,7 @@
 """What the lists of the benchmarks are known to hold, and how what was counted compares.
 
-COCO's pairs are those of HSNet's lists, which were drawn from other masks, so that a few in a thousand may
-differ.
+COCO's photos are those with any annotation, and lists lack those of crowds alone where crowds are skipped;
+its pairs are those of HSNet's lists, made of other masks. Both may differ by a few in a thousand.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ def known(about: Mapping[str, Any], name: str) -> Known | None:
         return _of_pascal(name)
     for year in coco20i.YEARS:
         if about["title"] == f"COCO-20i ({year})" and name in coco20i.PARTS:
-            photos = coco20i.KNOWN[year, name].get("photos that show something")
+            photos = coco20i.KNOWN[year, name].get("photos with annotations")
             pairs = {"train": _held_out(COCO_TRAINED_PAIRS), "val": COCO_VAL_PAIRS}[name]
             return Known(photos, PFENET_AREA, of_fold=pairs if year == 2014 else ())
     return None
@@ -80,6 +80,12 @@ def _held_out(trained: Sequence[int]) -> tuple[int, ...]:
     return tuple(whole - pairs for pairs in trained)
 
 
+def _in_words(rule: MinArea) -> str:
+    if rule == "oslsm":
+        return " by OSLSM's rule"
+    return f" of {rule:,} px or more" if rule > 1 else ""
+
+
 def compared(about: Mapping[str, Any], counted: Counted) -> Iterator[Count]:
     """Yields what was counted in a list beside what is known of it, nothing of a list that nobody published.
 
@@ -93,7 +99,7 @@ def compared(about: Mapping[str, Any], counted: Counted) -> Iterator[Count]:
     if what.photos is not None:
         yield Count("photos", len(counted.ids), what.photos)
     kept = counted.by_rule(what.rule)
-    rule = {"oslsm": " by OSLSM's rule", 1: ""}.get(what.rule, f" of {what.rule:,} px or more")
+    rule = _in_words(what.rule)
     if what.kept is not None:
         yield Count(f"photos{rule}", len(np.unique(kept.photos)), what.kept)
     found = kept.per_class

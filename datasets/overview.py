@@ -4,6 +4,7 @@
     python -m datasets.overview --dataset=mydata --tfds_dir=/disk/built --out=mydata_overview
 
 Photos of any number are counted from their records; only overlaps read masks, of 1,000 photos at most.
+From another folder than the clone's, start it as python CLONE/datasets/overview.py.
 """
 
 import csv
@@ -11,6 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__" and not __package__:  # by its path: the clone takes the place of this folder
+    sys.path[: not sys.flags.safe_path] = [str(Path(__file__).resolve().parents[1])]
 
 import datasets
 from datasets.contact_sheet import contact_sheet
@@ -46,7 +50,7 @@ def program(argv: list[str]) -> None:
     _write_classes(out / CLASSES, about, counted)
     drawn = _drawn(out, sources, counted)
     print("\n".join(overview(about, counted, found, str(out / CLASSES))))
-    print(f"\nLook at {' and '.join(map(str, drawn))}.")
+    print("\n".join(["", "Pictures:", *(f"  {path}" for path in drawn)]))
 
 
 def _drawn(out: Path, sources: Sequence[PreparedList], counted: Sequence[Counted]) -> list[Path]:

@@ -37,7 +37,7 @@ def overview(
 
 
 def _lists(about: Mapping[str, Any], counted: Sequence[Counted]) -> Iterator[str]:
-    yield f"{about['title']}: {len(about['ids']):,} photos, {len(about['class_names']):,} classes"
+    yield f"{about['title']}; {len(about['class_names']):,} classes, version {about['version']}"
     training, test = about["usual"]
     rows = []
     for one in counted:
@@ -156,11 +156,12 @@ def _few(names: Sequence[str], usual: Sequence[str], counted: Sequence[Counted])
         return
     lists = " or ".join(dict.fromkeys(usual))
     yield (
-        f"{len(few):,} classes have under {_ONE_SHOT} photos in {lists}, too few for a support and a query."
+        f"With under {_ONE_SHOT} photos in {lists}, too few for a support and a query: {len(few):,} of "
+        f"{len(names):,} classes."
     )
     if len(names) - len(few) < _ONE_SHOT:
         return
-    yield "This leaves them out:"
+    yield "These are left out by:"
     yield from _flag(few)
 
 

@@ -49,7 +49,8 @@ def size_figure(path: Path, counted: Sequence[Counted], class_names: Sequence[st
         axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
         axis.set_axisbelow(True)
         axis.tick_params(color=figures.FAINT)
-        axis.legend(frameon=False, fontsize=8, labelcolor=figures.INK)
+        if any(len(one.classes) for one in counted):
+            axis.legend(frameon=False, fontsize=8, labelcolor=figures.INK)
     figures.save(figure, path)
 
 
