@@ -19,9 +19,12 @@ from fsjax.experiment.settings import Sources, check, novel_episodes, plan_of
 from fsjax.experiment.training import start_of
 from fsjax.files import make_writable
 from fsjax.models import build
+from fsjax.models.method import Trainable
+from fsjax.models.variables import Variables
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.plan import Plan
-from fsjax.training.step import TrainState, trainable
+from fsjax.training.step import TrainState, make_state, split, trainable
+from fsjax.training.weights import RANDOM
 
 SHEET = "dry_run.png"
 EPISODES = 6
@@ -30,14 +33,14 @@ EPISODES = 6
 WIDTH = 100
 _NAMED = 120
 _CHANGES = 8
-_TIED = "\0"  # a space at which no line is broken
+TIED = "\0"  # a space at which no line is broken
 
 
 def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[str]:
     """Says what a training would do, and draws its first episodes as augmented.
 
-    Everything up to the first step happens as in `train`, so that what would be refused there is refused
-    here; `dry_run.png` in the run's folder is all that is written.
+    Weights and an earlier run's checkpoint are read as in `train`, so that what would be refused there is
+    refused here; `dry_run.png` in the run's folder is all that is written.
 
     Args:
       config: see `fsjax.config.TABLE`.
@@ -54,24 +57,33 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
     with Checkpoints(workdir) as checkpoints:
-        state, fixed, _ = start_of(config, source, method, plan, checkpoints)
+        reached = checkpoints.latest_step or 0
+        state, fixed = _variables(config, source, method, plan, checkpoints)
     make_writable(workdir)
-    reached = int(state.step)
     batches = _batches(config, source, plan, reached)
     training_sheet(workdir / SHEET, _episodes(batches)[:EPISODES], source.class_names)
     _, _, novel = novel_episodes(config, sources["test"], "", count=0)
     paragraphs = [
         _what(config, source, state, fixed),
-        _classes(f"Trained on, with the photos of {source.split} that count", plan.sampler),
-        _classes(f"Evaluated, with the photos of {sources['test'].split} that count", novel),
+        classes(f"Trained on, with the photos of {source.split} that count", plan.sampler),
+        classes(f"Evaluated, with the photos of {sources['test'].split} that count", novel),
         _how_long(config, plan, reached),
         _learning_rate(plan),
         _devices(plan, batches[0], state, fixed),
         f"The first episodes as augmented are in {workdir / SHEET}. Nothing was trained.",
     ]
-    return [line.replace(_TIED, " ") for text in paragraphs for line in (*textwrap.wrap(text, WIDTH), "")][
-        :-1
-    ]
+    return [line.replace(TIED, " ") for text in paragraphs for line in (*textwrap.wrap(text, WIDTH), "")][:-1]
+
+
+def _variables(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
+) -> tuple[TrainState, Variables]:
+    """Returns where training starts and what stays frozen; of values drawn at random the shapes alone."""
+    if checkpoints.latest_step is None and config.model.weights in ("", RANDOM):
+        learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
+        return jax.eval_shape(lambda: make_state(learned, plan.optimizer)), fixed
+    state, fixed, _ = start_of(config, source, method, plan, checkpoints)
+    return state, fixed
 
 
 def _batches(config: ConfigDict, source: Source, plan: Plan, reached: int) -> list[Episode]:
@@ -104,15 +116,15 @@ def _what(config: ConfigDict, source: Source, state: TrainState, fixed: Mapping[
     )
 
 
-def _classes(what: str, sampler: EpisodeSampler) -> str:
+def classes(what: str, sampler: EpisodeSampler) -> str:
     """Returns the classes of a sampler with their eligible photos, the most frequent first."""
     counts = {sampler.class_names[c - 1]: len(sampler.eligible(c)) for c in sampler.classes}
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    named = [f"{name} {count:,}".replace(" ", _TIED) for name, count in ranked]
+    named = [f"{name} {count:,}".replace(" ", TIED) for name, count in ranked]
     if len(named) > _NAMED:
         half = _NAMED // 2
-        named = [*named[:half], f"({len(named) - 2 * half:,} others)".replace(" ", _TIED), *named[-half:]]
-    return f"{what}, {len(counts):,} classes: {', '.join(named)}."
+        named = [*named[:half], f"({len(named) - 2 * half:,} others)".replace(" ", TIED), *named[-half:]]
+    return f"{what}, {_number(len(counts), 'class', 'classes')}: {', '.join(named)}."
 
 
 def _how_long(config: ConfigDict, plan: Plan, reached: int) -> str:
@@ -145,7 +157,7 @@ def _learning_rate(plan: Plan) -> str:
 
 def _devices(plan: Plan, batch: Episode, state: TrainState, fixed: Mapping[str, Any]) -> str:
     devices = len(batch.weight)
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves((state, fixed)))
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, fixed)))
     read = sum(leaf.nbytes for leaf in jax.tree.leaves(batch)) // devices
     idle = int((batch.weight == 0).sum())
     spare = f" {idle} of {batch.weight.size} slots are idle." if idle else ""
