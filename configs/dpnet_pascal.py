@@ -4,7 +4,8 @@
     python train.py --config=configs/dpnet_pascal.py:fold=0
 
 The list oslsm holds CANet's 10,092 photos, and its rule for small objects holds in the test, too. Give
-`--config.eval.scales=0.7,1.0,1.3` for the paper's multi-scale inference, and `--config.eval.void=background` for CANet's metric.
+`--config.eval.scales=0.7,1.0,1.3` for the paper's multi-scale inference, and
+`--config.eval.void=background` for CANet's metric.
 
 By CANet's metric the paper reports a mean-IoU of 58.0 (1-shot) and 61.0 (5-shot) over the four folds at one
 scale, 58.7 and 62.0 at three; nobody has run this configuration to its end here.

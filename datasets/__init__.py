@@ -96,7 +96,7 @@ def _folds(config: Any, about: Mapping[str, Any]) -> list[list[int]]:
 def _title(config: Any, about: Mapping[str, Any]) -> str:
     """Returns what reports call the data: a benchmark's name only with a table of folds of its own, whole."""
     title = about["title"]
-    if config.folds or (about["folds"] and config.split == DRAWN):
+    if about["folds"] and (config.folds or config.split == DRAWN):
         title += ", other folds"
     if config.leave_out:
         title += f", {len(config.leave_out)} classes left out"
@@ -107,7 +107,8 @@ def _drawn(config: Any, classes: int) -> list[list[int]]:
     """Deals the classes to folds whose sizes differ by one at most."""
     if classes < config.fold_count:
         raise InputError(
-            f"data.fold_count is {config.fold_count}, and {config.name} has {classes} classes: lower it."
+            f"data.fold_count is {config.fold_count}, and {config.name} has {classes} "
+            f"class{'es' * (classes != 1)}: lower it, or name the classes of each fold with data.folds."
         )
     dealt = np.random.default_rng(config.fold_seed).permutation(classes) + 1
     return [sorted(dealt[fold :: config.fold_count].tolist()) for fold in range(config.fold_count)]

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from datasets import archives, coco_json, pictures
 from datasets.coco_json import Annotated, Outline, Runs
-from datasets.plans import Count, Plan, digest
+from datasets.plans import Count, Plan, digest, held_out, list_counts
 from datasets.records import Labelled
 from fsjax.errors import InputError
 
@@ -93,7 +95,7 @@ def plan(
     tasks = {part.name: _tasks(part, crowd) for part in parts}
     ids = {part: [task.id for task in of_part] for part, of_part in tasks.items()}
     every = [id for of_part in ids.values() for id in of_part]
-    lists = ids if chosen else _held_out(every, HOLDOUT if holdout is None else holdout)
+    lists = ids if chosen else held_out(every, HOLDOUT if holdout is None else holdout)
     counts = list(_counts(parts, tasks, chosen))
     return Plan(
         kind="coco20i",
@@ -106,7 +108,7 @@ def plan(
         read=labelled,
         lists=lists,
         usual=("train", "val") if chosen else ("train", "test"),
-        counts=counts if chosen else [*counts, *_list_counts(lists)],
+        counts=counts if chosen else [*counts, *list_counts(lists)],
     )
 
 
@@ -125,19 +127,30 @@ def labelled(task: Task) -> Labelled:
             f"{where} is {size[0]}x{size[1]} and its annotations are of {task.size[0]}x{task.size[1]} pixels "
             "(height x width): fetch both again, of one year."
         )
+    masks, void = masks_of(task)
+    return Labelled(task.id, photo, size, masks, void)
+
+
+def masks_of(task: Task) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
+    """Returns the mask of every class id that a photo shows, bool [H, W], and its void, if there is any.
+
+    Raises:
+        InputError: an annotation cannot be drawn.
+    """
     outlines: dict[int, list[Outline]] = {}
     for class_id, is_crowd, outline in task.objects:
         if not is_crowd or task.crowd == "include":
             outlines.setdefault(class_id, []).append(outline)
     crowds = [outline for _, is_crowd, outline in task.objects if is_crowd]
     try:
-        masks = {class_id: coco_json.union(objects, size) for class_id, objects in outlines.items()}
-        void = coco_json.union(crowds, size) if crowds and task.crowd == "void" else None
+        masks = {class_id: coco_json.union(objects, task.size) for class_id, objects in outlines.items()}
+        void = coco_json.union(crowds, task.size) if crowds and task.crowd == "void" else None
     except ValueError as error:
         raise InputError(
-            f"The annotations of {where} have {error}: fetch the annotation file again, or mend it."
+            f"The annotations of {task.images / task.file} have {error}: fetch the annotation file again, or "
+            "mend it."
         ) from error
-    return Labelled(task.id, photo, size, masks, void)
+    return masks, void
 
 
 def _year(folder: Path, year: int | None) -> int | None:
@@ -236,12 +249,6 @@ def _place(part: _Part, file: str) -> tuple[Path, str]:
     return next((p for p in there if p[1] + file in archives.open_files(p[0]).names), there[0])
 
 
-def _held_out(ids: Sequence[str], share: float) -> dict[str, list[str]]:
-    """Splits ids by their hash, so that a photo is in the same part whatever the others are."""
-    test = {id for id in ids if int(hashlib.sha256(id.encode()).hexdigest()[:8], 16) < share * 2**32}
-    return {"train": [id for id in ids if id not in test], "test": [id for id in ids if id in test]}
-
-
 def _drawn(tasks: Mapping[str, Sequence[Task]]) -> str:
     """Returns the sha256 of all that is drawn."""
     sha256 = hashlib.sha256()
@@ -271,8 +278,3 @@ def _counts(parts: Sequence[_Part], tasks: Mapping[str, Sequence[Task]], year: i
         of_part = KNOWN[year, part.name] if year else {}
         for what, count in found.items():
             yield Count(f"{part.name}: {what}", count, of_part.get(what))
-
-
-def _list_counts(lists: Mapping[str, Sequence[str]]) -> Iterator[Count]:
-    for name, ids in lists.items():
-        yield Count(f"list {name}: photos", len(ids))

@@ -14,15 +14,9 @@ from datasets.pascal_lists import TRAINAUG, VAL
 from datasets.plans import Count, Listed, Plan, digest
 from datasets.records import Labelled, from_labels
 from datasets.sbd import Sbd
-from datasets.voc import Voc
+from datasets.voc import CLASS_NAMES, Voc
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
-
-CLASS_NAMES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
-    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-"""VOC's classes, alphabetically: their ids are 1 to 20."""
 
 FOLDS = tuple(tuple(range(5 * fold + 1, 5 * fold + 6)) for fold in range(4))
 """The class ids that each fold holds out."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from datasets import list_files
 from datasets.plans import Count, Listed
+from datasets.voc import CLASS_NAMES
 
 TRAINAUG, VAL, OSLSM, PFENET = "trainaug", "val", "oslsm", "pfenet"
 
@@ -81,32 +82,44 @@ def by_oslsm_rule(
     Returns:
         The list by its name, `oslsm_derived` where a count is not as known; and the counts.
     """
-    kept = {TRAINAUG: _kept(train, shrinking), VAL: _kept(val, shrinking)}
-    known = {TRAINAUG: (PHOTOS[OSLSM], PAIRS), VAL: VAL_BY_RULE}
-    counts = [count for name in kept for count in _compared(name, kept[name], known[name])]
-    right = all(count.found == count.known for count in counts)
-    return {OSLSM if right else f"{OSLSM}_derived": kept[TRAINAUG]}, counts
+    of_train, of_val = _kept(train, shrinking), _kept(val, shrinking)
+    sizes = list_files.size(of_train), list_files.size(of_val)
+    tallies = {TRAINAUG: _tally(of_train), VAL: _tally(of_val)}
+    right = sizes == ((PHOTOS[OSLSM], PAIRS), VAL_BY_RULE) and tallies == OF_CLASS
+    name = OSLSM if right else f"{OSLSM}_derived"
+    counts = [
+        *_compared(f"list {name}", of_train, (PHOTOS[OSLSM], PAIRS), OF_CLASS[TRAINAUG]),
+        *_compared("val by OSLSM's rule", of_val, VAL_BY_RULE, OF_CLASS[VAL]),
+    ]
+    return {name: of_train}, counts
 
 
 def _kept(photos: Sequence[str], shrinking: Mapping[str, Sequence[int]]) -> list[Listed]:
     return [(id, tuple(shrinking[id])) for id in photos if shrinking[id]]
 
 
-def _compared(name: str, kept: Sequence[Listed], known: tuple[int, int]) -> Iterator[Count]:
-    """Yields what OSLSM's rule keeps of a list; of the classes only those whose number is not as known."""
-    label = f"{name} by OSLSM's rule"
-    photos, pairs = list_files.size(kept)
-    yield Count(f"{label}: photos", photos, known[0])
-    yield Count(f"{label}: pairs of photo and class", pairs or 0, known[1])
-    found = [0] * len(OF_CLASS[name])
-    for _, class_ids in kept:
+def _tally(pairs: Sequence[Listed]) -> tuple[int, ...]:
+    """Returns the photos of each class id from 1 on."""
+    found = [0] * len(CLASS_NAMES)
+    for _, class_ids in pairs:
         for class_id in class_ids:
             found[class_id - 1] += 1
-    equal = sum(a == b for a, b in zip(found, OF_CLASS[name], strict=True))
-    yield Count(f"{label}: classes with as many photos as known", equal, len(found))
-    for class_id, (number, expected) in enumerate(zip(found, OF_CLASS[name], strict=True), 1):
-        if number != expected:
-            yield Count(f"{label}: photos of class {class_id}", number, expected)
+    return tuple(found)
+
+
+def _compared(
+    label: str, pairs: Sequence[Listed], known: tuple[int, int], of_class: Sequence[int]
+) -> Iterator[Count]:
+    """Yields what OSLSM's rule keeps; of the classes only those whose number is not as known."""
+    photos, number = list_files.size(pairs)
+    yield Count(f"{label}: photos", photos, known[0])
+    yield Count(f"{label}: pairs of photo and class", number or 0, known[1])
+    both = list(zip(CLASS_NAMES, _tally(pairs), of_class, strict=True))
+    equal = sum(found == expected for _, found, expected in both)
+    yield Count(f"{label}: classes with as many photos as known", equal, len(both))
+    for name, found, expected in both:
+        if found != expected:
+            yield Count(f"{label}: photos of {name}", found, expected)
 
 
 def counts(lists: Mapping[str, Sequence[Listed]]) -> Iterator[Count]:

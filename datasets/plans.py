@@ -78,3 +78,20 @@ def digest(*parts: Any) -> str:
     for part in parts:
         sha256.update(json.dumps(part, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return sha256.hexdigest()[:12]
+
+
+def held_out(ids: Sequence[str], share: float) -> dict[str, list[str]]:
+    """Splits ids into the lists "train" and "test".
+
+    Args:
+        ids: of photos.
+        share: of the test; it is chosen by a hash of each id, so that a photo is in the same list whatever
+            the others are.
+    """
+    test = {id for id in ids if int(hashlib.sha256(id.encode()).hexdigest()[:8], 16) < share * 2**32}
+    return {"train": [id for id in ids if id not in test], "test": [id for id in ids if id in test]}
+
+
+def list_counts(lists: Mapping[str, Sequence[Listed]]) -> list[Count]:
+    """Returns the number of photos in each list."""
+    return [Count(f"list {name}: photos", len(photos)) for name, photos in lists.items()]

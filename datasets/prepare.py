@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datasets import coco20i, pascal5i
+from datasets import coco20i, folders, pascal5i
 from datasets.building import build
 from datasets.plans import Count, Plan
 from datasets.prepared import about_of, place_of
@@ -27,8 +27,9 @@ FLAGS = {
     "tfds_dir": "The folder for built data sets; by default data.",
     "lists": "pascal5i: a folder with lists of photos, NAME.txt each, which are taken as they are.",
     "year": "coco20i: 2014 or 2017, where the folder has both.",
-    "crowd": "coco20i: skip (default), include or void: what annotations of crowds are.",
-    "holdout": "coco20i, of one annotation file: the share of photos that are the list test; by default 0.3.",
+    "crowd": "Of COCO's annotations: skip (default), include or void: what those of crowds are.",
+    "holdout": "The share of photos that are the list test. coco20i: of one annotation file, by default 0.3; "
+    "folders: by default every photo is in one list.",
     "workers": "Processes that read photos; by default as many as there are cores, 0 for none.",
 }
 
@@ -44,6 +45,7 @@ OPTIONS = {
 KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
     "pascal5i": (pascal5i.plan, ("lists",)),
     "coco20i": (coco20i.plan, ("year", "crowd", "holdout")),
+    "folders": (folders.plan, ("crowd", "holdout")),
 }
 """Of each kind its plan, and the flags that are its own."""
 

@@ -7,6 +7,12 @@ from typing import NamedTuple
 from datasets import archives
 from fsjax.errors import InputError
 
+CLASS_NAMES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""VOC's classes, alphabetically: their ids are 1 to 20."""
+
 TAR = "VOCtrainval_11-May-2012.tar"
 IN_TAR = "VOCdevkit/VOC2012/"
 FOLDERS = ("", "VOC2012", "VOCdevkit/VOC2012")

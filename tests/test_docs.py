@@ -27,6 +27,7 @@ def commands():
     for path in [*DOCUMENTS, *sorted(ROOT.glob("configs/*.py"))]:
         text = path.read_text().replace("\\\n", " ")
         found = re.findall(r"\bpython ((?:train|eval|ablate)\.py[^`\n]*)", text)
+        found += re.findall(r"\bpython -m (datasets\.\w+[^`\n]*)", text)
         lines += [
             pytest.param(line, id=f"{path.name}: {line[:60]}") for line in found if "--help" not in line
         ]
@@ -36,6 +37,9 @@ def commands():
 @pytest.mark.parametrize("command", commands())
 def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
+    if line[0].startswith("datasets."):
+        cli.parse(line, "", PREPARING[line[0]].FLAGS, fields=False)
+        return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS)
     usual = "configs/dpnet_shapes.py" if line[0] == "ablate.py" else "configs/prnet_shapes.py"
     check(cli.set_fields(cli.load_config(ROOT / (flags.config or usual)), fields))

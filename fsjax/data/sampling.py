@@ -2,6 +2,7 @@
 
 import functools
 import math
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,12 +107,16 @@ class EpisodeSampler:
 
     def _check_counts(self) -> None:
         need = self.shots + math.ceil(self.queries / self.ways)
-        for class_id, positions in self._eligible.items():
-            if len(positions) < need:
-                raise InputError(
-                    f"class '{self.class_names[class_id - 1]}' has {len(positions)} eligible images and an "
-                    f"episode needs {need} of one class; add images, leave the class out, or lower the shots."
-                )
+        few = {c: len(positions) for c, positions in self._eligible.items() if len(positions) < need}
+        if not few:
+            return
+        first, *others = (self.class_names[c - 1] for c in few)
+        rest = f", and {len(others)} other classes have too few, too" if others else ""
+        raise InputError(
+            f"class '{first}' has {next(iter(few.values()))} eligible images and an episode needs {need} of "
+            f"one class{rest}; add images, lower the shots, or leave classes out with "
+            f"--config.data.leave_out={shlex.quote(','.join((first, *others)))}."
+        )
 
     def eligible(self, class_id: int) -> np.ndarray:
         """Returns the positions [m] from which any class of the data set may be drawn."""

@@ -24,7 +24,7 @@ from fsjax.models.variables import Variables
 from fsjax.training.optimizer import OptimizerSettings
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
-from fsjax.training.weights import RANDOM, initial_variables
+from fsjax.training.weights import IMAGENET, initial_variables, run_folder
 
 Sources = Mapping[str, Source]  # "train" and "test"
 
@@ -46,9 +46,11 @@ def check_settings(config: ConfigDict) -> None:
     check_rows(config.eval.rows, method)
     if method.frozen and not config.model.weights:
         raise InputError(
-            "This method never trains its backbone: set model.weights to a file or a run's folder, or to "
-            "random, to freeze one that has learned nothing."
+            "This method never trains its backbone: set model.weights to imagenet, to a file or a run's "
+            "folder, or to random, to freeze one that has learned nothing."
         )
+    if config.model.weights == IMAGENET:
+        method.backbone.imagenet()  # refuses now what could not be fetched or loaded later
 
 
 def check(config: ConfigDict, sources: Sources) -> None:
@@ -207,7 +209,5 @@ def base_classes(run: Run, config: ConfigDict, source: Source) -> list[str]:
 
 def backbone_classes(config: ConfigDict, source: Source) -> list[str]:
     """Returns the names of the classes that the run in `model.weights`, if it is one, was trained on."""
-    weights = config.model.weights
-    if weights in ("", RANDOM) or not Path(weights).is_dir():
-        return []
-    return base_classes(Run.open(weights), config, source)
+    folder = run_folder(config.model.weights)
+    return base_classes(Run.open(folder), config, source) if folder else []

@@ -233,7 +233,7 @@ def test_random_settings_leave_a_photo_alone(source):
 
 def test_any_object_is_the_mask_of_all_classes(source):
     mask, (height, width) = load_mask(
-        source, 7, range(1, 7), "query", InputSettings(16, label_side=40), original=True
+        source, 7, range(1, 7), None, InputSettings(16, label_side=40), original=True
     )
     np.testing.assert_array_equal(mask[:height, :width], source.labels(7))
 
@@ -246,9 +246,38 @@ def test_a_rescued_object_keeps_its_class():
             return labels
 
     source, settings = Speck(), InputSettings(3, label_side=40)
-    mask, size = load_mask(source, 0, (1, 4), "support", settings, original=False)
+    mask, size = load_mask(source, 0, (1, 4), 1, settings, original=False)
     assert sorted(mask.ravel().tolist()) == [0] * 8 + [2]
     assert size.tolist() == [3, 3]
+
+
+# ---- void pixels, and classes that are not asked for ----
+
+
+@pytest.mark.parametrize(
+    ("settings", "of_supports", "of_queries"),
+    [
+        (InputSettings(32), True, True),
+        (InputSettings(32, void="background"), False, False),
+        (InputSettings(32, support_void="background"), False, True),
+        (InputSettings(32, void="background", support_void="ignore"), True, False),
+    ],
+)
+def test_void_of_supports_and_queries(source, settings, of_supports, of_queries):
+    episode = load_episode(source, SPEC, settings)
+    assert (255 in episode.support_masks, 255 in episode.query_masks) == (of_supports, of_queries)
+
+
+def test_other_classes_are_ignored_where_they_would_be_background(source):
+    settings = InputSettings(16, label_side=40, void="background", ignored=(2, 4, 6))
+    for position in range(12):
+        labels, (height, width) = source.labels(position), source.size(position)
+        mask, _ = load_mask(source, position, (3, 4), None, settings, original=True)
+        expected = np.zeros((height, width), int)
+        for row, column in np.ndindex(height, width):
+            label = labels[row, column]
+            expected[row, column] = {3: 1, 4: 2, 2: 255, 6: 255}.get(int(label), 0)
+        np.testing.assert_array_equal(mask[:height, :width], expected)
 
 
 # ---- features in place of photos ----

@@ -83,7 +83,7 @@ def test_what_counts_for_a_class():
     assert counted(5) == [
         [1, 2],
         [3],
-    ]  # photo 3 is not listed for the first class, photo 2 not for the second
+    ]  # photo 3 is listed for the second class alone
     assert counted(0) == [[0, 1, 2], [3]]  # a class that is absent never counts
     assert counted("oslsm") == [[0, 1], [3]]
 

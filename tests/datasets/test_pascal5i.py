@@ -110,9 +110,9 @@ def test_counts_are_printed_beside_the_known_ones_a_second_time_too(downloads, c
         "list trainaug: photos: 4, known are 10,582: DIFFERENT",
         "list pfenet_derived: photos: 3, known are 5,953: DIFFERENT",
         "list val: photos: 2, known are 1,449: DIFFERENT",
-        "trainaug by OSLSM's rule: pairs of photo and class: 4, known are 13,680: DIFFERENT",
-        "trainaug by OSLSM's rule: photos of class 15: 0, known are 3,387: DIFFERENT",
-        "val by OSLSM's rule: photos of class 2: 1, known are 57: DIFFERENT",
+        "list oslsm_derived: pairs of photo and class: 4, known are 13,680: DIFFERENT",
+        "list oslsm_derived: photos of person: 0, known are 3,387: DIFFERENT",
+        "val by OSLSM's rule: photos of bicycle: 1, known are 57: DIFFERENT",
     ):
         assert f"  {line}" in lines
 

@@ -163,7 +163,7 @@ def test_a_built_benchmark_gives_back_what_was_drawn(small, caplog, capsys):
     assert source.cache_dir.is_dir()
     for i in range(4):
         image, labels = shapes.draw_example("test", i)
-        np.testing.assert_array_equal(source.mask(i, ALL, "query"), labels)
+        np.testing.assert_array_equal(source.mask(i, ALL, None), labels)
         assert source.image(i).dtype == np.uint8
         assert np.abs(source.image(i).astype(int) - image).mean() < 12  # JPEG
         assert source.size(i) == labels.shape
