@@ -38,13 +38,7 @@ def load(config: Any) -> dict[str, Source]:
 
 
 def _load(config: Any) -> dict[str, Source]:
-    tfds_dir = Path(config.tfds_dir).expanduser().absolute()
-    place = place_of(tfds_dir, config.name)
-    if not is_prepared(place):
-        if config.name != shapes.NAME:
-            raise _not_there(tfds_dir, config.name)
-        shapes.prepare(tfds_dir)
-    about = about_of(place)
+    place, about = described(Path(config.tfds_dir).expanduser().absolute(), config.name)
     folds = _folds(config, about)
     about["title"] = _title(config, about)
     chosen = zip(("train", "test"), (config.train_list, config.test_list), about["usual"], strict=True)
@@ -54,13 +48,34 @@ def _load(config: Any) -> dict[str, Source]:
     }
 
 
+def described(tfds_dir: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """Returns where a data set's records are, and what it says of itself; `shapes` is drawn where needed.
+
+    Args:
+        tfds_dir: the folder for built data sets.
+        name: what it is called.
+
+    Raises:
+        InputError: it was not prepared, or is damaged.
+    """
+    place = place_of(tfds_dir, name)
+    if not is_prepared(place):
+        if name != shapes.NAME:
+            raise _not_there(tfds_dir, name)
+        shapes.prepare(tfds_dir)
+    return place, about_of(place)
+
+
 def _not_there(tfds_dir: Path, name: str) -> InputError:
     there = sorted(path.name for path in tfds_dir.glob("*") if is_prepared(place_of(tfds_dir, path.name)))
     known = f" (there is {', '.join(there)})" if there else ""
     kind = name if name in ("pascal5i", "coco20i") else "folders"
     naming = "" if kind == name else f" --name={name}"
+    root = Path(__file__).resolve().parents[1]
+    # Elsewhere -m would find another package of this name, or none.
+    command = "-m datasets.prepare" if Path.cwd() == root else str(root / "datasets" / "prepare.py")
     return InputError(
-        f"There is no data set {name} in {tfds_dir}{known}: prepare it with python -m datasets.prepare "
+        f"There is no data set {name} in {tfds_dir}{known}: prepare it with python {command} "
         f"--dataset={kind}{naming} --manual_dir=DIR, or name another with config.data.name."
     )
 

@@ -229,8 +229,8 @@ def _tasks(part: _Part, crowd: Crowd) -> list[Task]:
     missing = [file for file in shown if prefix + file not in there]
     if missing:
         raise InputError(
-            f"{images} lacks {len(missing):,} of {len(shown):,} photos, as {missing[0]}: fetch it again, of "
-            "the year of its annotations."
+            f"{images} lacks {len(missing):,} of the {len(shown):,} photos of its annotations, as "
+            f"{missing[0]}: take photos and annotations of one year, and all of them."
         )
     stems = [file.rpartition("/")[2].rpartition(".")[0] for file in shown]
     ids = stems if len(set(stems)) == len(stems) else list(shown)

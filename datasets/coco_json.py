@@ -6,6 +6,7 @@ read in one go, but its numbers are packed while it is parsed.
 
 import gc
 import json
+import logging
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from pycocotools import mask as coco_mask
 
 from datasets import archives
 from fsjax.errors import InputError
+
+LOG = logging.getLogger(__name__)
 
 LARGEST = 2 * 2**30
 """Bytes of an annotation file; that of train2017 has 470 million."""
@@ -82,6 +85,7 @@ def read(folder: Path, name: str) -> Annotated:
         InputError: it is missing, not COCO's instances, or contradicts itself.
     """
     place = folder / name
+    LOG.info("reading %s", place)  # a minute's work where it is large
     content = [archives.read(folder, name, LARGEST)]
     try:
         with _without_collecting():

@@ -1,7 +1,9 @@
-"""Encoded pictures, opened with care: damage, pipes and bombs become sentences."""
+"""Encoded pictures, opened with care: damage, bombs and what is no picture become sentences."""
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -9,6 +11,9 @@ from fsjax.errors import InputError
 
 MOST_PIXELS = 100_000_000
 """Of a photo: ten thousand by ten thousand."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""What photos and masks may be; Pillow hands some others to programs that it starts."""
 
 
 def opened(encoded: bytes, where: str) -> Image.Image:
@@ -21,14 +26,8 @@ def opened(encoded: bytes, where: str) -> Image.Image:
     Raises:
         InputError: it is no picture, or has too many pixels.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is ours
-            image = Image.open(io.BytesIO(encoded))
-    except Image.DecompressionBombError as error:
-        raise _too_large(where) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(where) from error
+    with _careful(where):
+        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
     if image.width * image.height > MOST_PIXELS:
         raise _too_large(where)
     return image
@@ -41,10 +40,8 @@ def decoded(encoded: bytes, where: str) -> Image.Image:
         InputError: as `opened`, or it is damaged.
     """
     image = opened(encoded, where)
-    try:
+    with _careful(where):
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(where) from error
     return image
 
 
@@ -56,16 +53,24 @@ def size_of_whole(encoded: bytes, where: str) -> tuple[int, int]:
     """
     image = opened(encoded, where)
     width, height = image.size
-    image.draft("RGB", (width // 8, height // 8))  # a JPEG's last row is reached all the same, and sooner
-    try:
+    with _careful(where):
+        image.draft("RGB", (width // 8, height // 8))  # a JPEG's last row is reached all the same, and sooner
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(where) from error
     return height, width
 
 
-def _damaged(where: str) -> InputError:
-    return InputError(f"{where} is damaged, or no picture: fetch it again, or leave it out.")
+@contextlib.contextmanager
+def _careful(where: str) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of metadata, which nobody reads, and of a limit that is not ours
+            yield
+    except Image.DecompressionBombError as error:
+        raise _too_large(where) from error
+    except (OSError, SyntaxError, ValueError, TypeError) as error:  # a format's reader has each its own
+        raise InputError(f"{where} is damaged, or no picture: fetch it again, or leave it out.") from error
 
 
 def _too_large(where: str) -> InputError:

@@ -4,13 +4,17 @@
     python -m datasets.prepare --dataset=coco20i --manual_dir=COCO --year=2014
     python -m datasets.prepare --dataset=folders --manual_dir=MY_PHOTOS --name=mydata
 
-Nothing is unpacked to the disk. A build that was killed starts again with the same command.
+Nothing is unpacked to the disk. A build that was killed starts again with the same command. From another
+folder than the clone's, start it as python CLONE/datasets/prepare.py.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__" and not __package__:  # by its path: the clone takes the place of this folder
+    sys.path[: not sys.flags.safe_path] = [str(Path(__file__).resolve().parents[1])]
 
 from datasets import coco20i, folders, pascal5i
 from datasets.building import build

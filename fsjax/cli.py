@@ -1,5 +1,6 @@
 """What the command-line programs share: flags, configurations, one-sentence errors, exit codes."""
 
+import inspect
 import logging
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
     began = time.monotonic()
     try:
         with CompileTime() as compiling:
+            _check_datasets(program)
             program([argument for argument in given if argument != DEBUG])
     except KeyboardInterrupt:
         print(f"\n{STOPPED}", file=sys.stderr)
@@ -69,6 +71,20 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
     seconds = time.monotonic() - began
     LOG.info("Done in %.0f seconds, %.0f of them compiling.", seconds, compiling.seconds)
     return 0
+
+
+def _check_datasets(program: Callable[[list[str]], None]) -> None:
+    """Makes sure that `datasets` is the folder beside a program, not the well-known package of that name."""
+    found = getattr(program, "__globals__", {}).get("datasets")
+    if found is None:
+        return
+    file = Path(inspect.getfile(program)).resolve()
+    place = Path(inspect.getfile(found)).resolve().parent
+    if place not in (file.parent, file.parent / "datasets"):
+        raise InputError(
+            f"`datasets` is another package here, the one in {place}: start this program in a process of its "
+            f"own, as python {file}, without -P or PYTHONSAFEPATH."
+        )
 
 
 def _told(error: Exception) -> tuple[str, int]:
