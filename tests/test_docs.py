@@ -9,6 +9,7 @@ import pytest
 import ablate
 import eval as evaluate
 import train
+from datasets import overview, prepare
 from fsjax import cli
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
@@ -16,8 +17,9 @@ from fsjax.models.backbones import OPTIONS
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate}
+PREPARING = {"datasets.prepare": prepare, "datasets.overview": overview}
 KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
-GONE = {"model.batch_statistics", "eval.cached_features", "configs/common.py"}
+GONE = {"model.batch_statistics", "eval.cached_features", "data.dir", "configs/common.py"}
 """What the changelog alone names."""
 
 
@@ -40,7 +42,7 @@ def test_a_command_is_understood(command):
     if line[0].startswith("datasets."):
         cli.parse(line, "", PREPARING[line[0]].FLAGS, fields=False)
         return
-    flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS)
+    flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))
     usual = "configs/dpnet_shapes.py" if line[0] == "ablate.py" else "configs/prnet_shapes.py"
     check(cli.set_fields(cli.load_config(ROOT / (flags.config or usual)), fields))
 
