@@ -181,7 +181,7 @@ class PreparedList:
     def _decoding(self, position: int) -> Iterator[None]:
         try:
             yield
-        except (OSError, SyntaxError, IndexError) as error:
+        except (OSError, SyntaxError, ValueError, IndexError) as error:
             raise self._damaged(position) from error
 
     def _damaged(self, position: int) -> InputError:

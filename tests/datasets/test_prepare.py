@@ -5,20 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 import datasets
 from datasets import prepare
+from fsjax import config
 from tests import coco
 
 REPOSITORY = Path(__file__).parents[2]
-
-CONFIG = {
-    "train_list": "", "test_list": "", "split": "", "folds": (), "fold_count": 4, "fold_seed": 0,
-    "leave_out": (),
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -35,7 +30,9 @@ def run(tmp_path, capsys):
 
 
 def load(tmp_path, name):
-    return datasets.load(SimpleNamespace(name=name, tfds_dir=str(tmp_path / "built"), **CONFIG))
+    data = config.default().data
+    data.name, data.tfds_dir = name, str(tmp_path / "built")
+    return datasets.load(data)
 
 
 def check_refused(ended, sentence):
