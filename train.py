@@ -2,7 +2,7 @@
 
     python train.py                                              PRNet on the embedded benchmark, in minutes
     python train.py --config=configs/dpnet_shapes.py             DPNet over the backbone of that run
-    python train.py --config=configs/prnet_pascal.py:fold=1 --workdir=runs/pascal1 --config.data.dir=VOC2012
+    python train.py --config=configs/prnet_pascal.py:fold=1 --workdir=runs/pascal1
 
 The same command started again goes on where it stopped.
 """
