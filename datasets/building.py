@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,7 +134,7 @@ def _positions(ids: Sequence[str], lists: Mapping[str, Sequence[Listed]]) -> dic
 
 def _written(plan: Plan, workers: int) -> Iterator[Written]:
     """Yields the records of all photos in order."""
-    if not workers or len(plan.tasks) <= CHUNK:
+    if not workers or len(plan.tasks) <= CHUNK or not _main_can_be_imported():
         yield from itertools.chain.from_iterable(_read(plan.read, [task]) for task in plan.tasks)
         return
     spawn = multiprocessing.get_context("spawn")
@@ -148,8 +149,8 @@ def _written(plan: Plan, workers: int) -> Iterator[Written]:
             yield from waiting.popleft().result()
     except BrokenProcessPool as error:
         raise InputError(
-            "A process that reads photos was ended from outside, as by a lack of memory: give fewer with "
-            "--workers, and start the same command again."
+            "A process that reads photos was ended, as by a lack of memory: give fewer with --workers, and "
+            "start the same command again; a script of yours needs `if __name__ == '__main__':` around it."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -181,6 +182,12 @@ def _begin_work() -> None:
             os._exit(1)
 
     threading.Thread(target=end_with_it, daemon=True).start()
+
+
+def _main_can_be_imported() -> bool:
+    """Says whether the main program is no pipe, which worker processes could not import."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return file is None or Path(file).exists()
 
 
 def _cores() -> int:

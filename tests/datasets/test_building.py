@@ -146,7 +146,7 @@ def test_a_worker_that_is_killed_ends_the_build(start, gate, tmp_path):
     os.kill(one, signal.SIGKILL)
     code, out, _ = finish(process)
     assert (code, out.count("\n")) == (2, 1)
-    assert out.startswith("A process that reads photos was ended from outside, as by a lack of memory: give")
+    assert out.startswith("A process that reads photos was ended, as by a lack of memory: give fewer with")
     assert list((tmp_path / "built").iterdir()) == []
     wait_for(lambda: not runs(other))
 
@@ -237,3 +237,18 @@ def test_a_damaged_photo_ends_the_build_with_its_name(photos, tmp_path, workers)
     with pytest.raises(InputError, match=sentence):
         build(plan, "mine", tmp_path, workers=workers)
     assert list(tmp_path.iterdir()) == []
+
+
+PIPED = """
+from pathlib import Path
+from datasets import shapes
+shapes.SPLITS = {"train": 20, "test": 20}
+shapes.prepare(Path(FOLDER))
+"""
+
+
+def test_a_program_from_a_pipe_builds_without_other_processes(tmp_path):
+    program = PIPED.replace("FOLDER", repr(str(tmp_path)))
+    command, environment = [sys.executable, "-"], {**os.environ, "PYTHONPATH": "."}
+    subprocess.run(command, input=program, text=True, check=True, cwd=REPOSITORY, env=environment)
+    assert is_prepared(place_of(tmp_path, "shapes"))
