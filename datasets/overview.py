@@ -17,11 +17,11 @@ if __name__ == "__main__" and not __package__:  # by its path: the clone takes t
     sys.path[: not sys.flags.safe_path] = [str(Path(__file__).resolve().parents[1])]
 
 import datasets
-from datasets.contact_sheet import contact_sheet
-from datasets.counting import Counted, count, overlaps
-from datasets.overview_text import class_headings, class_rows, overview
 from datasets.prepared import PreparedList
-from datasets.size_figure import size_figure
+from datasets.statistics.contact_sheet import contact_sheet
+from datasets.statistics.counting import Counted, count, overlaps
+from datasets.statistics.overview_text import class_headings, class_rows, overview
+from datasets.statistics.size_figure import size_figure
 from fsjax import cli
 from fsjax.errors import InputError
 from fsjax.files import make_writable, replacing

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from datasets import coco_json
-from datasets.coco_json import Runs
+from datasets.coco20i import coco_json
+from datasets.coco20i.coco_json import Runs
 from fsjax.errors import InputError
 from tests import coco
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import overview, pascal_lists, tables
-from datasets.counting import Counted, count, overlaps
-from datasets.known_counts import compared
+from datasets import overview
+from datasets.pascal5i import pascal_lists
 from datasets.prepared import PreparedList, about_of
+from datasets.statistics import tables
+from datasets.statistics.counting import Counted, count, overlaps
+from datasets.statistics.known_counts import compared
 from tests.datasets import drawn
 
 

@@ -7,11 +7,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from datasets import overview, tables
-from datasets.contact_sheet import chosen, coloring
-from datasets.counting import Counted
-from datasets.overview_text import SHOWN
+from datasets import overview
 from datasets.records import Labelled
+from datasets.statistics import tables
+from datasets.statistics.contact_sheet import chosen, coloring
+from datasets.statistics.counting import Counted
+from datasets.statistics.overview_text import SHOWN
 from tests.datasets import drawn
 
 

@@ -4,9 +4,8 @@ import os
 
 import pytest
 
-from datasets import list_files, pascal_lists
-from datasets.pascal5i import CLASS_NAMES, FOLDS
-from datasets.pascal_lists import OF_CLASS, PAIRS, PHOTOS, TRAINAUG, VAL, VAL_BY_RULE
+from datasets.pascal5i import CLASS_NAMES, FOLDS, list_files, pascal_lists
+from datasets.pascal5i.pascal_lists import OF_CLASS, PAIRS, PHOTOS, TRAINAUG, VAL, VAL_BY_RULE
 from fsjax.errors import InputError
 
 

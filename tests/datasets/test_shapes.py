@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import datasets
-from datasets import outlines, shapes, textures
-from datasets.drawing import VISIBLE_PIXELS, fill
+from datasets import shapes
+from datasets.shapes import outlines, textures
+from datasets.shapes.drawing import VISIBLE_PIXELS, fill
 from fsjax import config
 from fsjax.errors import InputError
 

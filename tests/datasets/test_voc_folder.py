@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import list_files
+from datasets.pascal5i import list_files
 from tests.datasets.voc_archives import (
     ALL,
     IN_VOC,

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from datasets import coco20i, pascal_lists
-from datasets.counting import PFENET_AREA, Counted
+from datasets import coco20i
+from datasets.pascal5i import pascal_lists
 from datasets.plans import Count
+from datasets.statistics.counting import PFENET_AREA, Counted
 from fsjax.data.index import MinArea
 
 COCO_TRAINED_PAIRS = (95_476, 133_927, 141_054, 141_016)

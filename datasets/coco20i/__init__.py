@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from datasets import archives, coco_json, pictures
-from datasets.coco_json import Annotated, Outline, Runs
+from datasets import archives, pictures
+from datasets.coco20i import coco_json
+from datasets.coco20i.coco_json import Annotated, Outline, Runs
 from datasets.plans import Count, Plan, digest, held_out, list_counts
 from datasets.records import Labelled
 from fsjax.errors import InputError

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets import outlines, textures
 from datasets.building import build
-from datasets.drawing import Family, draw
 from datasets.plans import Plan
 from datasets.records import Labelled, from_labels
+from datasets.shapes import outlines, textures
+from datasets.shapes.drawing import Family, draw
 
 LOG = logging.getLogger(__name__)
 

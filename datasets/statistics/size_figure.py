@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from datasets.counting import Counted
-from datasets.overview_text import ranked
-from datasets.tables import shortened
+from datasets.statistics.counting import Counted
+from datasets.statistics.overview_text import ranked
+from datasets.statistics.tables import shortened
 from fsjax.evaluation.pictures import figures
 
 NAMED = 100

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from datasets.counting import Counted, classes_of
-from datasets.tables import shortened
+from datasets.statistics.counting import Counted, classes_of
+from datasets.statistics.tables import shortened
 from fsjax.data.source import Source
 from fsjax.evaluation.pictures import figures
 

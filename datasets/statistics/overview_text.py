@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from datasets.counting import PFENET_AREA, Counted, Overlaps
-from datasets.known_counts import compared
-from datasets.tables import WIDTH, percent, table
+from datasets.statistics.counting import PFENET_AREA, Counted, Overlaps
+from datasets.statistics.known_counts import compared
+from datasets.statistics.tables import WIDTH, percent, table
 
 SHOWN = 12
 """Classes that are printed at either end; the others are in a file."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from datasets import list_files
+from datasets.pascal5i import list_files
+from datasets.pascal5i.voc import CLASS_NAMES
 from datasets.plans import Count, Listed
-from datasets.voc import CLASS_NAMES
 
 TRAINAUG, VAL, OSLSM, PFENET = "trainaug", "val", "oslsm", "pfenet"
 
