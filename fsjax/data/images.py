@@ -111,7 +111,7 @@ def load_mask(
     Raises:
         InputError: the mask is not of its photo's size, or stays larger than `label_side`.
     """
-    mask = _stored_mask(source, position, class_ids, way, settings)
+    mask = stored_mask(source, position, class_ids, way, settings)
     if not original:
         mask = resize_mask(mask, *input_size(mask.shape[0], mask.shape[1], settings))
     elif max(mask.shape) > settings.label_side:
@@ -150,9 +150,9 @@ def augment(
 def kept_warp(
     mask: UInt8[np.ndarray, "h w"], settings: InputSettings, words: Sequence[int]
 ) -> tuple[Warp, UInt8[np.ndarray, "S S"], int]:
-    """Returns the first random warp under which no class of a mask vanishes, the mask under it, and its number.
+    """Returns the first random warp under which no class of a mask vanishes, the warped mask, and its number.
 
-    The arguments are those of `augment`. After `ATTEMPTS` attempts it is the warp that changes nothing.
+    The arguments are those of `augment`. After `ATTEMPTS` attempts it is the warp that only resizes.
     """
     S = settings.size
     plain = resize_mask(mask, S, S)
@@ -189,13 +189,7 @@ def load_episode(
         InputError: a mask differs from its photo in size, or is larger than `label_side`.
     """
     ways, shots, queries = len(spec.support), len(spec.support[0]), len(spec.query)
-    original = settings.label == "original"
-    picks = [
-        _Pick(position, spec.shown, way, False)
-        for way, positions in enumerate(spec.support, 1)
-        for position in positions
-    ]
-    picks += [_Pick(position, spec.class_ids, None, original) for position in spec.query]
+    picks = picks_of(spec, settings)
     draws = np.random.default_rng([seed, spec.index, _FLIPS]).random(ways * shots + queries)
     flips = [settings.flip and draw < 0.5 for draw in draws.tolist()]
     photos = []
@@ -203,7 +197,7 @@ def load_episode(
         if features is not None:
             photos.append(_with_features(source, features, pick, settings, flip))
         elif settings.warps:
-            photos.append(_warped(source, pick, settings, flip, (seed, spec.index, _WARPS, number)))
+            photos.append(_warped(source, pick, settings, flip, warp_words(seed, spec, number)))
         else:
             photos.append(_resized(source, pick, settings, flip))
     support, query = _stack(photos[: ways * shots]), _stack(photos[ways * shots :])
@@ -230,13 +224,29 @@ def empty_episode(
     return _episode(nothing, support, blank(len(spec.query), side=M), weight=0)
 
 
-class _Pick(NamedTuple):
+class Pick(NamedTuple):
     """One of an episode's photos, and which mask it gets."""
 
     position: int
     class_ids: Sequence[int]
     way: int | None  # what it is a support of; None for a query
     original: bool  # the mask stays as large as it is stored
+
+
+def picks_of(spec: EpisodeSpec, settings: InputSettings) -> list[Pick]:
+    """Returns the photos of an episode, way by way and then the queries."""
+    supports = [
+        Pick(position, spec.shown, way, False)
+        for way, positions in enumerate(spec.support, 1)
+        for position in positions
+    ]
+    original = settings.label == "original"
+    return supports + [Pick(position, spec.class_ids, None, original) for position in spec.query]
+
+
+def warp_words(seed: int, spec: EpisodeSpec, number: int) -> tuple[int, ...]:
+    """Returns the seed sequence for the warps of an episode's photo of that number."""
+    return seed, spec.index, _WARPS, number
 
 
 class _Labelled(NamedTuple):
@@ -248,7 +258,7 @@ class _Labelled(NamedTuple):
     mask_size: np.ndarray  # int32 [..., 2]
 
 
-def _resized(source: Source, pick: _Pick, settings: InputSettings, flip: bool) -> _Labelled:
+def _resized(source: Source, pick: Pick, settings: InputSettings, flip: bool) -> _Labelled:
     photo = _photo(source, pick.position, settings, flip)
     return _Labelled(*photo, *_mask(source, pick, settings, flip))
 
@@ -265,22 +275,22 @@ def _flipped(picture: Image.Image, flip: bool) -> Image.Image:
 
 
 def _with_features(
-    source: Source, features: FeatureReader, pick: _Pick, settings: InputSettings, flip: bool
+    source: Source, features: FeatureReader, pick: Pick, settings: InputSettings, flip: bool
 ) -> _Labelled:
     size = np.array(input_size(*source.size(pick.position), settings), np.int32)
     return _Labelled(features.read(pick.position, flip), size, *_mask(source, pick, settings, flip))
 
 
-def _mask(source: Source, pick: _Pick, settings: InputSettings, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+def _mask(source: Source, pick: Pick, settings: InputSettings, flip: bool) -> tuple[np.ndarray, np.ndarray]:
     position, class_ids, way, original = pick
     mask, size = load_mask(source, position, class_ids, way, settings, original=original)
     return mirror(mask, size) if flip else mask, size
 
 
 def _warped(
-    source: Source, pick: _Pick, settings: InputSettings, flip: bool, words: Sequence[int]
+    source: Source, pick: Pick, settings: InputSettings, flip: bool, words: Sequence[int]
 ) -> _Labelled:
-    stored = _stored_mask(source, pick.position, pick.class_ids, pick.way, settings)
+    stored = stored_mask(source, pick.position, pick.class_ids, pick.way, settings)
     warp, mask, _ = kept_warp(stored, settings, words)
     photo = warp_picture(open_photo(source, pick.position, warp.side, warp.side), warp)
     image = np.asarray(_flipped(photo, flip))
@@ -288,7 +298,7 @@ def _warped(
     return _Labelled(image, size, mask[:, ::-1] if flip else mask, size)
 
 
-def _stored_mask(
+def stored_mask(
     source: Source, position: int, class_ids: Sequence[int], way: int | None, settings: InputSettings
 ) -> UInt8[np.ndarray, "h w"]:
     """Returns a mask as large as it is stored, after the policies for void pixels and other classes."""
@@ -304,7 +314,7 @@ def _stored_mask(
     return mask
 
 
-def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def stacked(arrays: Sequence[np.ndarray | np.generic]) -> np.ndarray:
     """Returns arrays of one shape stacked in row-major order; a single one is not copied if it has that."""
     return np.stack(arrays) if len(arrays) > 1 else np.asarray(arrays[0], order="C")[None]
 
