@@ -1,6 +1,7 @@
 """Batches of episodes: who loads which, in parallel, and onto the devices ahead of time."""
 
 import contextlib
+import gc
 import math
 import re
 from collections import deque
@@ -172,9 +173,13 @@ def _read(load: _Load, start: int, stop: int, threads: int, workers: int) -> Ite
     try:
         with _deaths():
             for batch in iterator:
-                yield Episode(*map(np.asarray, batch))
+                # Out of the shared memory, of which there may be little, and a file is open for each array.
+                yield Episode(*map(np.array, batch)) if workers else batch
     finally:
         iterator.close()
+        if workers:  # Grain's iterators refer to themselves, and keep the last batches in shared memory
+            del iterator
+            gc.collect()
 
 
 @contextlib.contextmanager

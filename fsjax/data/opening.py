@@ -12,11 +12,10 @@ from fsjax.errors import InputError
 MARGIN = 2
 """How many times as large as what it is resized to a photo stays that is decoded at a part of its size.
 
-Then photos differ by 0.6 of 255 on average from ones that were decoded whole, and one pixel in a hundred
-by more than 5; with 1 it would be 1.5 and 10. It is the margin of Pillow's own thumbnails.
+On 150 photos of COCO, shrunk to 65 to 129 pixels, they then differ by 0.3 to 0.4 of 255 on average from
+ones that were decoded whole, one value in a hundred by more than 2, and none by more than 16. With 1 in
+its place it would be up to 1.5, 10 and 54.
 """
-
-REDUCED = (1, 2, 4, 8)
 
 
 def open_photo(source: Source, position: int, height: int, width: int) -> Image.Image:
@@ -38,11 +37,21 @@ def open_photo(source: Source, position: int, height: int, width: int) -> Image.
         picture = source.picture(position, (MARGIN * height, MARGIN * width))
     else:
         picture = Image.fromarray(source.image(position))
+    part = _part(source, position, picture)
+    if part == 1:
+        return picture.resize((width, height), Image.Resampling.BILINEAR)
     stored = source.size(position)
-    found = picture.height, picture.width
-    if all(found != tuple(-(-side // part) for side in stored) for part in REDUCED):
-        raise of_another_size(source, position, "photo", found)
-    return picture.resize((width, height), Image.Resampling.BILINEAR)
+    whole = 0.0, 0.0, stored[1] / part, stored[0] / part  # its last row and column may be wider than it
+    return picture.resize((width, height), Image.Resampling.BILINEAR, box=whole)
+
+
+def _part(source: Source, position: int, picture: Image.Image) -> int:
+    """Returns at which part of its size a photo was decoded: 1 over so much."""
+    stored = source.size(position)
+    for part in (1, 2, 4, 8):
+        if (picture.height, picture.width) == tuple(-(-side // part) for side in stored):
+            return part
+    raise _of_another_size(source, position, "photo", (picture.height, picture.width))
 
 
 def open_mask(
@@ -55,11 +64,11 @@ def open_mask(
     """
     mask = source.mask(position, class_ids, way)
     if mask.shape != tuple(source.size(position)):
-        raise of_another_size(source, position, "mask", mask.shape)
+        raise _of_another_size(source, position, "mask", mask.shape)
     return mask
 
 
-def of_another_size(source: Source, position: int, kind: str, found: Sequence[int]) -> InputError:
+def _of_another_size(source: Source, position: int, kind: str, found: Sequence[int]) -> InputError:
     """Returns the error of a photo or mask whose height and width are not what the source says of both."""
     return InputError(
         f"the {kind} of image '{source.ids[position]}' is {by(found)} and the data set gives "

@@ -99,3 +99,11 @@ def test_workers_end_with_a_parent_that_is_killed():
             parent.kill()
         # Its workers have their standard output from it: that ends when the last of them has ended.
         assert parent.communicate(timeout=WAIT) == ("", None)
+
+
+WHOLE = PARENT.replace("10**6", "7").replace("time.sleep(600)", "list(read)")
+
+
+def test_a_program_that_had_workers_ends_without_a_word():
+    ended = subprocess.run([sys.executable, "-c", WHOLE], capture_output=True, text=True, timeout=WAIT)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "2\n", "")
