@@ -6,9 +6,7 @@ import logging
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +20,7 @@ from datasets.prepared import about_of, is_prepared, place_of, sealed
 from datasets.records import Labelled
 from fsjax.errors import InputError
 from fsjax.files import claimed
+from fsjax.processes import begin_work
 from fsjax.progress import Progress
 
 LOG = logging.getLogger(__name__)
@@ -139,7 +138,7 @@ def _written(plan: Plan, workers: int) -> Iterator[Written]:
         return
     spawn = multiprocessing.get_context("spawn")
     waiting: deque[Future[list[Written]]] = deque()
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_work)
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=begin_work)
     try:
         for chunk in _chunks(plan.tasks):
             waiting.append(pool.submit(_read, plan.read, chunk))
@@ -168,20 +167,6 @@ def _record(labelled: Labelled) -> Written:
     record = records.record(labelled)
     shrinking = tuple(itertools.compress(record["classes"], record["shrinks"]))
     return Written(labelled.id, records.encode(record), shrinking)
-
-
-def _begin_work() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def end_with_it() -> None:
-        if parent is not None:
-            with contextlib.suppress(Exception):
-                parent.join()
-            os._exit(1)
-
-    threading.Thread(target=end_with_it, daemon=True).start()
 
 
 def _main_can_be_imported() -> bool:

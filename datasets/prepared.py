@@ -121,9 +121,16 @@ class PreparedList:
         Raises:
             InputError: its record is damaged.
         """
-        encoded = self._record(position)["image"]
-        with self._decoding(position):
-            return np.array(Image.open(io.BytesIO(encoded)).convert("RGB"))
+        return np.array(self._decoded(position, None))
+
+    def picture(self, position: int, least: tuple[int, int]) -> Image.Image:
+        """Returns the photo, a JPEG at a part of its size: see `fsjax.data.source.Reducing.picture`.
+
+        Raises:
+            InputError: its record is damaged.
+        """
+        height, width = least
+        return self._decoded(position, (width, height))
 
     def mask(self, position: int, class_ids: Sequence[int], way: int | None) -> np.ndarray:
         """Returns its labels for an episode's classes, see `fsjax.data.source.Source.mask`.
@@ -141,7 +148,7 @@ class PreparedList:
                 labels[decode_mask(record["void"])] = IGNORED
             # The last one wins: of a support its own way, else the smallest, of two as small the first class.
             for _, i, n in sorted(asked, key=lambda pair: (pair[2] == way, -pair[0], -pair[1])):
-                labels[decode_mask(record["masks"][i])] = n
+                np.copyto(labels, np.uint8(n), where=decode_mask(record["masks"][i]))
         return labels
 
     def size(self, position: int) -> tuple[int, int]:
@@ -163,6 +170,14 @@ class PreparedList:
         flags[slice(None) if listed is None else np.array(listed, int) - 1] = LISTED
         flags[np.array(record["classes"], int) - 1] |= SHRINKS * np.array(record["shrinks"], np.uint8)
         return flags
+
+    def _decoded(self, position: int, least: tuple[int, int] | None) -> Image.Image:
+        encoded = self._record(position)["image"]
+        with self._decoding(position):
+            picture = Image.open(io.BytesIO(encoded))
+            picture.draft(None, least)
+            picture.load()
+            return picture if picture.mode == "RGB" else picture.convert("RGB")
 
     def _record(self, position: int) -> dict[str, Any]:
         """Returns a record, whose bytes array_record compares with a digest of its own."""

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from fsjax.episode import IGNORED
 
@@ -57,6 +58,20 @@ class Source(Protocol):
 
         `LISTED` is set where the list has the photo for the class, `SHRINKS` where the class's mask, resized
         to 1/32, sums to more than 2, which is the rule of OSLSM's lists.
+        """
+
+
+@runtime_checkable
+class Reducing(Protocol):
+    """A source that can decode a photo at a part of its size, and hands it over without a copy."""
+
+    def picture(self, position: int, least: tuple[int, int]) -> Image.Image:
+        """Returns the photo as an RGB picture of Pillow's.
+
+        Args:
+            position: of the photo.
+            least: height and width in pixels. A photo may be decoded at 1/2, 1/4 or 1/8 of its size as long
+                as neither side comes out smaller.
         """
 
 
