@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from fsjax.data.redraws import count_redraws
 from fsjax.data.sampling import EpisodeSampler
 from fsjax.data.source import Source
 from fsjax.episode import Episode
@@ -29,6 +30,9 @@ from fsjax.training.weights import RANDOM
 SHEET = "dry_run.png"
 EPISODES = 6
 """On the sheet."""
+
+COUNTED = 100
+"""Episodes in which redrawn crops and rotations are counted."""
 
 WIDTH = 100
 _NAMED = 120
@@ -70,6 +74,7 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
         _how_long(config, plan, reached),
         _learning_rate(plan),
         _devices(plan, batches[0], state, fixed),
+        *_redrawn(plan, source),
         f"The first episodes as augmented are in {workdir / SHEET}. Nothing was trained.",
     ]
     return [line.replace(TIED, " ") for text in paragraphs for line in (*textwrap.wrap(text, WIDTH), "")][:-1]
@@ -166,6 +171,19 @@ def _devices(plan: Plan, batch: Episode, state: TrainState, fixed: Mapping[str, 
         f"{_number(devices, 'device')} ({kind}), each with {_megabytes(held)} of weights and optimiser state "
         f"and {_megabytes(read)} of photos and masks a step; features and gradients come on top.{spare}"
     )
+
+
+def _redrawn(plan: Plan, source: Source) -> list[str]:
+    """Says how often objects left the picture, where photos are cropped or rotated."""
+    if not plan.inputs.warps:
+        return []
+    count = min(COUNTED, plan.steps * plan.batch_size)
+    found = count_redraws(source, map(plan.sampler, range(count)), plan.inputs, plan.seed)
+    return [
+        f"Crops and rotations in the first {_number(count, 'episode')}: of {found.photos:,} photos "
+        f"{found.again:,} are drawn anew, as an object would be lost, {found.attempts:,} times in all; "
+        f"{found.plain:,} are only resized in the end."
+    ]
 
 
 def _number(count: int, one: str, many: str = "") -> str:

@@ -11,11 +11,13 @@ from PIL import Image
 import train
 from fsjax import experiment
 from fsjax.data.index import ClassIndex
+from fsjax.data.redraws import count_redraws
 from fsjax.data.sampling import EpisodeSampler
 from fsjax.devices import spread
 from fsjax.errors import InputError
 from fsjax.evaluation.pictures import training_sheet
 from fsjax.experiment import rehearsal
+from fsjax.experiment.settings import plan_of
 from fsjax.models import build
 from tests.datasets.drawn import prepare
 from tests.runs import dpnet_config, prnet_config
@@ -141,6 +143,19 @@ def test_idle_slots_are_counted(sources, tmp_path):
     said = said_of(prnet_config({"batch_size": 3}), sources, tmp_path)
     assert "8 devices (cpu)" in said
     assert "5 of 8 slots are idle." in said
+
+
+def test_redrawn_crops_are_counted(sources, tmp_path):
+    config = prnet_config({"train.crop": 3.0, "train.steps": 5, "batch_size": 2})
+    said = said_of(config, sources, tmp_path)
+    plan = plan_of(config, sources["train"])
+    found = count_redraws(sources["train"], [plan.sampler(i) for i in range(10)], plan.inputs, plan.seed)
+    assert found.again > 0
+    assert (
+        f"first 10 episodes: of {found.photos} photos {found.again} are drawn anew, as an object would "
+        f"be lost, {found.attempts} times in all"
+    ) in said
+    assert "Crops" not in said_of(prnet_config(), sources, tmp_path)
 
 
 def test_of_many_classes_the_most_and_least_frequent_are_named(tmp_path):
