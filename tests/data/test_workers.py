@@ -94,16 +94,20 @@ if __name__ == "__main__":
 def test_workers_end_with_a_parent_that_is_killed():
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         try:
-            assert parent.stdout.readline() == "2\n"
+            assert int(parent.stdout.readline()) in (1, 2)  # the second may only be starting
         finally:
             parent.kill()
         # Its workers have their standard output from it: that ends when the last of them has ended.
         assert parent.communicate(timeout=WAIT) == ("", None)
 
 
-WHOLE = PARENT.replace("10**6", "7").replace("time.sleep(600)", "list(read)")
+WHOLE = (
+    PARENT.replace("10**6", "7")
+    .replace("time.sleep(600)", "print(sum(1 for _ in read))")
+    .replace("print(len(multiprocessing.active_children()), flush=True)", "")
+)
 
 
 def test_a_program_that_had_workers_ends_without_a_word():
     ended = subprocess.run([sys.executable, "-c", WHOLE], capture_output=True, text=True, timeout=WAIT)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "2\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "6\n", "")
