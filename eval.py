@@ -19,6 +19,7 @@ from fsjax.training.runs import Run
 FLAGS = {
     "config": "The configuration's file where there is no --workdir; by default configs/prnet_shapes.py.",
     "workdir": "The run whose latest checkpoint is evaluated.",
+    "step": "The checkpoint to evaluate instead of the latest; train.keep says which stay.",
     "out": "The folder for tables and pictures.",
     "episodes": "A manifest to take the episodes from instead of drawing them.",
     "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",
@@ -40,7 +41,11 @@ def program(argv: list[str]) -> None:
         raise InputError(f"{flags.save_episodes} lies beside an evaluation's results: name another place.")
     if flags.workdir and flags.config:
         raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
-    run = Run.open(flags.workdir) if flags.workdir else None
+    if flags.step and not (flags.workdir and flags.step.isdecimal()):
+        raise InputError(
+            f"--step is {flags.step!r}: give the number of a checkpoint, and its run with --workdir."
+        )
+    run = Run.open(flags.workdir, int(flags.step) if flags.step else None) if flags.workdir else None
     config = cli.configured(run.config if run else flags.config or CONFIG, settings)
     sources = datasets.load(config.data)
     experiment.check(config, sources)

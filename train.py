@@ -2,7 +2,7 @@
 
     python train.py                                              PRNet on the embedded benchmark, in minutes
     python train.py --config=configs/dpnet_shapes.py             DPNet over the backbone of that run
-    python train.py --config=configs/prnet_pascal.py:fold=1 --workdir=runs/pascal1 --config.data.dir=VOC2012
+    python train.py --config=configs/prnet_pascal.py:fold=1 --workdir=runs/pascal1
 
 The same command started again goes on where it stopped.
 """
@@ -18,15 +18,21 @@ FLAGS = {
     "config": "The configuration's file; by default configs/prnet_shapes.py. :fold=1,seed=2 may follow.",
     "workdir": "The run's folder; by default runs/ and the configuration's name and fold.",
 }
+SWITCHES = {
+    "dry_run": "Only says what would be trained, and draws the first episodes: dry_run.png in the folder."
+}
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
 
 def program(argv: list[str]) -> None:
     """Trains, evaluates, and prints the table."""
-    flags, settings = cli.parse(argv, __doc__, FLAGS)
+    flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
     config = cli.configured(flags.config or CONFIG, settings, trains=True)
     workdir = Path(flags.workdir or cli.run_folder(config))
     sources = datasets.load(config.data)
+    if flags.dry_run:
+        print("\n".join(experiment.rehearse(config, sources, workdir)))
+        return
     experiment.check(config, sources)
     run = experiment.train(config, sources, workdir)
     results = experiment.evaluate(config, sources, workdir, run=run)

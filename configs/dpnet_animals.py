@@ -1,11 +1,12 @@
 """DPNet on VOC photos of six animals: three train it, the other three are segmented; about an hour on a CPU.
 
-    python train.py --config=configs/dpnet_animals.py --config.data.dir=VOC_ANIMALS \
+    python -m datasets.prepare --dataset=pascal5i --manual_dir=VOC_ANIMALS --lists=VOC_ANIMALS --name=animals
+    python train.py --config=configs/dpnet_animals.py \
         --config.model.weights=resnet50_conv1_to_layer3.npz
 
-The folder is a VOC-style one whose lists train.txt and val.txt name photos of these classes; `fold=1`
-exchanges the two halves. Features are cached, 10 MB for each training photo. The scores are not PASCAL-5i
-scores.
+VOC_ANIMALS is a folder in VOC's layout, whose lists train.txt and val.txt name photos of these classes;
+`fold=1` exchanges the two halves. Features are cached, 10 MB for each training photo. The scores are not
+PASCAL-5i scores.
 """
 
 from ml_collections import ConfigDict
@@ -17,11 +18,10 @@ def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`, the shots being the evaluation's."""
     config = default()
     config.batch_size = 4
-    config.data.name = "pascal5i"
-    config.data.dir = "VOC_ANIMALS"
+    config.data.name = "animals"
     config.data.train_list, config.data.test_list = "train", "val"
     config.data.folds = (("cow", "horse", "person"), ("cat", "dog", "sheep"))
-    config.data.min_area = 2048
+    config.data.min_area = "pfenet"
 
     config.model.name = "dpnet"
     config.model.backbone = "resnet50"

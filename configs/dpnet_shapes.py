@@ -18,7 +18,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.batch_size = 16
     config.data.name = "shapes"
     config.data.drop_novel_images = True
-    config.data.min_area = 200
+    config.data.min_area = "200"
 
     config.model.name = "dpnet"
     config.model.backbone = "small"

@@ -1,10 +1,11 @@
 """PRNet on six animal classes of VOC photos, by ImageNet weights alone: no training, minutes on a CPU.
 
-    python eval.py --config=configs/prnet_animals.py --config.data.dir=VOC_ANIMALS \
+    python -m datasets.prepare --dataset=pascal5i --manual_dir=VOC_ANIMALS --lists=VOC_ANIMALS --name=animals
+    python eval.py --config=configs/prnet_animals.py \
         --config.model.weights=resnet50_conv1_to_layer3.npz --out=runs/animals
 
-The folder is a VOC-style one whose lists train.txt and val.txt name photos of these classes. The scores are
-not PASCAL-5i scores.
+VOC_ANIMALS is a folder in VOC's layout, whose lists train.txt and val.txt name photos of these classes. The
+scores are not PASCAL-5i scores.
 """
 
 from ml_collections import ConfigDict
@@ -15,8 +16,7 @@ from fsjax.config import apply, default
 def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`."""
     config = default()
-    config.data.name = "pascal5i"
-    config.data.dir = "VOC_ANIMALS"
+    config.data.name = "animals"
     config.data.train_list, config.data.test_list = "train", "val"
     config.data.folds = (("cat", "cow", "dog", "horse", "person", "sheep"),)
 

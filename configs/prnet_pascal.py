@@ -1,7 +1,7 @@
 """PRNet on PASCAL-5i, as its paper trains and tests it (ResNet-101, 417x417, one episode a step).
 
-    python train.py --config=configs/prnet_pascal.py:fold=0 --config.data.dir=VOC2012 \
-        --config.model.weights=resnet101.safetensors --workdir=runs/pascal0
+    python -m datasets.prepare --dataset=pascal5i --manual_dir=DOWNLOADS
+    python train.py --config=configs/prnet_pascal.py:fold=0
 
 The paper reports a mean-IoU of 53.40 (1-shot) and 60.56 (5-shot) over the four folds, with adaptation and
 both stages of fusion; nobody has run this configuration to its end here.
@@ -16,8 +16,8 @@ def get_config(argument: str = "") -> ConfigDict:
     """Returns the configuration; the argument is as `fold=0,shots=5`."""
     config = default()
     config.data.name = "pascal5i"
-    config.data.dir = "VOC2012"
     config.data.train_list = "trainaug"
     config.data.test_list = "trainaug"  # as PANet, and most likely the paper; "val" is the cleaner test
+    config.model.weights = "imagenet"
     config.eval.rows = ("fusion0", "fusion1", "fusion2", "adapted")
     return apply(config, argument)

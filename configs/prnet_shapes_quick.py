@@ -16,7 +16,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config = default()
     config.data.name = "shapes"
     config.data.drop_novel_images = True
-    config.data.min_area = 200
+    config.data.min_area = "200"
 
     config.model.backbone = "small"
 

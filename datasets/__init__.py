@@ -1,49 +1,138 @@
-"""Data sets: TFDS builders, and one function that opens what they built."""
+"""Data sets: what prepares them, and one function that opens what was prepared."""
 
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import pascal5i, shapes
+import numpy as np
+
+from datasets import shapes
+from datasets.prepared import PreparedList, about_of, is_prepared, place_of
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 
+DRAWN = "drawn"
+
 
 def load(config: Any) -> dict[str, Source]:
-    """Opens the data set that `config.data` describes, after building it where that has not been done.
+    """Opens the data set that `config.data` describes; only `shapes` needs not be prepared before.
 
     Args:
-        config: `config.data`: `name` ("shapes" or "pascal5i") and `tfds_dir`, the folder for built data sets;
-            for pascal5i also `dir`, `train_list`, `test_list` and `folds`, see `pascal5i.load`.
+        config: `config.data`: `name`, `tfds_dir`, `train_list`, `test_list`, and, for the folds, `split`,
+            `folds`, `fold_count` and `fold_seed`.
 
     Returns:
-        The splits "train" and "test".
+        The lists that are the splits "train" and "test".
 
     Raises:
-        InputError: the name is unknown, or files are missing or damaged, or a folder is out of reach.
+        InputError: there is no such data set, list, table of folds or class, or files are damaged or out of
+            reach.
     """
     try:
         return _load(config)
     except OSError as error:
         raise InputError(
-            f"The data set {config.name} cannot be read or written ({error}): "
-            "see config.data.dir and config.data.tfds_dir."
+            f"The data set {config.name} cannot be read or written ({error}): see config.data.tfds_dir."
         ) from error
 
 
 def _load(config: Any) -> dict[str, Source]:
-    tfds_dir = Path(config.tfds_dir).expanduser().absolute()
-    if config.name == "shapes":
-        return shapes.load(tfds_dir)
-    if config.name == "pascal5i":
-        return pascal5i.load(
-            tfds_dir,
-            Path(config.dir).expanduser(),
-            train_list=config.train_list,
-            test_list=config.test_list,
-            folds=config.folds,
-        )
-    if config.name == "coco20i":
+    place, about = described(Path(config.tfds_dir).expanduser().absolute(), config.name)
+    folds = _folds(config, about)
+    about["title"] = _title(config, about)
+    chosen = zip(("train", "test"), (config.train_list, config.test_list), about["usual"], strict=True)
+    return {
+        part: PreparedList(place, about, _list(name or usual, about, config.name), folds)
+        for part, name, usual in chosen
+    }
+
+
+def described(tfds_dir: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """Returns where a data set's records are, and what it says of itself; `shapes` is drawn where needed.
+
+    Args:
+        tfds_dir: the folder for built data sets.
+        name: what it is called.
+
+    Raises:
+        InputError: it was not prepared, or is damaged.
+    """
+    place = place_of(tfds_dir, name)
+    if not is_prepared(place):
+        if name != shapes.NAME:
+            raise _not_there(tfds_dir, name)
+        shapes.prepare(tfds_dir)
+    return place, about_of(place)
+
+
+def _not_there(tfds_dir: Path, name: str) -> InputError:
+    there = sorted(path.name for path in tfds_dir.glob("*") if is_prepared(place_of(tfds_dir, path.name)))
+    known = f" (there is {', '.join(there)})" if there else ""
+    kind = name if name in ("pascal5i", "coco20i") else "folders"
+    naming = "" if kind == name else f" --name={name}"
+    root = Path(__file__).resolve().parents[1]
+    # Elsewhere -m would find another package of this name, or none.
+    command = "-m datasets.prepare" if Path.cwd() == root else str(root / "datasets" / "prepare.py")
+    return InputError(
+        f"There is no data set {name} in {tfds_dir}{known}: prepare it with python {command} "
+        f"--dataset={kind}{naming} --manual_dir=DIR, or name another with config.data.name."
+    )
+
+
+def _list(name: str, about: Mapping[str, Any], data_set: str) -> str:
+    if name not in about["lists"]:
+        other = f"{name}_derived"
+        if other in about["lists"]:
+            raise InputError(
+                f"{data_set} has no list {name!r}, because what was derived differs from the published one: "
+                f"give datasets.prepare a folder with the published list by --lists, or take {other}."
+            )
+        raise InputError(f"{data_set} has no list {name!r}: it has {', '.join(about['lists'])}.")
+    return name
+
+
+def _folds(config: Any, about: Mapping[str, Any]) -> list[list[int]]:
+    """Returns the class ids that each fold holds out; classes that are left out are in none."""
+    names, tables = about["class_names"], about["folds"]
+    left_out = {_class_id(name, names, "leave_out") for name in config.leave_out}
+    if config.folds:
+        folds = [[_class_id(name, names, "folds") for name in fold] for fold in config.folds]
+    else:
+        split = config.split or next(iter(tables), DRAWN)
+        folds = _drawn(config, len(names)) if split == DRAWN else tables.get(split)
+        if folds is None:
+            raise InputError(
+                f"{config.name} has no folds {split!r}: set data.split to {' or '.join([*tables, DRAWN])}."
+            )
+    return [[class_id for class_id in fold if class_id not in left_out] for fold in folds]
+
+
+def _title(config: Any, about: Mapping[str, Any]) -> str:
+    """Returns what reports call the data: a benchmark's name only with a table of folds of its own, whole."""
+    title = about["title"]
+    if about["folds"] and (config.folds or config.split == DRAWN):
+        title += ", other folds"
+    if config.leave_out:
+        title += f", {len(config.leave_out)} classes left out"
+    return title
+
+
+def _drawn(config: Any, classes: int) -> list[list[int]]:
+    """Deals the classes to folds whose sizes differ by one at most."""
+    if classes < config.fold_count:
         raise InputError(
-            "The data set coco20i is still to come: choose shapes or pascal5i for config.data.name."
+            f"data.fold_count is {config.fold_count}, and {config.name} has {classes} "
+            f"class{'es' * (classes != 1)}: lower it, or name the classes of each fold with data.folds."
         )
-    raise InputError(f"config.data.name is {config.name!r}: choose shapes or pascal5i.")
+    dealt = np.random.default_rng(config.fold_seed).permutation(classes) + 1
+    return [sorted(dealt[fold :: config.fold_count].tolist()) for fold in range(config.fold_count)]
+
+
+def _class_id(name: str, names: Sequence[str], field: str) -> int:
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, 1, cutoff=0)[0]
+        raise InputError(
+            f"data.{field} has the class {name!r}, which the data set has not: is it {nearest!r}?"
+        )
+    return list(names).index(name) + 1

@@ -1,5 +1,6 @@
 """What the command-line programs share: flags, configurations, one-sentence errors, exit codes."""
 
+import inspect
 import logging
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
     began = time.monotonic()
     try:
         with CompileTime() as compiling:
+            _check_datasets(program)
             program([argument for argument in given if argument != DEBUG])
     except KeyboardInterrupt:
         print(f"\n{STOPPED}", file=sys.stderr)
@@ -69,6 +71,20 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
     seconds = time.monotonic() - began
     LOG.info("Done in %.0f seconds, %.0f of them compiling.", seconds, compiling.seconds)
     return 0
+
+
+def _check_datasets(program: Callable[[list[str]], None]) -> None:
+    """Makes sure that `datasets` is the folder beside a program, not the well-known package of that name."""
+    found = getattr(program, "__globals__", {}).get("datasets")
+    if found is None:
+        return
+    file = Path(inspect.getfile(program)).resolve()
+    place = Path(inspect.getfile(found)).resolve().parent
+    if place not in (file.parent, file.parent / "datasets"):
+        raise InputError(
+            f"`datasets` is another package here, the one in {place}: start this program in a process of its "
+            f"own, as python {file}, without -P or PYTHONSAFEPATH."
+        )
 
 
 def _told(error: Exception) -> tuple[str, int]:
@@ -98,14 +114,21 @@ def _kept(error: Exception) -> str:
 
 
 def parse(
-    argv: Sequence[str], description: str, strings: dict[str, str]
+    argv: Sequence[str],
+    description: str,
+    strings: Mapping[str, str],
+    switches: Mapping[str, str] | None = None,
+    *,
+    fields: bool = True,
 ) -> tuple[flags.FlagValues, list[str]]:
     """Parses a command line, all but the fields of the configuration.
 
     Args:
       argv: the program's name and its arguments.
       description: what --help prints first.
-      strings: the program's flags, all strings: name -> meaning. Their default is "".
+      strings: the program's flags that take a text: name -> meaning. Their default is "".
+      switches: its flags that are given or not: name -> meaning.
+      fields: whether it takes fields of a configuration, too.
 
     Returns:
       The flags' values, and the arguments that set fields, "--config.FIELD=VALUE" each.
@@ -114,35 +137,44 @@ def parse(
       InputError: for an unknown flag, naming the nearest, or an argument that is no flag.
     """
     if {"-h", "-help", "--help"} & set(argv):
-        print(_help(description, strings))
+        print("\n".join(_help(description, strings, switches or {}, fields)))
         raise SystemExit(0)
     values = flags.FlagValues()
     values.set_gnu_getopt()  # known flags are found behind unknown ones, too
     for name, meaning in strings.items():
         flags.DEFINE_string(name, "", meaning, flag_values=values)
+    for name, meaning in (switches or {}).items():
+        flags.DEFINE_boolean(name, False, meaning, flag_values=values)
     try:
-        _, *fields = values(list(argv), known_only=True)
+        _, *others = values(list(argv), known_only=True)
     except flags.Error as error:
         raise InputError(f"{error}: write --name=value.") from error
-    for argument in fields:
+    for argument in others:
         name, equals, _ = argument.partition("=")
         if not name.startswith("-"):
             raise InputError(f"{argument!r} is not a flag: write --name=value.")
-        if not name.startswith("--config."):
-            raise InputError(f"There is no flag {name}{nearest(name, [f'--{known}' for known in strings])}")
+        if not (fields and name.startswith("--config.")):
+            known = [f"--{flag}" for flag in (*strings, *(switches or {}))]
+            raise InputError(f"There is no flag {name}{nearest(name, known)}")
         if not equals:
             raise InputError(f"{name} has no value: write {name}=value.")
-    return values, fields
+    return values, others
 
 
-def _help(description: str, strings: dict[str, str]) -> str:
+def _help(
+    description: str, strings: Mapping[str, str], switches: Mapping[str, str], fields: bool
+) -> list[str]:
     lines = [description, *(f"  --{name}=...  {meaning}" for name, meaning in strings.items())]
-    lines += [f"  {DEBUG}  Errors show their traceback.", "", "Fields, set by --config.FIELD=VALUE."]
+    lines += [f"  --{name}  {meaning}" for name, meaning in switches.items()]
+    lines += [f"  {DEBUG}  Errors show their traceback."]
+    if not fields:
+        return lines
+    lines += ["", "Fields, set by --config.FIELD=VALUE."]
     lines += ["Defaults are those of the table; each file in configs/ sets its own.", *_fields_help(TABLE)]
     for name, options in backbones.OPTIONS.items():
         lines += ["", f"With --config.model.backbone={name} also:"]
         lines += _fields_help({OPTIONS + option: field for option, field in options.items()})
-    return "\n".join(lines)
+    return lines
 
 
 def _fields_help(table: Mapping[str, Field]) -> list[str]:

@@ -71,7 +71,7 @@ def test_help_names_every_flag_and_field(capsys):
         (["--config.train.steps=7"], "train.steps", 7),
         (["--config.train.learning_rate=1"], "train.learning_rate", 1.0),
         (["--config.eval.rows=rgb,fusion2"], "eval.rows", ("rgb", "fusion2")),
-        (["--config.data.dir=a=b"], "data.dir", "a=b"),
+        (["--config.data.train_list=a=b"], "data.train_list", "a=b"),
         (["--config.seed=1", "--config.seed=2"], "seed", 2),
         (["--config.model.backbone_options.stages=3"], "model.backbone_options.stages", 3),
         (

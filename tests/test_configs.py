@@ -58,8 +58,9 @@ def test_the_papers_numbers(name, size, batch, epochs, rate):
     assert sum(x.size for x in jax.tree.leaves(shapes["head"])) == 10_754_694
 
 
-def test_prnet_is_trained_as_its_paper_says():
-    config = cli.load_config(FOLDER / "prnet_pascal.py")
+@pytest.mark.parametrize("name", ["prnet_pascal", "prnet_coco"])
+def test_prnet_is_trained_as_its_paper_says(name):
+    config = cli.load_config(FOLDER / f"{name}.py")
     train, evaluation = config.train, config.eval
     assert (config.model.backbone, config.model.scale, config.batch_size) == ("resnet101", 20, 1)
     assert (train.size, train.steps, train.optimizer, train.learning_rate) == (417, 30_000, "sgd", 7e-3)
@@ -78,7 +79,26 @@ def test_one_benchmark_is_the_same_for_both_methods():
     assert dpnet.model.weights == str(cli.run_folder(prnet))
 
 
-def test_coco_is_still_to_come():
-    config = cli.load_config(FOLDER / "dpnet_coco.py")
-    with pytest.raises(InputError, match="coco20i is still to come"):
+@pytest.mark.parametrize("name", ["prnet_pascal", "dpnet_pascal", "prnet_coco", "dpnet_coco"])
+def test_a_benchmark_that_is_not_there_is_asked_for_in_one_sentence(name, tmp_path):
+    config = cli.load_config(FOLDER / f"{name}.py")
+    config.data.tfds_dir = str(tmp_path)
+    with pytest.raises(InputError) as refusal:
         datasets.load(config.data)
+    kind = config.data.name
+    assert str(refusal.value) == (
+        f"There is no data set {kind} in {tmp_path}: prepare it with python -m datasets.prepare "
+        f"--dataset={kind} --manual_dir=DIR, or name another with config.data.name."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "area", "split"),
+    [
+        ("prnet_pascal", "none", ""), ("dpnet_pascal", "oslsm", ""),
+        ("prnet_coco", "none", "interleaved"), ("dpnet_coco", "pfenet", "interleaved"),
+    ],
+)  # fmt: skip
+def test_the_benchmarks_rules(name, area, split):
+    data = cli.load_config(FOLDER / f"{name}.py").data
+    assert (data.min_area, data.split) == (area, split)

@@ -9,6 +9,7 @@ import pytest
 import ablate
 import eval as evaluate
 import train
+from datasets import overview, prepare
 from fsjax import cli
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
@@ -16,8 +17,9 @@ from fsjax.models.backbones import OPTIONS
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate}
+PREPARING = {"datasets.prepare": prepare, "datasets.overview": overview}
 KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
-GONE = {"model.batch_statistics", "eval.cached_features", "configs/common.py"}
+GONE = {"model.batch_statistics", "eval.cached_features", "data.dir", "configs/common.py"}
 """What the changelog alone names."""
 
 
@@ -27,6 +29,7 @@ def commands():
     for path in [*DOCUMENTS, *sorted(ROOT.glob("configs/*.py"))]:
         text = path.read_text().replace("\\\n", " ")
         found = re.findall(r"\bpython ((?:train|eval|ablate)\.py[^`\n]*)", text)
+        found += re.findall(r"\bpython -m (datasets\.\w+[^`\n]*)", text)
         lines += [
             pytest.param(line, id=f"{path.name}: {line[:60]}") for line in found if "--help" not in line
         ]
@@ -36,7 +39,10 @@ def commands():
 @pytest.mark.parametrize("command", commands())
 def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
-    flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS)
+    if line[0].startswith("datasets."):
+        cli.parse(line, "", PREPARING[line[0]].FLAGS, fields=False)
+        return
+    flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))
     usual = "configs/dpnet_shapes.py" if line[0] == "ablate.py" else "configs/prnet_shapes.py"
     check(cli.set_fields(cli.load_config(ROOT / (flags.config or usual)), fields))
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fsjax.data.source import LISTED, SHRINKS
+
 NO_CACHE = Path(os.devnull) / "cache"  # a folder that cannot be made: the class index is not kept
 
 
@@ -34,7 +36,7 @@ class ToySource:
         """The class id of each pixel, from which masks are made; no part of a Source."""
         return self._photos[position][1]
 
-    def mask(self, position, class_ids, role):
+    def mask(self, position, class_ids, way):
         labels = self.labels(position)
         mask = np.where(labels == 255, np.uint8(255), np.uint8(0))
         for number, class_id in enumerate(class_ids, 1):
@@ -46,6 +48,9 @@ class ToySource:
 
     def areas(self, position):
         return np.bincount(self.labels(position).ravel(), minlength=256)[1:7].astype(np.int32)
+
+    def eligible(self, position):
+        return np.full(6, LISTED | SHRINKS, np.uint8)
 
 
 def _draw(rng, position):

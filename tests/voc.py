@@ -1,5 +1,7 @@
 """Writes miniatures of VOC's folder."""
 
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -14,7 +16,14 @@ def save_photo(root, name, pixels, labels):
 
 def save_mask(path, labels):
     """Saves class ids as VOC does, with a palette; three channels are saved as colours."""
+    path.write_bytes(mask_png(labels))
+
+
+def mask_png(labels):
+    """Encodes class ids as VOC does, with a palette; three channels are encoded as colours."""
     mask = Image.fromarray(labels, "P") if labels.ndim == 2 else Image.fromarray(labels)
     if mask.mode == "P":  # an index's colour is far from the index, and its grey value is another class
         mask.putpalette(np.random.default_rng(5).integers(0, 256, 768).tolist())
-    mask.save(path)
+    encoded = io.BytesIO()
+    mask.save(encoded, "PNG")
+    return encoded.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fsjax.config.fields import check_fields, nearest
-from fsjax.config.table import SECTIONS_LEFT_FREE, TABLE
+from fsjax.config.table import AREA_RULES, SECTIONS_LEFT_FREE, TABLE
 from fsjax.errors import InputError
 
 
@@ -96,6 +96,9 @@ def _sections(name: str) -> list[str]:
 
 
 def _data_faults(values: Mapping[str, Any]) -> Iterator[str]:
+    area = values["data.min_area"]
+    if area not in AREA_RULES and not (area.isascii() and area.isdigit()):
+        yield f"data.min_area is {area!r}: give {', '.join(AREA_RULES)}, or a number of pixels."
     held_out = Counter(name for fold in values["data.folds"] for name in fold)
     for name, times in held_out.items():
         if times > 1:
@@ -104,12 +107,12 @@ def _data_faults(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _training_faults(values: Mapping[str, Any]) -> Iterator[str]:
     train = {name.removeprefix("train."): v for name, v in values.items() if name.startswith("train.")}
-    paired = train["policy"] == "pair_epoch"
+    paired = train["policy"] in ("pair_epoch", "list_walk")
     for name in ("ways", "queries"):
         if paired and train[name] != 1:
             yield (
-                f"train.policy is 'pair_epoch', one-way with one query, and train.{name} is {train[name]}: "
-                "set train.ways=1 and train.queries=1, or train.policy=class_uniform."
+                f"train.policy is {train['policy']!r}, one-way with one query, and train.{name} is "
+                f"{train[name]}: set train.ways=1 and train.queries=1, or train.policy=class_uniform."
             )
     if train["epochs"] and not paired:
         yield (
@@ -145,5 +148,11 @@ def _model_faults(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _evaluation_faults(values: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("ways", "queries"):
+        if values["eval.policy"] == "list_walk" and values[f"eval.{name}"] != 1:
+            yield (
+                f"eval.policy is 'list_walk', one-way with one query, and eval.{name} is "
+                f"{values[f'eval.{name}']}: set eval.ways=1 and eval.queries=1, or eval.policy=class_uniform."
+            )
     if 1.0 not in values["eval.scales"]:
         yield f"eval.scales is {values['eval.scales']}: let 1.0 be one of them."

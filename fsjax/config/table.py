@@ -5,6 +5,9 @@ from fsjax.config.fields import Field
 SECTIONS_LEFT_FREE = ("model.backbone_options",)
 """Sections whose fields are told elsewhere, because they differ from one network to the next."""
 
+AREA_RULES = ("none", "oslsm", "pfenet")
+"""The names that `data.min_area` may have, beside a number."""
+
 SIDE = 4096  # pixels
 BATCH = 65_536
 COUNT = 1_000_000_000
@@ -31,21 +34,36 @@ TABLE: dict[str, Field] = {
         free="always",
     ),
     # Data
-    "data.name": Field("shapes", "The data set: shapes or pascal5i.", least=1, free="evaluation"),
+    "data.name": Field(
+        "shapes",
+        "The data set: shapes, or the name under which datasets.prepare built it.",
+        least=1, free="evaluation",
+    ),
     "data.tfds_dir": Field("data", "Folder where built data sets are kept.", least=1, free="always"),
-    "data.dir": Field("", "pascal5i: the VOC-style folder.", free="always"),
-    "data.train_list": Field("", "pascal5i: list of training images, by name or path.", free="evaluation"),
-    "data.test_list": Field("", "pascal5i: list of test images, by name or path.", free="evaluation"),
+    "data.train_list": Field("", "List of training images; empty: the usual one.", free="evaluation"),
+    "data.test_list": Field("", "List of test images; empty: the usual one.", free="evaluation"),
+    "data.split": Field(
+        "",
+        "Table of folds: coco20i's contiguous or interleaved, or drawn; empty: the data set's usual one.",
+        choices=("", "contiguous", "interleaved", "drawn"), free="evaluation",
+    ),
     "data.folds": Field(
         (),
-        "pascal5i: the class names that each fold holds out; (): the standard four folds.",
-        each=Field((), "One fold.", each=_CLASS, least=1),
-        free="evaluation",
+        "The class names that each fold holds out, in place of data.split.",
+        each=Field((), "One fold.", each=_CLASS, least=1), free="evaluation",
+    ),
+    "data.fold_count": Field(
+        4, "drawn: folds that the classes are dealt to.", low=2, high=999, free="evaluation"
+    ),
+    "data.fold_seed": Field(0, "drawn: which class is in which fold.", low=0, high=SEED, free="evaluation"),
+    "data.leave_out": Field(
+        (), "Classes, by name, that no episode is drawn of.", each=_CLASS, repeats=False, free="evaluation"
     ),
     "data.drop_novel_images": Field(False, "Leave training images that hold a novel class out."),
     "data.min_area": Field(
-        1, "An object of fewer pixels makes no image eligible for its class.", low=0, high=SIDE**2,
-        free="evaluation",
+        "none",
+        "Pixels from which on an object makes its image eligible: none, pfenet (2048), oslsm, or a number.",
+        least=1, free="evaluation",
     ),
     "data.feature_dir": Field(
         "features", "Folder where features of frozen backbones are cached.", least=1, free="always"
@@ -63,7 +81,7 @@ TABLE: dict[str, Field] = {
     ),
     "model.weights": Field(
         "",
-        "Backbone weights: a file of pretrained weights, a run's folder, or random; prnet: or none.",
+        "Backbone weights: imagenet, a hub's repository, a file, a run's folder, or random; prnet: or none.",
         free="resume",
     ),
     "model.scale": Field(20.0, "prnet: of the cosines.", above=0, high=10_000),
@@ -106,8 +124,8 @@ TABLE: dict[str, Field] = {
     "train.size": Field(417, "Side of the square that images are resized to, in pixels.", low=8, high=SIDE),
     "train.policy": Field(
         "class_uniform",
-        "How episodes are drawn; pair_epoch walks through all (image, class) pairs.",
-        choices=("class_uniform", "pair_epoch"),
+        "How episodes are drawn; pair_epoch walks through all pairs of image and class, list_walk in order.",
+        choices=("class_uniform", "pair_epoch", "list_walk"),
     ),
     "train.flip": Field(True, "Mirrors half of the images, each by itself."),
     "train.crop": Field(
@@ -121,6 +139,11 @@ TABLE: dict[str, Field] = {
     ),
     "train.void": Field(
         "ignore", "What becomes of void pixels of training masks.", choices=("ignore", "background")
+    ),
+    "train.other_classes": Field(
+        "background",
+        "What pixels of novel classes are in training masks; ignore makes them 255 (as RePRI).",
+        choices=("background", "ignore"),
     ),
     "train.steps": Field(
         30_000, "Of the training; 0: none, the configuration is for eval.py alone.", low=0, high=COUNT
@@ -151,6 +174,10 @@ TABLE: dict[str, Field] = {
     "train.checkpoint_every": Field(
         1_000, "Steps between two checkpoints.", low=1, high=COUNT, free="resume"
     ),
+    "train.keep": Field(
+        (), "Steps whose checkpoints stay, for eval.py --step.",
+        each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="resume",
+    ),
     # Evaluation
     "eval.ways": Field(1, "Classes of an episode.", low=1, high=1000, free="always"),
     "eval.shots": Field(1, "Supports of each class.", low=1, high=1000, free="always"),
@@ -159,6 +186,11 @@ TABLE: dict[str, Field] = {
     "eval.episodes": Field(1_000, "Of each run.", low=1, high=1_000_000, free="always"),
     "eval.adapt_episodes": Field(
         1_000, "Of each run, the first so many are adapted to.", low=1, high=1_000_000, free="always"
+    ),
+    "eval.policy": Field(
+        "class_uniform",
+        "How episodes are drawn; list_walk takes the (image, class) pairs in the list's order.",
+        choices=("class_uniform", "list_walk"), free="always",
     ),
     "eval.seed": Field(1234, "Of the evaluation's episodes.", low=0, high=SEED, free="always"),
     "eval.rows": Field(
@@ -180,6 +212,9 @@ TABLE: dict[str, Field] = {
     ),
     "eval.void": Field(
         "ignore", "How void pixels are scored.", choices=("ignore", "background"), free="always"
+    ),
+    "eval.support_void": Field(
+        "ignore", "Void pixels of supports.", choices=("ignore", "background"), free="always"
     ),
     "eval.counting": Field(
         "strict",

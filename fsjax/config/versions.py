@@ -10,8 +10,9 @@ from fsjax.config.checking import default, flatten, left_free
 from fsjax.config.table import TABLE
 from fsjax.errors import InputError
 
-VERSION = 2
-"""Of the table. Version 1 stored the configuration bare, with what the run had found out in it."""
+VERSION = 3
+"""Of the table. Version 1 stored the configuration bare, with what the run had found out in it; version 2 had
+data sets that were built from `data.dir` at first use, and `data.min_area` a number."""
 
 
 class Found(TypedDict, total=False):
@@ -54,7 +55,10 @@ def upgrade(stored: Mapping[str, Any]) -> tuple[ConfigDict, Found]:
     values, found = _of_version_1(stored) if version == 1 else (stored.get("config"), stored.get("found"))
     if not isinstance(values, Mapping) or not isinstance(found, Mapping):
         raise _foreign("it lacks the configuration or what the run found")
-    for name, value in flatten(values).items():
+    values = flatten(values)
+    if version < 3:
+        _from_version_2(values)
+    for name, value in values.items():
         _set(config, name, value)
     return config, cast(Found, dict(found))
 
@@ -80,6 +84,14 @@ def _of_version_1(stored: Mapping[str, Any]) -> tuple[dict[str, Any], Found]:
         if values.get(f"model.backbone_options.{option}") == value:
             del values[f"model.backbone_options.{option}"]
     return values, found
+
+
+def _from_version_2(values: dict[str, Any]) -> None:
+    """Brings fields up to date whose meaning is the same; data sets have names now instead of folders."""
+    values.pop("data.dir", None)
+    area = values.get("data.min_area", 1)
+    if isinstance(area, int):
+        values["data.min_area"] = str(area) if area > 1 else "none"
 
 
 _USUAL_OPTIONS: dict[str, Any] = {

@@ -48,17 +48,21 @@ def warp_image(
     image: UInt8[np.ndarray, "{warp.side} {warp.side} 3"], warp: Warp
 ) -> UInt8[np.ndarray, "{warp.size} {warp.size} 3"]:
     """Returns a photo of the warp's square rotated bilinearly and cut; uncovered pixels are `FILL`."""
-    turned = Image.fromarray(image).rotate(warp.angle, Image.Resampling.BILINEAR, fillcolor=FILL)
-    return _cut(np.asarray(turned), warp)
+    return np.asarray(warp_picture(Image.fromarray(image), warp))
+
+
+def warp_picture(picture: Image.Image, warp: Warp) -> Image.Image:
+    """Returns what `warp_image` does, of a picture of Pillow's."""
+    if warp.angle:
+        picture = picture.rotate(warp.angle, Image.Resampling.BILINEAR, fillcolor=FILL)
+    return picture.crop((warp.left, warp.top, warp.left + warp.size, warp.top + warp.size))
 
 
 def warp_mask(
     mask: UInt8[np.ndarray, "{warp.side} {warp.side}"], warp: Warp
 ) -> UInt8[np.ndarray, "{warp.size} {warp.size}"]:
     """Returns a mask of the warp's square rotated to the nearest pixel and cut; uncovered pixels are 255."""
-    turned = Image.fromarray(mask).rotate(warp.angle, Image.Resampling.NEAREST, fillcolor=IGNORED)
-    return _cut(np.asarray(turned), warp)
-
-
-def _cut(array: np.ndarray, warp: Warp) -> np.ndarray:
-    return array[warp.top : warp.top + warp.size, warp.left : warp.left + warp.size]
+    if warp.angle:
+        turned = Image.fromarray(mask).rotate(warp.angle, Image.Resampling.NEAREST, fillcolor=IGNORED)
+        mask = np.asarray(turned)
+    return mask[warp.top : warp.top + warp.size, warp.left : warp.left + warp.size]

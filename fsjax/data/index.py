@@ -5,14 +5,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Bool, Int32, UInt8
 
-from fsjax.data.source import Source
+from fsjax.data.source import LISTED, SHRINKS, Source
 from fsjax.errors import InputError
 from fsjax.files import replacing
 from fsjax.progress import Progress
+
+MinArea = int | Literal["oslsm"]
+"""Pixels of its original mask from which on an image counts for a class, or OSLSM's rule."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,15 @@ class ClassIndex:
 
     ids: Sequence[str]
     areas: Int32[np.ndarray, "n C"]  # pixels of class ids 1..C in the original labels
+    flags: UInt8[np.ndarray, "n C"]  # see `Source.eligible`
     sizes: Int32[np.ndarray, "n 2"]  # height and width in pixels
+
+    def counts(self, min_area: MinArea) -> Bool[np.ndarray, "n C"]:
+        """Returns which images count for which class: those that are listed and show enough of it."""
+        listed = self.flags & LISTED > 0
+        if min_area == "oslsm":
+            return listed & (self.flags & SHRINKS > 0) & (self.areas > 0)
+        return listed & (self.areas >= max(min_area, 1))
 
 
 def build_index(source: Source) -> ClassIndex:
@@ -31,18 +43,13 @@ def build_index(source: Source) -> ClassIndex:
     """
     path = Path(source.cache_dir) / f"class_index_{source.split}.npz"
     digest = _digest(source)
-    kept = _read(path, digest, len(source.ids), len(source.class_names))
+    kept = _read(path, digest, source.ids, len(source.class_names))
     if kept is not None:
-        return ClassIndex(source.ids, *kept)
-    areas, sizes = _scan(source)
+        return kept
+    index = _scan(source)
     with contextlib.suppress(OSError, InputError):  # a read-only data set is scanned anew each time
-        _write(path, digest, areas, sizes)
-    return ClassIndex(source.ids, areas, sizes)
-
-
-def eligible(index: ClassIndex, class_id: int, min_area: int = 1) -> Int[np.ndarray, " m"]:
-    """Returns the positions of the m images that show at least `min_area` pixels of a class."""
-    return np.flatnonzero(index.areas[:, class_id - 1] >= max(min_area, 1))
+        _write(path, digest, index)
+    return index
 
 
 def _digest(source: Source) -> str:
@@ -53,29 +60,35 @@ def _digest(source: Source) -> str:
     return sha256.hexdigest()
 
 
-def _scan(source: Source) -> tuple[np.ndarray, np.ndarray]:
+def _scan(source: Source) -> ClassIndex:
     n, C = len(source.ids), len(source.class_names)
-    areas, sizes = np.empty((n, C), np.int32), np.empty((n, 2), np.int32)
+    areas, flags = np.empty((n, C), np.int32), np.empty((n, C), np.uint8)
+    sizes = np.empty((n, 2), np.int32)
     with Progress(f"class index of {source.name} {source.split}", n, "photo") as progress:
         for position in range(n):
             areas[position] = source.areas(position)
+            flags[position] = source.eligible(position)
             sizes[position] = source.size(position)
             progress.update()
-    return areas, sizes
+    return ClassIndex(source.ids, areas, flags, sizes)
 
 
-def _read(path: Path, digest: str, n: int, C: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _read(path: Path, digest: str, ids: Sequence[str], C: int) -> ClassIndex | None:
     try:
         with path.open("rb") as file, np.load(file) as kept:
             if kept["digest"].item() != digest:
                 return None
-            areas, sizes = kept["areas"], kept["sizes"]
+            index = ClassIndex(ids, kept["areas"], kept["flags"], kept["sizes"])
     except Exception:  # there is hardly one that zipfile does not raise of a damaged archive
         return None
-    fits = (areas.shape, sizes.shape) == ((n, C), (n, 2)) and areas.dtype == sizes.dtype == np.int32
-    return (areas, sizes) if fits else None
+    arrays, n = (index.areas, index.flags, index.sizes), len(ids)
+    shapes, dtypes = ((n, C), (n, C), (n, 2)), (np.int32, np.uint8, np.int32)
+    fits = all(a.shape == s and a.dtype == d for a, s, d in zip(arrays, shapes, dtypes, strict=True))
+    return index if fits else None
 
 
-def _write(path: Path, digest: str, areas: np.ndarray, sizes: np.ndarray) -> None:
+def _write(path: Path, digest: str, index: ClassIndex) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, digest=np.array(digest), areas=areas, sizes=sizes)
+        np.savez_compressed(
+            file, digest=np.array(digest), areas=index.areas, flags=index.flags, sizes=index.sizes
+        )

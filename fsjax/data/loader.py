@@ -1,20 +1,27 @@
 """Batches of episodes: who loads which, in parallel, and onto the devices ahead of time."""
 
+import contextlib
+import gc
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import grain
-import jax
+import numpy as np
 from absl import flags
 
-from fsjax.data.images import FeatureReader, InputSettings, empty_episode, load_episode
+from fsjax.data.images import FeatureReader, InputSettings, empty_episode, load_episode, stacked
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.devices import spread
 from fsjax.episode import Episode
 from fsjax.errors import InputError
+from fsjax.processes import begin_work
+
+SMALL = 2048
+"""Bytes from which on an array of a batch goes through shared memory; smaller ones are sent."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ def batches(
         Episodes of NumPy arrays with [devices, per_device] in front of every field.
     """
     load = _Load(source, spec_of, settings, slots, seed, stop * slots.batch_size, features)
-    return _read(load, slots, start, stop, threads, workers)
+    return _read(load, start, stop, threads, workers)
 
 
 def evaluation_batches(
@@ -118,12 +125,12 @@ def evaluation_batches(
     slots = Slots(devices, per_device, devices * per_device * process_count, process_index, process_count)
     plain = replace(settings, flip=False, crop=1.0, rotate=0.0)
     load = _Load(source, specs.__getitem__, plain, slots, 0, len(specs), features)
-    return _read(load, slots, 0, math.ceil(len(specs) / slots.batch_size), threads, workers)
+    return _read(load, 0, math.ceil(len(specs) / slots.batch_size), threads, workers)
 
 
 @dataclass(frozen=True)
 class _Load:
-    """Loads the episode of a slot; a class, so that worker processes can be sent one."""
+    """Loads a batch; a class, so that worker processes can be sent one."""
 
     source: Source
     spec_of: Callable[[int], EpisodeSpec]
@@ -133,7 +140,13 @@ class _Load:
     end: int  # the number of episodes
     features: FeatureReader | None
 
-    def __call__(self, element: int) -> Episode:
+    def __call__(self, batch: int) -> Episode:
+        first, lead = batch * self.slots.local, (self.slots.devices, self.slots.per_device)
+        episodes = [self._slot(element) for element in range(first, first + self.slots.local)]
+        fields = [stacked(field) for field in zip(*episodes, strict=True)]
+        return Episode(*(field.reshape(*lead, *field.shape[1:]) for field in fields))
+
+    def _slot(self, element: int) -> Episode:
         number = self.slots.episode(element)
         if number is None or number >= self.end:
             any_spec = self.spec_of(0)  # only its shape counts
@@ -141,20 +154,47 @@ class _Load:
         return load_episode(self.source, self.spec_of(number), self.settings, self.seed, self.features)
 
 
-def _read(load: _Load, slots: Slots, start: int, stop: int, threads: int, workers: int) -> Iterator[Episode]:
-    elements = grain.MapDataset.range(start * slots.local, stop * slots.local).map(load)
-    ahead = 2 * max(threads, slots.local)
-    episodes = elements.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead))
-    if workers:  # before batching: after it, batches would differ with the number of workers
+def _read(load: _Load, start: int, stop: int, threads: int, workers: int) -> Iterator[Episode]:
+    """Yields the batches start..stop - 1.
+
+    Grain's elements are whole batches: so they are the same for every number of workers, are put together
+    where they are loaded, and cross from there in few pieces.
+    """
+    ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
+    read = grain.MapDataset.range(start, stop).map(load).to_iter_dataset(ahead)
+    if workers:
         if not flags.FLAGS.is_parsed():  # Grain reads its own flags, also in a notebook
             flags.FLAGS.mark_as_parsed()
-        episodes = episodes.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    iterator = iter(episodes.batch(slots.local, drop_remainder=True))
+        read = grain.experimental.WithOptionsIterDataset(
+            read, grain.experimental.DatasetOptions(min_shm_size=SMALL)
+        )
+        read = read.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), begin_work)
+    iterator = iter(read)
     try:
-        for batch in iterator:
-            yield jax.tree.map(lambda x: x.reshape(slots.devices, slots.per_device, *x.shape[1:]), batch)
+        with _deaths():
+            for batch in iterator:
+                # Out of the shared memory, of which there may be little, and a file is open for each array.
+                yield Episode(*map(np.array, batch)) if workers else batch
     finally:
         iterator.close()
+        if workers:  # Grain's iterators refer to themselves, and keep the last batches in shared memory
+            del iterator
+            gc.collect()
+
+
+@contextlib.contextmanager
+def _deaths() -> Iterator[None]:
+    """Turns what Grain says of a worker process that was ended from outside into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        ended = re.search(r"terminated unexpectedly with exit code (-?\d+)", str(error))
+        if ended is None:
+            raise
+        raise InputError(
+            f"A worker process of the loader has died (exit code {ended[1]}), as by a lack of memory, or of "
+            "room in /dev/shm: lower data.workers or data.threads, and start the same command again."
+        ) from error
 
 
 def prefetch(iterator: Iterator[Episode], depth: int = 2) -> Iterator[Episode]:

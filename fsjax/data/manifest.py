@@ -1,8 +1,8 @@
 """Episodes as a file of JSON lines, readable by any tool.
 
 The first line is the header: data_set, version, split, fold, classes (name to id), eligibility rule,
-label policy, ways, shots, queries, runs, seed, and sha256, the digest of all bytes that follow the header's
-newline. Then comes one line an episode:
+label policy, ways, shots, queries, runs, seed, policy, and sha256, the digest of all bytes that follow the
+header's newline. Then comes one line an episode:
 
     {"index": 0, "class_ids": [8], "support": [["2007_000528"]], "query": ["2007_000876"]}
 
@@ -41,6 +41,7 @@ class Header:
     queries: int
     runs: int  # the episodes are so many runs of one length, one after another
     seed: int
+    policy: str = "class_uniform"  # how they were drawn
 
 
 def describe(
@@ -48,7 +49,9 @@ def describe(
 ) -> Header:
     """Returns the header for the episodes that a sampler draws from a source."""
     names = source.class_names
-    eligibility = f"at least {sampler.min_area} pixels of the class in the original mask"
+    rule = sampler.min_area
+    least = "OSLSM's rule for the" if rule == "oslsm" else f"at least {max(rule, 1)}"
+    eligibility = f"{least} pixels of the class in the original mask"
     if sampler.without:
         eligibility += f", no pixel of {', '.join(names[c - 1] for c in sampler.without)}"
     return Header(
@@ -64,6 +67,7 @@ def describe(
         queries=sampler.queries,
         runs=runs,
         seed=sampler.seed,
+        policy=sampler.policy,
     )
 
 
@@ -166,7 +170,10 @@ def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
         fields: dict[str, Any] = json.loads(line)
         sha256 = fields.pop("sha256")
         header = Header(**fields)
-        texts = header.data_set, header.version, header.split, header.eligibility, header.label_policy
+        texts = (
+            header.data_set, header.version, header.split, header.eligibility, header.label_policy,
+            header.policy,
+        )  # fmt: skip
         counts = header.ways, header.shots, header.queries, header.runs
         numbers = header.seed, *(() if header.fold is None else (header.fold,)), *header.classes.values()
         if not (

@@ -30,6 +30,8 @@ def resize_mask(
            [0, 0, 0]], dtype=uint8)
     """
     resized = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+    if height >= mask.shape[0] and width >= mask.shape[1]:
+        return resized  # every pixel is some pixel's nearest
     for label in lost_labels(mask, resized):
         row, column = _centre_pixel(mask == label)
         at = int((row + 0.5) * height / mask.shape[0]), int((column + 0.5) * width / mask.shape[1])
@@ -44,22 +46,30 @@ def lost_labels(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h2 w
 
 
 def padded(array: np.ndarray, side: int) -> np.ndarray:
-    """Returns the array at the top left of zeros [side, side, ...]."""
+    """Returns the array at the top left of zeros [side, side, ...]; itself where it has that size."""
+    if array.shape[:2] == (side, side):
+        return array
     result = np.zeros((side, side, *array.shape[2:]), array.dtype)
     result[: array.shape[0], : array.shape[1]] = array
     return result
 
 
 def mirror(array: np.ndarray, size: Int32[np.ndarray, "2"]) -> np.ndarray:
-    """Returns a padded photo or mask whose top-left rectangle of this size is mirrored left to right."""
+    """Returns a padded photo or mask whose top-left rectangle of this size is mirrored left to right.
+
+    Where the rectangle is all of it, the result is a view.
+    """
     height, width = size.tolist()
+    if array.shape[:2] == (height, width):
+        return array[:, ::-1]
     result = array.copy()
     result[:height, :width] = array[:height, :width][:, ::-1]
     return result
 
 
-def _counts(mask: np.ndarray) -> np.ndarray:
-    return np.bincount(mask.ravel(), minlength=256)
+def _counts(mask: UInt8[np.ndarray, "h w"]) -> np.ndarray:
+    # Several times as fast as np.bincount, which makes 64-bit integers of all pixels first.
+    return np.array(Image.fromarray(mask).histogram())
 
 
 def _centre_pixel(object_pixels: np.ndarray) -> tuple[int, int]:

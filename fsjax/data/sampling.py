@@ -2,13 +2,14 @@
 
 import functools
 import math
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fsjax.data.index import ClassIndex, eligible
+from fsjax.data.index import ClassIndex, MinArea
 from fsjax.errors import InputError
 
 # Third words of a seed sequence: each kind of draw has its own stream. Never 0, which NumPy pads with.
@@ -53,7 +54,13 @@ class EpisodeSampler:
     N different classes are drawn uniformly; a way's supports are K different images of its class;
     query t shows the class of way order[t mod N], the order being drawn for each episode. Queries
     differ from one another and from every support. Two ways may share a support image (as in PANet).
+
+    Attributes:
+        policy: its name in a configuration.
+        counted: which images count for which class, bool [n, C].
     """
+
+    policy = "class_uniform"
 
     def __init__(
         self,
@@ -65,7 +72,7 @@ class EpisodeSampler:
         shots: int,
         queries: int,
         seed: int,
-        min_area: int = 1,
+        min_area: MinArea = 1,
         without: Collection[int] = (),
     ):
         """Sets up the draw.
@@ -78,7 +85,7 @@ class EpisodeSampler:
             shots: K, support images a way, 1 or more.
             queries: T, query images an episode, 1 or more.
             seed: 0 or more.
-            min_area: an image counts for a class from this many pixels of its original mask on.
+            min_area: which images count for a class: see `ClassIndex.counts`.
             without: class ids whose images are left out altogether (`drop_novel_images`).
 
         Raises:
@@ -92,24 +99,28 @@ class EpisodeSampler:
             )
         self.index, self.class_names, self.classes = index, class_names, tuple(classes)
         self.ways, self.shots, self.queries, self.seed = ways, shots, queries, seed
-        self.min_area, self.without = max(min_area, 1), tuple(sorted(without))
-        self._dropped = np.count_nonzero(index.areas[:, [c - 1 for c in self.without]], axis=1) > 0
+        self.min_area, self.without = min_area, tuple(sorted(without))
+        dropped = np.count_nonzero(index.areas[:, [c - 1 for c in self.without]], axis=1) > 0
+        self.counted = index.counts(min_area) & ~dropped[:, None]
         self._eligible = {c: self.eligible(c) for c in self.classes}
         self._check_counts()
 
     def _check_counts(self) -> None:
         need = self.shots + math.ceil(self.queries / self.ways)
-        for class_id, positions in self._eligible.items():
-            if len(positions) < need:
-                raise InputError(
-                    f"class '{self.class_names[class_id - 1]}' has {len(positions)} eligible images and an "
-                    f"episode needs {need} of one class; add images, leave the class out, or lower the shots."
-                )
+        few = {c: len(positions) for c, positions in self._eligible.items() if len(positions) < need}
+        if not few:
+            return
+        first, *others = (self.class_names[c - 1] for c in few)
+        rest = f", and {len(others)} other classes have too few, too" if others else ""
+        raise InputError(
+            f"class '{first}' has {next(iter(few.values()))} eligible images and an episode needs {need} of "
+            f"one class{rest}; add images, lower the shots, or leave classes out with "
+            f"--config.data.leave_out={shlex.quote(','.join((first, *others)))}."
+        )
 
     def eligible(self, class_id: int) -> np.ndarray:
         """Returns the positions [m] from which any class of the data set may be drawn."""
-        positions = eligible(self.index, class_id, self.min_area)
-        return positions[~self._dropped[positions]]
+        return np.flatnonzero(self.counted[:, class_id - 1])
 
     def __call__(self, i: int) -> EpisodeSpec:
         """Returns episode i.
@@ -152,6 +163,9 @@ class PairSampler(EpisodeSampler):
         pairs: the number of pairs, which are the episodes of an epoch.
     """
 
+    policy = "pair_epoch"
+    in_order = 0  # epochs before the first that is shuffled
+
     def __init__(self, *arguments: Any, **settings: Any):
         """Sets up the draw; the arguments are those of `EpisodeSampler`.
 
@@ -161,8 +175,8 @@ class PairSampler(EpisodeSampler):
         super().__init__(*arguments, **settings)
         if self.ways != 1 or self.queries != 1:
             raise InputError(
-                "train.policy=pair_epoch is one-way with one query: set train.ways=1 and train.queries=1, "
-                "or train.policy=class_uniform."
+                f"The policy {self.policy} is one-way with one query: set ways=1 and queries=1, or "
+                "policy=class_uniform."
             )
         self._queries = np.concatenate([self._eligible[c] for c in self.classes])
         self._classes = np.repeat(self.classes, [len(self._eligible[c]) for c in self.classes])
@@ -171,11 +185,21 @@ class PairSampler(EpisodeSampler):
     def __call__(self, i: int) -> EpisodeSpec:
         """Returns episode i."""
         epoch, place = divmod(i, self.pairs)
-        pair = _shuffled(self.pairs, self.seed, epoch)[place]
+        pair = place if epoch < self.in_order else _shuffled(self.pairs, self.seed, epoch)[place]
         query, class_id = int(self._queries[pair]), int(self._classes[pair])
         rng = np.random.default_rng([self.seed, i, _PAIR_SUPPORTS])
         support = _choose(rng, _other_than(self._eligible[class_id], [query]), self.shots)
         return EpisodeSpec(i, (class_id,), (support,), (query,), (class_id,))
+
+
+class ListSampler(PairSampler):
+    """Walks through the pairs in the list's order, class by class, then through shuffled copies of it.
+
+    CANet's test: its episodes are the list's pairs, repeated in another order until there are enough.
+    """
+
+    policy = "list_walk"
+    in_order = 1
 
 
 def make_sampler(
@@ -188,13 +212,14 @@ def make_sampler(
     shots: int,
     queries: int,
     seed: int,
-    min_area: int = 1,
+    min_area: MinArea = 1,
     without: Collection[int] = (),
 ) -> EpisodeSampler:
     """Returns the sampler of a policy.
 
     Args:
-        policy: "class_uniform" (`EpisodeSampler`) or "pair_epoch" (`PairSampler`).
+        policy: "class_uniform" (`EpisodeSampler`), "pair_epoch" (`PairSampler`) or "list_walk"
+            (`ListSampler`).
         index: as in `EpisodeSampler`, like all that follow.
         class_names: the name of each class id.
         classes: the class ids to draw from.
@@ -202,13 +227,13 @@ def make_sampler(
         shots: K.
         queries: T.
         seed: 0 or more.
-        min_area: pixels from which on an image counts for a class.
+        min_area: which images count for a class.
         without: class ids whose images are left out.
 
     Raises:
         InputError: one of the sampler's reasons.
     """
-    samplers = {"class_uniform": EpisodeSampler, "pair_epoch": PairSampler}
+    samplers = {sampler.policy: sampler for sampler in (EpisodeSampler, PairSampler, ListSampler)}
     return samplers[policy](
         index, class_names, classes,
         ways=ways, shots=shots, queries=queries, seed=seed, min_area=min_area, without=without,
@@ -237,7 +262,7 @@ def other_support(spec: EpisodeSpec, sampler: EpisodeSampler, present: bool) -> 
     (right,), (shots,), query = spec.class_ids, {len(way) for way in spec.support}, list(spec.query)
     areas = sampler.index.areas
     if present:
-        everywhere = (areas[query] >= sampler.min_area).all(axis=0)
+        everywhere = sampler.index.counts(sampler.min_area)[query].all(axis=0)
         candidates = [column + 1 for column in np.flatnonzero(everywhere).tolist()]
     else:
         candidates = [c for c in sampler.classes if not areas[query, c - 1].any()]

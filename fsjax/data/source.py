@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from fsjax.episode import IGNORED
 
-Role = Literal["support", "query"]
-"""What a photo is in an episode."""
+LISTED, SHRINKS = 1, 2
+"""Bits of `Source.eligible`."""
 
 
 @runtime_checkable
@@ -29,16 +30,18 @@ class Source(Protocol):
     def image(self, position: int) -> np.ndarray:
         """Returns the photo, uint8 RGB [H, W, 3]."""
 
-    def mask(self, position: int, class_ids: Sequence[int], role: Role) -> np.ndarray:
+    def mask(self, position: int, class_ids: Sequence[int], way: int | None) -> np.ndarray:
         """Returns the labels of one photo for an episode's classes.
 
-        In COCO one pixel can belong to several objects. As a support, a class that is asked for wins over
-        those that are not; else the smaller object wins, as a query always.
+        In COCO one pixel can belong to several objects. A class that is asked for never loses pixels to one
+        that is not. Of two that are, a support's pixel belongs to the way that it supports; else the class
+        with fewer pixels in the photo wins.
 
         Args:
             position: of the photo.
             class_ids: the classes that are asked for, each once.
-            role: what the photo is in the episode; of no account where pixels have one label.
+            way: what the photo is a support of, 1 to N; None for a query. Of no account where pixels have
+                one label.
 
         Returns:
             uint8 [H, W] as large as the photo: n for class_ids[n - 1], 0 for all else, 255 void.
@@ -49,6 +52,27 @@ class Source(Protocol):
 
     def areas(self, position: int) -> np.ndarray:
         """Returns int32 [C]: the pixels of class ids 1..C in the stored labels, without decoding them."""
+
+    def eligible(self, position: int) -> np.ndarray:
+        """Returns uint8 [C], bits of class ids 1..C, without decoding the labels.
+
+        `LISTED` is set where the list has the photo for the class, `SHRINKS` where the class's mask, resized
+        to 1/32, sums to more than 2, which is the rule of OSLSM's lists.
+        """
+
+
+@runtime_checkable
+class Reducing(Protocol):
+    """A source that can decode a photo at a part of its size, and hands it over without a copy."""
+
+    def picture(self, position: int, least: tuple[int, int]) -> Image.Image:
+        """Returns the photo as an RGB picture of Pillow's.
+
+        Args:
+            position: of the photo.
+            least: height and width in pixels. A photo may be decoded at 1/2, 1/4 or 1/8 of its size as long
+                as neither side comes out smaller.
+        """
 
 
 def relabel(labels: UInt8[np.ndarray, "h w"], class_ids: Sequence[int]) -> UInt8[np.ndarray, "h w"]:

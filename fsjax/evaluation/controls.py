@@ -1,7 +1,5 @@
 """Controls: what a method would score if it looked at something else than the support."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
@@ -29,6 +27,6 @@ def count_prediction(
     return np.bincount(cells, minlength=(ways + 2) * (ways + 1)).reshape(ways + 2, ways + 1)
 
 
-def all_classes(class_names: Sequence[str]) -> tuple[int, ...]:
-    """Returns the ids of all classes of a data set."""
-    return tuple(range(1, len(class_names) + 1))
+def shown_classes(areas: Int[np.ndarray, " C"]) -> tuple[int, ...]:
+    """Returns the ids of the classes of which a photo shows so many pixels."""
+    return tuple((np.flatnonzero(areas) + 1).tolist())

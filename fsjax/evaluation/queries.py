@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fsjax.data.images import load_mask, load_photo
-from fsjax.evaluation.controls import all_classes, any_object
+from fsjax.evaluation.controls import any_object, shown_classes
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
 from fsjax.evaluation.scoring import Group, Scoring, group_queries
 from fsjax.evaluation.supports import Extracted, Supports
@@ -106,13 +106,15 @@ class Queries:
             load_mask,
             source,
             position,
-            role="query",
+            way=None,
             settings=settings,
             original=settings.label == "original",
         )
         image, size = load_photo(source, position, settings)
         masks = {classes: read(class_ids=classes) for classes in sorted(self._classes[position])}
-        objects = any_object(read(class_ids=all_classes(source.class_names))[0]) if self._objects else None
+        objects = (
+            any_object(read(class_ids=shown_classes(source.areas(position)))[0]) if self._objects else None
+        )
         _, mask_size = next(iter(masks.values()))
         truth = Truth({classes: mask for classes, (mask, _) in masks.items()}, mask_size, objects)
         return Query(position, image, size, truth)

@@ -19,7 +19,7 @@ def show(segmenter: Segmenter, source: Source, specs: Sequence[EpisodeSpec]) -> 
     for spec in specs:
         supports = [(n, position) for n, way in enumerate(spec.support, 1) for position in way]
         images = [source.image(position) for _, position in supports]
-        masks = [source.mask(position, spec.shown, "support") for _, position in supports]
+        masks = [source.mask(position, spec.shown, n) for n, position in supports]
         ways = [n for n, _ in supports]
         fitted = segmenter.fit(images, masks, ways)
         together = spec.query if segmenter.joint else spec.query[:1]
@@ -29,7 +29,7 @@ def show(segmenter: Segmenter, source: Source, specs: Sequence[EpisodeSpec]) -> 
             classes=tuple(source.class_names[class_id - 1] for class_id in spec.class_ids),
             supports=[(images[first], masks[first]) for first in firsts],
             query=queries[0],
-            truth=source.mask(spec.query[0], spec.class_ids, "query"),
+            truth=source.mask(spec.query[0], spec.class_ids, None),
             logits=fitted.logits(queries)[0],
             explanation=fitted.explain(queries[0]),
         )

@@ -96,12 +96,11 @@ class Supports:
         source, settings = self._photos.source, self._photos.settings
         image, size = load_photo(source, position, settings)
         masks, names = {}, {}
-        for classes in sorted({classes for classes, _ in asked}):
-            mask, _ = load_mask(source, position, classes, "support", settings, original=False)
-            for way in (way for of_classes, way in asked if of_classes == classes):
-                by_way = mask_of_way(mask, way)
-                name = hashlib.sha256(by_way.tobytes()).hexdigest()
-                masks[name], names[classes, way] = by_way, name
+        for classes, way in asked:
+            mask, _ = load_mask(source, position, classes, way, settings, original=False)
+            by_way = mask_of_way(mask, way)
+            name = hashlib.sha256(by_way.tobytes()).hexdigest()
+            masks[name], names[classes, way] = by_way, name
         return Loaded(position, image, size, masks, names)
 
     def _describe(self, batch: Sequence[Loaded], photos: int, queried: Collection[int]) -> None:

@@ -2,10 +2,11 @@
 
 from fsjax.experiment.ablation import TABLES, ablate, check_ablation
 from fsjax.experiment.evaluation import Results, evaluate
+from fsjax.experiment.rehearsal import rehearse
 from fsjax.experiment.settings import Sources, check, check_settings, novel_episodes
 from fsjax.experiment.training import train
 
 __all__ = [
     "TABLES", "Results", "Sources", "ablate", "check", "check_ablation", "check_settings", "evaluate",
-    "novel_episodes", "train",
+    "novel_episodes", "rehearse", "train",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ from fsjax.models.variables import Variables
 from fsjax.segmenter import Segmenter
 from fsjax.training import frozen
 from fsjax.training.runs import Run
-from fsjax.training.weights import RANDOM
+from fsjax.training.weights import RANDOM, run_folder
 
 LOG = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def _evaluation(
             )
         return drawn
 
-    if run is None and not method.frozen and Path(config.model.weights or "-").is_dir():
+    if run is None and not method.frozen and run_folder(config.model.weights):
         trained = Run.open(config.model.weights)
         raise InputError(
             f"model.weights names the run {trained.folder}: evaluate it with --workdir, so that what it was "

@@ -12,7 +12,7 @@ from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data import manifest
 from fsjax.data.images import InputSettings
-from fsjax.data.index import build_index
+from fsjax.data.index import MinArea, build_index
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, fold_classes, make_sampler
 from fsjax.data.source import Source
 from fsjax.errors import InputError
@@ -24,7 +24,7 @@ from fsjax.models.variables import Variables
 from fsjax.training.optimizer import OptimizerSettings
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
-from fsjax.training.weights import RANDOM, initial_variables
+from fsjax.training.weights import IMAGENET, initial_variables, run_folder
 
 Sources = Mapping[str, Source]  # "train" and "test"
 
@@ -46,9 +46,11 @@ def check_settings(config: ConfigDict) -> None:
     check_rows(config.eval.rows, method)
     if method.frozen and not config.model.weights:
         raise InputError(
-            "This method never trains its backbone: set model.weights to a file or a run's folder, or to "
-            "random, to freeze one that has learned nothing."
+            "This method never trains its backbone: set model.weights to imagenet, to a file or a run's "
+            "folder, or to random, to freeze one that has learned nothing."
         )
+    if config.model.weights == IMAGENET:
+        method.backbone.imagenet()  # refuses now what could not be fetched or loaded later
 
 
 def check(config: ConfigDict, sources: Sources) -> None:
@@ -79,8 +81,9 @@ def novel_episodes(
 
     def sampler_of(part: Any, seed: int) -> EpisodeSampler:
         return make_sampler(
-            "class_uniform", build_index(source), source.class_names, novel,
-            ways=part.ways, shots=part.shots, queries=part.queries, seed=seed, min_area=config.data.min_area,
+            part.policy, build_index(source), source.class_names, novel,
+            ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
+            min_area=_min_area(config.data.min_area),
         )  # fmt: skip
 
     if not path:
@@ -103,6 +106,11 @@ def novel_episodes(
     return header, specs, sampler_of(header, header.seed)
 
 
+def _min_area(rule: str) -> MinArea:
+    names: dict[str, MinArea] = {"none": 1, "pfenet": 2048, "oslsm": "oslsm"}
+    return names[rule] if rule in names else int(rule)
+
+
 def plan_of(config: ConfigDict, source: Source) -> Plan:
     """Returns the plan of a training on a fold's base classes.
 
@@ -114,11 +122,12 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     sampler = make_sampler(
         train.policy, build_index(source), source.class_names, base,
         ways=train.ways, shots=train.shots, queries=train.queries, seed=config.seed,
-        min_area=config.data.min_area, without=novel if config.data.drop_novel_images else (),
+        min_area=_min_area(config.data.min_area), without=novel if config.data.drop_novel_images else (),
     )  # fmt: skip
     inputs = InputSettings(
-        size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate
-    )
+        size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate,
+        ignored=novel if train.other_classes == "ignore" else (),
+    )  # fmt: skip
     settings = OptimizerSettings(**{field.name: train[field.name] for field in fields(OptimizerSettings)})
     return Plan.make(
         sampler, inputs, settings, batch_size=config.batch_size, lr_scaling=config.lr_scaling,
@@ -133,6 +142,7 @@ def photos_of(config: ConfigDict, source: Source, sampler: EpisodeSampler) -> Ph
         size=config.eval.size,
         input=config.eval.input,
         label=config.eval.label,
+        support_void=config.eval.support_void,
         label_side=int(sampler.index.sizes.max()),
     )
     memory = int(config.eval.memory * 1e9)
@@ -199,7 +209,5 @@ def base_classes(run: Run, config: ConfigDict, source: Source) -> list[str]:
 
 def backbone_classes(config: ConfigDict, source: Source) -> list[str]:
     """Returns the names of the classes that the run in `model.weights`, if it is one, was trained on."""
-    weights = config.model.weights
-    if weights in ("", RANDOM) or not Path(weights).is_dir():
-        return []
-    return base_classes(Run.open(weights), config, source)
+    folder = run_folder(config.model.weights)
+    return base_classes(Run.open(folder), config, source) if folder else []

@@ -65,9 +65,8 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
-    with Checkpoints(workdir) as checkpoints:
-        begin = _begin if checkpoints.latest_step is None else _resume
-        state, fixed, found = begin(config, source, method, plan, checkpoints)
+    with Checkpoints(workdir, config.train.keep) as checkpoints:
+        state, fixed, found = start_of(config, source, method, plan, checkpoints)
         with claimed(workdir) if jax.process_index() == 0 else nullcontext():
             if fixed and not int(state.step):
                 found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
@@ -79,6 +78,18 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
 
 Start = tuple[TrainState, Variables, Found]
 """The state to go on from, the variables that are never trained, and what the run has found out."""
+
+
+def start_of(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
+) -> Start:
+    """Returns where a training starts: at its latest checkpoint, or before its first step.
+
+    Raises:
+      InputError: for weights that do not fit, or an earlier run in the folder that began otherwise.
+    """
+    begin = _begin if checkpoints.latest_step is None else _resume
+    return begin(config, source, method, plan, checkpoints)
 
 
 def _begin(
@@ -130,7 +141,7 @@ def _steps(
         for step, batch in enumerate(prefetch(episodes), start + 1):
             stacked, values = step_of(stacked, placed, batch)
             curves.add(step, values, learning_rate=plan.schedule(step - 1))
-            saving = step % config.train.checkpoint_every == 0 or step == plan.steps
+            saving = step % config.train.checkpoint_every == 0 or step in (*config.train.keep, plan.steps)
             if saving or step % config.train.log_every == 0:
                 curves.flush()
                 progress.reach(step, loss=curves.loss)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
@@ -33,12 +33,19 @@ class Checkpoints:
     is made before the first one is saved.
     """
 
-    def __init__(self, workdir: str | Path):
-        self.workdir = Path(workdir)
+    def __init__(self, workdir: str | Path, keep: Collection[int] = (), step: int | None = None):
+        """Opens them.
+
+        Args:
+          workdir: the run's folder.
+          keep: steps whose checkpoints stay; of the others the last two do.
+          step: which one is read; the latest by default.
+        """
+        self.workdir, self._step = Path(workdir), step
         self._dir = self.workdir.absolute() / "checkpoints"
         self._manager = ocp.CheckpointManager(
             self._dir,
-            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=False),
+            options=ocp.CheckpointManagerOptions(preservation_policy=_kept(keep), create=False),
             item_handlers={"state": ocp.PyTreeCheckpointHandler(), "config": ocp.JsonCheckpointHandler()},
         )
 
@@ -74,12 +81,12 @@ class Checkpoints:
                 self._manager.save(step, args=items)
 
     def stored(self) -> tuple[ConfigDict, Found]:
-        """Returns the configuration of the latest checkpoint, brought up to date, and what the run found out.
+        """Returns the configuration of the checkpoint, brought up to date, and what the run found out.
 
         Raises:
           InputError: where there is no checkpoint, a damaged one, or one of a newer fsjax.
         """
-        stored = self._stored(self.latest())
+        stored = self._stored(self.chosen())
         return upgrade({name: value for name, value in stored.items() if name != DIGESTS})
 
     def _stored(self, step: int) -> dict[str, Any]:
@@ -88,7 +95,7 @@ class Checkpoints:
             return dict(self._manager.restore(step, args=items).config)
 
     def restore(self, like: TrainState) -> TrainState:
-        """Returns the latest state.
+        """Returns the state.
 
         Args:
           like: a state, or its shapes, of the method that the configuration describes.
@@ -100,7 +107,7 @@ class Checkpoints:
         return TrainState(**self._restore(like._asdict()))
 
     def variables(self, like: Variables) -> Variables:
-        """Returns the latest state's variables alone, without the optimiser's state.
+        """Returns the state's variables alone, without the optimiser's state.
 
         Args:
           like: variables, or their shapes, of the method that is to use them.
@@ -111,11 +118,11 @@ class Checkpoints:
         variables = self._restore({"variables": like})["variables"]
         broken = [name for name, leaf in _leaves(variables).items() if not np.isfinite(leaf).all()]
         if broken:
-            raise self._damaged(self.latest(), f"{broken[0]} is not finite")
+            raise self._damaged(self.chosen(), f"{broken[0]} is not finite")
         return variables
 
     def _restore(self, like: dict[str, Any]) -> dict[str, Any]:
-        step = self.latest()
+        step = self.chosen()
         wanted = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
         with self._reading(step):
             stored = self._manager.item_metadata(step).state.tree
@@ -151,12 +158,20 @@ class Checkpoints:
             "in it, and the one before is used."
         )
 
-    def latest(self) -> int:
-        """Returns the step of the latest whole checkpoint.
+    def chosen(self) -> int:
+        """Returns the step of the checkpoint that is read.
 
         Raises:
-          InputError: where there is none.
+          InputError: where there is none, or none of the step that was asked for.
         """
+        if self._step is not None:
+            there = sorted(self._manager.all_steps())
+            if self._step not in there:
+                raise InputError(
+                    f"There is no checkpoint {self._step} in {self.workdir}, only {there}: name one "
+                    "of these, or train with train.keep."
+                )
+            return self._step
         if self.latest_step is None:
             raise InputError(
                 f"There is no checkpoint in {self.workdir}: train first, or name another --workdir."
@@ -172,6 +187,11 @@ class Checkpoints:
                     f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} in the configuration; "
                     "use the configuration it was trained with, or another --workdir."
                 )
+
+
+def _kept(steps: Collection[int]) -> Any:
+    policies = ocp.checkpoint_managers.preservation_policy
+    return policies.AnyPreservationPolicy([policies.LatestN(2), policies.CustomSteps(sorted(steps))])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fsjax.training.step import split
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's latest checkpoint says.
+    """What a run's checkpoint says.
 
     Attributes:
       folder: of the run.
@@ -32,15 +32,19 @@ class Run:
     step: int
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Run":
+    def open(cls, folder: str | Path, step: int | None = None) -> "Run":
         """Opens a run.
+
+        Args:
+          folder: of the run.
+          step: of the checkpoint; the latest by default.
 
         Raises:
           InputError: where there is none, or its configuration cannot be read.
         """
-        with Checkpoints(folder) as checkpoints:
+        with Checkpoints(folder, step=step) as checkpoints:
             config, found = checkpoints.stored()
-            return cls(Path(folder), config, found, checkpoints.latest())
+            return cls(Path(folder), config, found, checkpoints.chosen())
 
     def variables(self, method: Trainable) -> Variables:
         """Returns the variables of the checkpoint, those that are never trained included.
@@ -49,7 +53,7 @@ class Run:
           InputError: for another architecture, or values that are not finite.
         """
         learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(0)))
-        with Checkpoints(self.folder) as checkpoints:
+        with Checkpoints(self.folder, step=self.step) as checkpoints:
             return {**self.kept(fixed), **checkpoints.variables(learned)}
 
     def kept(self, like: Variables) -> Variables:
@@ -83,5 +87,5 @@ class Run:
             )
         if self.found.get("backbone_sha256"):
             return self.kept({"backbone": like})["backbone"]
-        with Checkpoints(self.folder) as checkpoints:
+        with Checkpoints(self.folder, step=self.step) as checkpoints:
             return checkpoints.variables({"backbone": like, "head": {}})["backbone"]

@@ -6,11 +6,14 @@ from pathlib import Path
 import jax
 
 from fsjax.errors import InputError
+from fsjax.models.backbones import hub
+from fsjax.models.backbones.backbone import Backbone
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
 from fsjax.training.runs import Run
 
-RANDOM = "random"
+RANDOM, IMAGENET = "random", "imagenet"
+"""The words for weights, before which no path of that name is looked for: `./imagenet` is a path."""
 
 
 def initial_variables(
@@ -24,25 +27,44 @@ def initial_variables(
     Args:
       method: whose variables.
       seed: of what is drawn.
-      weights: where the backbone comes from: a file, a run's folder, "random" or "" to draw it, too.
+      weights: where the backbone comes from. "random" or "": it is drawn, too. "imagenet": the backbone's
+        own ImageNet weights, from the hub. Else the file or the run's folder of that path, where one is.
+        Else a repository of the hub, or a file in one; see `hub.parse`.
       check_run: raises where a run's backbone may not be taken.
 
     Raises:
-      InputError: for weights that are missing, of another architecture, or of a run that has not ended; and
-        for none where the backbone is frozen.
+      InputError: for weights that are missing, cannot be fetched, are of another architecture, or of a run
+        that has not ended.
     """
     rng = jax.random.key(seed)
     if weights in ("", RANDOM):
         return method.init(rng)
-    place = Path(weights)
-    if not place.exists():
-        raise InputError(
-            f"model.weights is {weights}, and nothing is there: name a .npz or .safetensors file, or train a "
-            "PRNet on the same fold first and name its folder."
-        )
-    if not place.is_dir():
-        return {"backbone": method.backbone.load(place), "head": method.init_head(rng)}
-    run = Run.open(place)
+    folder = run_folder(weights)
+    if folder is None:
+        file = _file(weights, method.backbone)
+        return {"backbone": method.backbone.load(file), "head": method.init_head(rng)}
+    run = Run.open(folder)
     check_run(run)
     like = jax.eval_shape(method.init, rng)["backbone"]
     return {"backbone": run.backbone(like), "head": method.init_head(rng)}
+
+
+def run_folder(weights: str) -> Path | None:
+    """Returns the folder of a run where `model.weights` names one."""
+    named = weights not in ("", RANDOM, IMAGENET) and Path(weights).is_dir()
+    return Path(weights) if named else None
+
+
+def _file(weights: str, backbone: Backbone) -> Path:
+    """Returns the file of weights that are no run's, fetched if need be."""
+    if weights == IMAGENET:
+        return hub.fetch(hub.HubFile(backbone.imagenet()))
+    if Path(weights).exists():
+        return Path(weights)
+    file = hub.parse(weights)
+    if file is None:
+        raise InputError(
+            f"model.weights is {weights}, and nothing is there: name a .npz or .safetensors file, imagenet "
+            "or a hub's repository, or train a PRNet on the same fold first and name its folder."
+        )
+    return hub.fetch(file)

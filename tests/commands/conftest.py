@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import train
-from tests.commands.programs import CLASSES, PHOTOS, start, write_config
+from tests.commands.programs import CLASSES, PHOTOS, prepare, start, write_config
 from tests.voc import save_photo
 
 
@@ -18,7 +18,7 @@ def write_folder(root):
         pixels = rng.integers(0, 90, (36, 44, 3), np.uint8)
         pixels[8:26, 10:32] = 60 * np.array([class_id % 2, class_id // 2 % 2, class_id // 8 % 4]) + 70
         save_photo(voc, name, pixels, labels)
-    (voc / "all.txt").write_text("\n".join(PHOTOS))
+    prepare(root, PHOTOS)
     write_config(root)
     return root
 

@@ -2,6 +2,9 @@
 
 import json
 
+from datasets import pascal5i
+from datasets.building import build
+
 CLASSES = {"cat": 8, "cow": 10, "dog": 12, "horse": 13}
 PHOTOS = [f"{name}_{number}" for number in range(3) for name in CLASSES]
 ROWS = ("rgb", "fusion0", "fusion2")
@@ -13,7 +16,7 @@ from tests.runs import prnet_config
 def get_config(argument=""):
     config = prnet_config()
     config.fold = 1
-    config.data.name, config.data.dir, config.data.tfds_dir = "pascal5i", "{root}/voc", "{root}/built"
+    config.data.name, config.data.tfds_dir = "mini", "{root}/built"
     config.data.train_list = config.data.test_list = "all"
     config.data.folds = (("cat", "cow"), ("dog", "horse"))
     config.train.steps, config.train.checkpoint_every = 2, 1
@@ -26,6 +29,12 @@ def get_config(argument=""):
 def write_config(root):
     """Writes the configuration of two steps on the photos in a folder, `mini.py`."""
     (root / "mini.py").write_text(CONFIG.format(root=root, rows=ROWS))
+
+
+def prepare(root, photos):
+    """Prepares the photos that are named, out of the miniature in a folder, as the data set `mini`."""
+    (root / "voc" / "all.txt").write_text("\n".join(photos))
+    build(pascal5i.plan(root / "voc", lists=str(root / "voc")), "mini", root / "built", workers=0)
 
 
 def start(program, *arguments):

@@ -15,60 +15,47 @@ import eval as evaluation
 import train
 from fsjax import cli
 from fsjax.training.runs import Run
-from tests.commands.programs import PHOTOS, files, start
-from tests.voc import save_mask
+from tests.commands.programs import PHOTOS, files, prepare, start
 
 ROOT = Path(train.__file__).parent
 
 
-def no_folder(voc):
-    voc.rename(voc.with_name("moved"))
+def not_prepared(place):
+    shutil.rmtree(place / "built")
 
 
-def no_list(voc):
-    (voc / "all.txt").unlink()
+def one_cat(place):
+    not_prepared(place)
+    prepare(place, [name for name in PHOTOS if name not in ("cat_1", "cat_2")])
 
 
-def cut_photo(voc):
-    photo = voc / "JPEGImages" / "dog_0.jpg"
-    photo.write_bytes(photo.read_bytes()[:-200])
+def one_dog(place):
+    not_prepared(place)
+    prepare(place, [name for name in PHOTOS if name not in ("dog_1", "dog_2")])
 
 
-def other_size(voc):
-    save_mask(voc / "SegmentationClassAug" / "dog_0.png", np.zeros((36, 40), np.uint8))
+def damaged_description(place):
+    (path,) = (place / "built" / "mini").rglob("metadata.json")
+    path.write_text(path.read_text().replace("all", "none"))
 
 
-def other_value(voc):
-    save_mask(voc / "SegmentationClassAug" / "dog_0.png", np.full((36, 44), 77, np.uint8))
-
-
-def one_cat(voc):
-    (voc / "all.txt").write_text("\n".join(name for name in PHOTOS if name not in ("cat_1", "cat_2")))
-
-
-def one_dog(voc):
-    (voc / "all.txt").write_text("\n".join(name for name in PHOTOS if name not in ("dog_1", "dog_2")))
-
-
-def file_in_the_way(voc):
-    (voc.parent / "built").write_text("not a folder")
+def file_in_the_way(place):
+    not_prepared(place)
+    (place / "built").write_text("not a folder")
 
 
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (no_folder, "JPEGImages: set config.data.dir to a VOC folder."),
-        (no_list, "There is no list 'all'"),
-        (cut_photo, "dog_0.jpg is damaged"),
-        (other_size, "dog_0.png is 40x36 and its photo 44x36 pixels: make them equal."),
-        (other_value, "dog_0.png holds the value 77: allowed are 0 to 20 and 255."),
+        (not_prepared, "built: prepare it with python -m datasets.prepare --dataset=folders --name=mini"),
         (one_cat, "class 'cat' has 1 eligible images and an episode needs 2 of one class"),
         (one_dog, "class 'dog' has 1 eligible images and an episode needs 2 of one class"),
-        (file_in_the_way, "cannot be read or written"),
+        (damaged_description, "is damaged (ValueError): delete the folder, and prepare it again."),
+        (file_in_the_way, "There is no data set mini in"),
     ],
 )
 def test_bad_data_are_refused_before_training(harm, sentence, place, refusal):
-    harm(place / "voc")
+    harm(place)
     assert sentence in refusal(train, f"--config={place}/mini.py", f"--workdir={place}/run")
     assert files(place / "run") == {}
 
@@ -77,8 +64,20 @@ def test_bad_data_are_refused_before_training(harm, sentence, place, refusal):
     ("argument", "sentence"),
     [
         ("--config.fold=4", "fold=4 does not exist; choose one of 0 to 1."),
-        ("--config.data.name=coco", "config.data.name is 'coco': choose shapes or pascal5i."),
-        ("--config.data.folds=(('cat', 'dgo'),)", "config.data.folds has the class 'dgo'"),
+        (
+            "--config.data.name=coco20i",
+            "(there is mini): prepare it with python -m datasets.prepare --dataset=coco",
+        ),
+        ("--config.data.name=../voc", "'../voc' is no name for a data set"),
+        ("--config.data.train_list=trainaug", "mini has no list 'trainaug': it has all."),
+        (
+            "--config.data.folds=(('cat', 'dgo'),)",
+            "data.folds has the class 'dgo', which the data set has not: is it 'dog'?",
+        ),
+        (
+            "--config.data.leave_out=cta",
+            "data.leave_out has the class 'cta', which the data set has not: is it 'cat'?",
+        ),
         ("--config.eval.ways=3", "ways=3 needs as many classes, and there are 2"),
         ("--config.train.shots=9", "an episode needs 10 of one class"),
         ("--config.data.min_area=100000", "0 eligible images"),
@@ -93,7 +92,7 @@ def test_settings_that_do_not_fit_the_data_are_refused_before_training(argument,
     ("weights", "sentence"),
     [
         ("nowhere.npz", "and nothing is there: name a .npz or .safetensors file"),
-        ("backbone.pth", "weights are read from .npz or .safetensors"),
+        ("backbone.onnx", "weights are read from .npz or .safetensors"),
         ("other.npz", "the weight bn1.running_mean of shape (4,) is missing"),
         ("voc", "There is no checkpoint in"),
     ],
@@ -101,7 +100,7 @@ def test_settings_that_do_not_fit_the_data_are_refused_before_training(argument,
 @pytest.mark.parametrize("program", [train, evaluation], ids=lambda program: program.__name__)
 def test_wrong_weights_are_refused(program, weights, sentence, place, refusal):
     np.savez(place / "other.npz", **{"features.weight": np.zeros(3, np.float32)})
-    (place / "backbone.pth").write_bytes(b"PK")
+    (place / "backbone.onnx").write_bytes(b"PK")
     out = f"--workdir={place}/run" if program is train else f"--out={place}/run"
     arguments = f"--config={place}/mini.py", out, f"--config.model.weights={place / weights}"
     assert sentence in refusal(program, *arguments)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import datasets
 import eval as evaluation
 import fsjax
 from fsjax.cli import load_config
@@ -59,11 +60,28 @@ def test_results_say_what_made_them(trained, drawn):
     assert found["checkpoint_sha256"] == frozen.digest(run.variables(build.method(run.config.model)))
     lines = (drawn / "manifest.jsonl").read_bytes().partition(b"\n")[2]
     assert found["manifest_sha256"] == hashlib.sha256(lines).hexdigest()
-    assert (found["title"], found["data_set"]) == ("VOC folder: 4 classes", "pascal5i")
-    assert found["version"].startswith("1.0.0-")
+    assert (found["title"], found["data_set"]) == ("VOC folder: 12 photos, other folds", "mini")
+    assert found["version"] == datasets.load(run.config.data)["test"].version
     assert found["weights_sha256"] is None
     assert found["config"]["eval"]["seed"] == 5
-    assert "VOC folder: 4 classes" in (drawn / "results.md").read_text()
+    assert "VOC folder: 12 photos" in (drawn / "results.md").read_text()
+
+
+def test_an_earlier_checkpoint_is_evaluated(trained, tmp_path, refusal):
+    arguments = f"--workdir={trained}/run", f"--out={tmp_path}/out", "--config.eval.pictures=0"
+    assert start(evaluation, *arguments, "--step=1") == 0
+    found, earlier, last = results(tmp_path / "out"), Run.open(trained / "run", 1), Run.open(trained / "run")
+    assert (found["step"], last.step) == (1, 2)
+    digests = [frozen.digest(run.variables(build.method(run.config.model))) for run in (earlier, last)]
+    assert found["checkpoint_sha256"] == digests[0] != digests[1]
+    said = refusal(evaluation, f"--workdir={trained}/run", f"--out={tmp_path}/none", "--step=7")
+    assert f"There is no checkpoint 7 in {trained}/run, only [1, 2]: name one of these" in said
+    for arguments in (
+        ["--step=last", f"--workdir={trained}/run"],
+        ["--step=1", f"--config={trained}/mini.py"],
+    ):
+        assert "give the number of a checkpoint" in refusal(evaluation, f"--out={tmp_path}/none", *arguments)
+    assert not (tmp_path / "none").exists()
 
 
 def test_weights_without_a_run_are_named_by_their_hash(trained, tmp_path):

@@ -56,7 +56,8 @@ def texts(field):
         case bool():
             yield from ["0", "perhaps", "nan", ""]
         case str():
-            yield from (["nothing of the kind", "nan", ""] if field.choices else [""] * field.least)
+            wrong = {"nothing of the kind", "nan", ""} if field.choices else {""} if field.least else set()
+            yield from wrong - set(field.choices)
         case tuple():
             yield from ["''", "("] if field.each.default == () else []
             yield from (
@@ -126,7 +127,7 @@ def test_what_a_backbones_options_may_not_be(backbone, name, sentence, monkeypat
         (["--config=nowhere.py"], "prnet_shapes.py"),
         (["--config={configs}/prnet_shapes.py:shot=5"], "'shot=5' behind the configuration's colon"),
         (["--wrkdir=runs"], "There is no flag --wrkdir"),
-        (["--steps=3"], "There is no flag --steps."),
+        (["--qq=3"], "There is no flag --qq."),
         (["steps=3"], "'steps=3' is not a flag: write --name=value."),
         (["--config"], "Missing value for flag --config: write --name=value."),
     ],

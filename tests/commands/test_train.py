@@ -25,7 +25,7 @@ def test_a_run_writes_tables_pictures_curves_and_its_manifest(trained):
     assert len((run / "manifest.jsonl").read_text().splitlines()) == 1 + 8
     assert len((run / "episodes.jsonl").read_text().splitlines()) == 8 * len(ROWS)
     found = results(run)
-    assert (found["title"], found["data_set"]) == ("VOC folder: 4 classes", "pascal5i")
+    assert (found["title"], found["data_set"]) == ("VOC folder: 12 photos, other folds", "mini")
     assert (found["step"], found["fold"], found["classes"]) == (2, 1, ["dog", "horse"])
     assert [row["name"] for row in found["rows"]] == list(ROWS)
     for row in found["rows"]:

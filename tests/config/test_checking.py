@@ -29,7 +29,8 @@ def bad_values(field):
         if field.high is not None:
             yield field.high + kind(1)
     if field.choices:
-        yield from ("", "nothing of the kind", field.choices[0].upper(), field.choices[0] + " ")
+        last = field.choices[-1]
+        yield from {"", "nothing of the kind", last.upper(), last + " "} - set(field.choices)
     if kind is str:
         yield "a\0b"
     if kind is tuple:
@@ -37,7 +38,7 @@ def bad_values(field):
         if field.least:
             yield ()
         if not field.repeats:
-            yield field.default + field.default[:1]
+            yield 2 * (field.default[:1] or (field.each.default or "cat",))
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -91,7 +92,11 @@ def test_a_field_is_bounded_and_explained(name):
         ("eval.rows", ("fusion0", "fusion0")),
         ("eval.pictures", -1),
         ("data.threads", 0),
-        ("data.min_area", -1),
+        ("data.min_area", "-1"),
+        ("data.min_area", "canet"),
+        ("data.min_area", "٣"),
+        ("data.split", "fwb"),
+        ("train.keep", (0,)),
         ("train.size", 2**32),
         ("eval.size", 2**32),
         ("batch_size", 2**32),
@@ -118,6 +123,9 @@ def test_settings_that_were_once_accepted_are_refused(name, value):
         ),
         ({"train.policy": "pair_epoch", "train.ways": 2}, "train.ways is 2: set train.ways=1"),
         ({"train.policy": "pair_epoch", "train.queries": 3}, "train.queries is 3"),
+        ({"train.policy": "list_walk", "train.ways": 2}, "train.policy is 'list_walk', one-way with one"),
+        ({"eval.policy": "list_walk", "eval.ways": 2}, "eval.ways is 2: set eval.ways=1"),
+        ({"eval.policy": "list_walk", "eval.queries": 2}, "eval.queries is 2: set eval.ways=1"),
         ({"train.epochs": 3}, "train.epochs is 3"),
         ({"train.cached_features": True, "model.name": "dpnet", "train.crop": 1.5}, "set train.crop=1"),
         ({"train.cached_features": True, "model.name": "dpnet", "train.rotate": 5.0}, "train.rotate=0"),
@@ -155,6 +163,8 @@ def test_fields_must_fit_each_other_and_the_table(values, sentence):
         {"model.dpnet.auxiliary": False, "model.dpnet.lambda1": 0},
         {"eval.scales": (0.7, 1, 1.3), "train.learning_rate": 1, "train.milestones": [3, 4]},
         {"data.folds": (("cat", "dog"), ("cow",))},
+        *({"data.min_area": rule} for rule in ("none", "oslsm", "pfenet", "0", "2048")),
+        {"train.policy": "list_walk", "eval.policy": "list_walk"},
         {"model.backbone_options.anything": 3},
     ],
 )

@@ -8,10 +8,13 @@ from fsjax.config import TABLE, check_equal, check_evaluation_owns, check_resuma
 from fsjax.errors import InputError
 from tests.config.changed import changed
 
-PLACES = {"data.tfds_dir", "data.dir", "data.feature_dir", "data.threads", "data.workers"}
+PLACES = {"data.tfds_dir", "data.feature_dir", "data.threads", "data.workers"}
 ANYTIME = PLACES | {"compilation_cache"} | {name for name in TABLE if name.startswith("eval.")}
-ON_RESUME = {"model.weights", "train.log_every", "train.checkpoint_every"}
-AT_EVALUATION = {"fold", "data.name", "data.train_list", "data.test_list", "data.folds", "data.min_area"}
+ON_RESUME = {"model.weights", "train.log_every", "train.checkpoint_every", "train.keep"}
+AT_EVALUATION = {
+    "fold", "data.name", "data.train_list", "data.test_list", "data.split", "data.folds", "data.fold_count",
+    "data.fold_seed", "data.leave_out", "data.min_area",
+}  # fmt: skip
 
 
 def other_value(field):

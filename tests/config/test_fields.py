@@ -21,7 +21,7 @@ from fsjax.errors import InputError
         ("eval.rows", "('rgb', 'fusion2')", ("rgb", "fusion2")),
         ("data.folds", "[['cat', 'dog'], ('cow',)]", (("cat", "dog"), ("cow",))),
         ("model.weights", "7.npz", "7.npz"),
-        ("data.dir", "", ""),
+        ("data.train_list", "", ""),
     ],
 )
 def test_a_text_means_a_value(name, text, value):

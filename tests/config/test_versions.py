@@ -48,6 +48,19 @@ def test_batch_statistics_of_version_1_are_options_of_the_backbone(version_1):
     assert upgrade(version_1)[0].model.backbone_options.to_dict() == {"batch_statistics": True}
 
 
+def test_folders_and_pixels_of_version_2_are_names_now():
+    stored = store(
+        changed({"data.name": "pascal5i", "data.train_list": "oslsm"}), {"data_version": "1.0.0-abc"}
+    )
+    stored["version"] = 2
+    for pixels, rule in ((0, "none"), (1, "none"), (2048, "2048")):
+        stored["config"]["data"] |= {"dir": "VOC2012", "min_area": pixels}
+        config, found = upgrade(stored)
+        check(config)
+        assert (config.data.min_area, config.data.train_list) == (rule, "oslsm")
+        assert found == {"data_version": "1.0.0-abc"}
+
+
 def test_a_field_that_an_early_run_lacks_has_its_default(version_1):
     del version_1["eval"]["scales"], version_1["train"]["b2"], version_1["data"]["version"]
     config, found = upgrade(version_1)

@@ -157,8 +157,8 @@ class Torn(ToySource):
 class Cut(ToySource):
     """Its masks lack a column."""
 
-    def mask(self, position, class_ids, role):
-        return super().mask(position, class_ids, role)[:, 1:]
+    def mask(self, position, class_ids, way):
+        return super().mask(position, class_ids, way)[:, 1:]
 
 
 @pytest.mark.parametrize("drawn", [{}, {"crop": 1.5}])
@@ -176,17 +176,17 @@ class Asked(ToySource):
         super().__init__()
         self.asked = []
 
-    def mask(self, position, class_ids, role):
-        self.asked.append((position, tuple(class_ids), role))
-        return super().mask(position, class_ids, role)
+    def mask(self, position, class_ids, way):
+        self.asked.append((position, tuple(class_ids), way))
+        return super().mask(position, class_ids, way)
 
 
 @pytest.mark.parametrize("drawn", [{}, {"rotate": 5.0}])
-def test_masks_are_asked_for_by_role(drawn):
+def test_masks_are_asked_for_by_way(drawn):
     source = Asked()
     load_episode(source, replace(SPEC, shown=(1, 2)), InputSettings(16, **drawn))
-    supports = [(position, (1, 2), "support") for way in SPEC.support for position in way]
-    assert source.asked == supports + [(position, (3, 5), "query") for position in SPEC.query]
+    supports = [(position, (1, 2), n) for n, way in enumerate(SPEC.support, 1) for position in way]
+    assert source.asked == supports + [(position, (3, 5), None) for position in SPEC.query]
 
 
 # ---- one photo, one mask ----
@@ -207,11 +207,11 @@ def test_an_episode_is_made_of_photos_and_masks_that_are_loaded_alone(source, se
     for way, k in np.ndindex(2, 2):
         position = SPEC.support[way][k]
         check(load_photo(source, position, settings), episode, "support", "images", (way, k))
-        mask = load_mask(source, position, (3, 5), "support", settings, original=False)
+        mask = load_mask(source, position, (3, 5), way + 1, settings, original=False)
         check(mask, episode, "support", "masks", (way, k))
     for t, position in enumerate(SPEC.query):
         check(load_photo(source, position, settings), episode, "query", "images", t)
-        mask = load_mask(source, position, (3, 5), "query", settings, original=original)
+        mask = load_mask(source, position, (3, 5), None, settings, original=original)
         check(mask, episode, "query", "masks", t)
 
 
@@ -233,7 +233,7 @@ def test_random_settings_leave_a_photo_alone(source):
 
 def test_any_object_is_the_mask_of_all_classes(source):
     mask, (height, width) = load_mask(
-        source, 7, range(1, 7), "query", InputSettings(16, label_side=40), original=True
+        source, 7, range(1, 7), None, InputSettings(16, label_side=40), original=True
     )
     np.testing.assert_array_equal(mask[:height, :width], source.labels(7))
 
@@ -246,9 +246,38 @@ def test_a_rescued_object_keeps_its_class():
             return labels
 
     source, settings = Speck(), InputSettings(3, label_side=40)
-    mask, size = load_mask(source, 0, (1, 4), "support", settings, original=False)
+    mask, size = load_mask(source, 0, (1, 4), 1, settings, original=False)
     assert sorted(mask.ravel().tolist()) == [0] * 8 + [2]
     assert size.tolist() == [3, 3]
+
+
+# ---- void pixels, and classes that are not asked for ----
+
+
+@pytest.mark.parametrize(
+    ("settings", "of_supports", "of_queries"),
+    [
+        (InputSettings(32), True, True),
+        (InputSettings(32, void="background"), False, False),
+        (InputSettings(32, support_void="background"), False, True),
+        (InputSettings(32, void="background", support_void="ignore"), True, False),
+    ],
+)
+def test_void_of_supports_and_queries(source, settings, of_supports, of_queries):
+    episode = load_episode(source, SPEC, settings)
+    assert (255 in episode.support_masks, 255 in episode.query_masks) == (of_supports, of_queries)
+
+
+def test_other_classes_are_ignored_where_they_would_be_background(source):
+    settings = InputSettings(16, label_side=40, void="background", ignored=(2, 4, 6))
+    for position in range(12):
+        labels, (height, width) = source.labels(position), source.size(position)
+        mask, _ = load_mask(source, position, (3, 4), None, settings, original=True)
+        expected = np.zeros((height, width), int)
+        for row, column in np.ndindex(height, width):
+            label = labels[row, column]
+            expected[row, column] = {3: 1, 4: 2, 2: 255, 6: 255}.get(int(label), 0)
+        np.testing.assert_array_equal(mask[:height, :width], expected)
 
 
 # ---- features in place of photos ----

@@ -2,17 +2,21 @@
 
 import logging
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fsjax.data.index import ClassIndex, build_index, eligible
+from fsjax.data.index import ClassIndex, build_index
+from fsjax.data.source import LISTED, SHRINKS
 from tests.toy import ToySource
 
 
 def index_of(areas):
     areas = np.array(areas, np.int32)
-    return ClassIndex([f"i{p}" for p in range(len(areas))], areas, np.full((len(areas), 2), 9, np.int32))
+    flags = np.full(areas.shape, LISTED | SHRINKS, np.uint8)
+    ids, sizes = [f"i{p}" for p in range(len(areas))], np.full((len(areas), 2), 9, np.int32)
+    return ClassIndex(ids, areas, flags, sizes)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +73,19 @@ def test_index_survives_a_broken_or_unwritable_cache(tmp_path):
     np.testing.assert_array_equal(build_index(ToySource(path / "below_a_file")).areas, expected)
 
 
-def test_eligible_starts_at_min_area():
-    index = index_of([[4, 0], [5, 0], [6, 1], [0, 9]])
-    assert eligible(index, 1, min_area=5).tolist() == [1, 2]
-    assert eligible(index, 2, min_area=0).tolist() == [2, 3]  # a class that is absent is never eligible
+def test_what_counts_for_a_class():
+    flags = [[3, 3], [3, 3], [1, 2], [2, 3]]
+    index = replace(index_of([[4, 0], [5, 0], [6, 1], [9, 9]]), flags=np.array(flags, np.uint8))
+
+    def counted(rule):
+        return [np.flatnonzero(column).tolist() for column in index.counts(rule).T]
+
+    assert counted(5) == [
+        [1, 2],
+        [3],
+    ]  # photo 3 is listed for the second class alone
+    assert counted(0) == [[0, 1, 2], [3]]  # a class that is absent never counts
+    assert counted("oslsm") == [[0, 1], [3]]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +96,8 @@ def test_eligible_starts_at_min_area():
         lambda kept: kept | {"areas": kept["areas"].astype(np.float32)},
         lambda kept: kept | {"sizes": kept["sizes"].astype(np.int64)},
         lambda kept: kept | {"sizes": kept["sizes"].T},
+        lambda kept: kept | {"flags": kept["flags"][1:]},
+        lambda kept: kept | {"flags": kept["flags"].astype(np.int32)},
         lambda kept: kept | {"digest": np.array("0" * 64)},
         lambda kept: {"digest": kept["digest"], "areas": kept["areas"]},
     ],
@@ -94,6 +109,7 @@ def test_what_is_kept_is_checked(tmp_path, change):
         np.savez(path, **change(dict(kept)))
     again = build_index(ToySource(tmp_path))
     np.testing.assert_array_equal(again.areas, expected.areas)
+    np.testing.assert_array_equal(again.flags, expected.flags)
     np.testing.assert_array_equal(again.sizes, expected.sizes)
     assert again.areas.dtype == again.sizes.dtype == np.int32
 
@@ -115,6 +131,9 @@ class Many(ToySource):
         areas[position % 80] = position
         return areas
 
+    def eligible(self, position):
+        return np.full(80, LISTED, np.uint8)
+
 
 def test_memory_stays_flat_and_progress_is_shown(tmp_path, caplog):
     source = Many(tmp_path, 120_000)
@@ -125,7 +144,8 @@ def test_memory_stays_flat_and_progress_is_shown(tmp_path, caplog):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak - index.areas.nbytes - index.sizes.nbytes < 20e6  # a list of small arrays takes 56 MB
+    kept = index.areas.nbytes + index.flags.nbytes + index.sizes.nbytes
+    assert peak - kept < 20e6  # a list of small arrays takes 56 MB
     positions = np.arange(120_000)
     np.testing.assert_array_equal(index.areas[positions, positions % 80], positions)
     assert index.sizes[[0, 1, 2]].tolist() == [[480, 640], [480, 641], [480, 642]]

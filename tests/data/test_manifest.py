@@ -52,6 +52,7 @@ def test_any_tool_can_read_it(drawn):
         "queries": 3,
         "runs": 1,
         "seed": 8,
+        "policy": "class_uniform",
         "sha256": hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest(),
     }
     assert json.loads(first)["sha256"] == sha256

@@ -28,7 +28,7 @@ class Photos:
     def labels(self, position):
         return np.asarray(Image.open(self.folder / f"SegmentationClassAug/{self.ids[position]}.png"))
 
-    def mask(self, position, class_ids, role):
+    def mask(self, position, class_ids, way):
         return relabel(self.labels(position), class_ids)
 
     def size(self, position):

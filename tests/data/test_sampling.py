@@ -18,6 +18,7 @@ from fsjax.data.sampling import (
     make_sampler,
     other_support,
 )
+from fsjax.data.source import LISTED, SHRINKS
 from fsjax.errors import InputError
 from tests.toy import ToySource
 
@@ -26,7 +27,9 @@ NAMES = ToySource.class_names
 
 def index_of(areas):
     areas = np.array(areas, np.int32)
-    return ClassIndex([f"i{p}" for p in range(len(areas))], areas, np.full((len(areas), 2), 9, np.int32))
+    flags = np.full(areas.shape, LISTED | SHRINKS, np.uint8)
+    ids, sizes = [f"i{p}" for p in range(len(areas))], np.full((len(areas), 2), 9, np.int32)
+    return ClassIndex(ids, areas, flags, sizes)
 
 
 def make(index, classes=(1, 2, 3, 4, 5, 6), *, ways=1, shots=1, queries=1, seed=0, **rest):
@@ -215,8 +218,46 @@ def test_supports_of_a_pair_are_drawn_anew_and_uniformly():
 
 @pytest.mark.parametrize("numbers", [{"ways": 2}, {"queries": 2}])
 def test_pairs_are_one_way_with_one_query(index, numbers):
-    with pytest.raises(InputError, match=r"pair_epoch is one-way .* train\.ways=1 and train\.queries=1"):
+    with pytest.raises(InputError, match=r"pair_epoch is one-way .* ways=1 and queries=1"):
         make_pairs(index, **numbers)
+
+
+def test_a_list_is_walked_through_in_order_and_then_shuffled(index):
+    pairs = pairs_of(index, (2, 5), min_area=30)
+    ordered = [(c, q) for c in (2, 5) for q in sorted(q for q, of in pairs if of == c)]
+    sampler = make_sampler("list_walk", index, NAMES, (2, 5), ways=1, shots=2, queries=1, seed=4, min_area=30)
+    epochs = [
+        [(spec.class_ids[0], spec.query[0]) for spec in map(sampler, range(start, start + len(ordered)))]
+        for start in (0, len(ordered), 2 * len(ordered))
+    ]
+    assert sampler.pairs == len(ordered)
+    assert epochs[0] == ordered
+    assert sorted(epochs[1]) == sorted(epochs[2]) == sorted(ordered)
+    assert len(set(map(tuple, epochs))) == 3
+    assert [sampler(i) for i in range(9)] == [sampler(i) for i in range(9)]
+    assert all(spec.query[0] not in spec.support[0] for spec in map(sampler, range(len(ordered))))
+
+
+def test_only_what_is_listed_and_large_enough_is_drawn(index):
+    flags = index.flags.copy()
+    flags[::2, 2] = 0  # every other photo is not listed for the third class
+    flags[:, 3] = LISTED  # no object of the fourth class is large enough for OSLSM's rule
+    sampler = make(replace(index, flags=flags), classes=(3,), min_area="oslsm")
+    shown = np.flatnonzero(index.areas[:, 2] > 0).tolist()
+    drawn = {p for i in range(200) for p in (*sampler(i).support[0], *sampler(i).query)}
+    assert drawn == {p for p in shown if p % 2}
+    with pytest.raises(InputError, match=r"'dog' has 0 eligible .* --config.data.leave_out=dog\.$"):
+        make(replace(index, flags=flags), classes=(3, 4), min_area="oslsm")
+
+
+def test_a_sentence_names_all_classes_with_too_few_photos():
+    index = index_of([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]])
+    said = (
+        r"class 'ant bear' has 1 eligible images and an episode needs 2 of one class, and 1 other classes "
+        r"have too few, too; .*--config\.data\.leave_out='ant bear,cat'\.$"
+    )
+    with pytest.raises(InputError, match=said):
+        EpisodeSampler(index, ("bee", "ant bear", "cat"), (1, 2, 3), ways=1, shots=1, queries=1, seed=0)
 
 
 def test_pairs_check_what_episodes_check():

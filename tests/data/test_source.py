@@ -17,6 +17,6 @@ def test_the_toy_source_is_a_source():
     source = ToySource()
     assert isinstance(source, Source)
     for position in range(len(source.ids)):
-        for role in ("support", "query"):
-            mask = source.mask(position, (2, 6), role)
+        for way in (1, 2, None):
+            mask = source.mask(position, (2, 6), way)
             np.testing.assert_array_equal(mask, relabel(source.labels(position), (2, 6)))

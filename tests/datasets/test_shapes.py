@@ -2,14 +2,15 @@
 
 import logging
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import datasets
-from datasets import outlines, shapes, textures
-from datasets.drawing import VISIBLE_PIXELS, fill
+from datasets import shapes
+from datasets.shapes import outlines, textures
+from datasets.shapes.drawing import VISIBLE_PIXELS, fill
+from fsjax import config
 from fsjax.errors import InputError
 
 ALL = range(1, 21)
@@ -25,7 +26,9 @@ def sample():
 def small(monkeypatch, tmp_path):
     """The configuration of a benchmark of ten pictures."""
     monkeypatch.setattr(shapes, "SPLITS", {"train": 6, "test": 4})
-    return SimpleNamespace(name="shapes", tfds_dir=str(tmp_path / "built"))
+    data = config.default().data
+    data.name, data.tfds_dir = "shapes", str(tmp_path / "built")
+    return data
 
 
 def test_a_picture_is_a_pure_function_of_its_split_and_number():
@@ -153,7 +156,7 @@ def test_a_built_benchmark_gives_back_what_was_drawn(small, caplog, capsys):
         assert datasets.load(small)["test"].ids == splits["test"].ids
     said = [record.getMessage() for record in caplog.records if record.name.startswith("datasets")]
     assert len(said) == 1
-    assert "Building the data set shapes in" in said[0]
+    assert "Drawing the data set shapes in" in said[0]
     assert capsys.readouterr().out == ""
     assert {split: len(source.ids) for split, source in splits.items()} == shapes.SPLITS
     source = pickle.loads(pickle.dumps(splits["test"]))
@@ -163,7 +166,7 @@ def test_a_built_benchmark_gives_back_what_was_drawn(small, caplog, capsys):
     assert source.cache_dir.is_dir()
     for i in range(4):
         image, labels = shapes.draw_example("test", i)
-        np.testing.assert_array_equal(source.mask(i, ALL, "query"), labels)
+        np.testing.assert_array_equal(source.mask(i, ALL, None), labels)
         assert source.image(i).dtype == np.uint8
         assert np.abs(source.image(i).astype(int) - image).mean() < 12  # JPEG
         assert source.size(i) == labels.shape
@@ -174,7 +177,7 @@ def test_a_built_benchmark_gives_back_what_was_drawn(small, caplog, capsys):
 
 def test_a_damaged_record_is_named(small):
     source = datasets.load(small)["test"]
-    (records,) = source.cache_dir.glob("*test*")
+    (records,) = source.cache_dir.glob("*.array_record*")
     content = bytearray(records.read_bytes())
     content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
     records.write_bytes(content)
@@ -182,6 +185,10 @@ def test_a_damaged_record_is_named(small):
         [source.image(i) for i in range(4)]
 
 
-def test_an_unknown_data_set_is_named(tmp_path):
-    with pytest.raises(InputError, match="'shape': choose shapes or pascal5i"):
-        datasets.load(SimpleNamespace(name="shape", tfds_dir=str(tmp_path)))
+def test_an_unknown_data_set_is_named(small):
+    datasets.load(small)
+    small.name = "shape"
+    with pytest.raises(
+        InputError, match=r"There is no data set shape in .*built \(there is shapes\): prepare it"
+    ):
+        datasets.load(small)

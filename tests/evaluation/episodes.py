@@ -37,9 +37,9 @@ class Toy(ToySource):
         labels[30, 41] = 1
         self._photos[self.tiny] = rng.integers(0, 256, (90, 80, 3), dtype=np.uint8), labels
 
-    def mask(self, position, class_ids, role):
-        mask = super().mask(position, class_ids, role)
-        if role == "query":
+    def mask(self, position, class_ids, way):
+        mask = super().mask(position, class_ids, way)
+        if way is None:
             mask[:4] = 255
         return mask
 
@@ -49,10 +49,10 @@ class Toy(ToySource):
 
 
 class Alike(Toy):
-    """The same photos with masks that do not depend on the role."""
+    """The same photos with masks that do not depend on what the photo is in the episode."""
 
-    def mask(self, position, class_ids, role):
-        return super().mask(position, class_ids, "support")
+    def mask(self, position, class_ids, way):
+        return super().mask(position, class_ids, 1)
 
 
 SOURCE = Toy()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fsjax.evaluation.controls import ANY_OBJECT, all_classes, any_object, count_prediction
+from fsjax.evaluation.controls import ANY_OBJECT, any_object, count_prediction, shown_classes
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import Scoring
 from tests.evaluation.episodes import SOURCE, drawn, photos
@@ -42,8 +42,8 @@ def test_objects_are_every_class_and_no_void():
     assert any_object(labels).tolist() == [[False, True, True], [True, False, False]]
 
 
-def test_all_classes_are_numbered_from_one():
-    assert all_classes(("ant", "bee", "cat")) == (1, 2, 3)
+def test_the_classes_that_a_photo_shows_are_numbered_from_one():
+    assert shown_classes(np.array([4, 0, 1])) == (1, 3)
 
 
 @pytest.mark.parametrize("void", ["ignore", "background"])

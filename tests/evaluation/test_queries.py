@@ -122,7 +122,7 @@ def test_groups_come_with_their_own_photos_in_their_own_order():
                 assert mask.shape == (90, 90)
                 assert not mask[height:].any()
                 assert not mask[:, width:].any()
-                truth = read.source.mask(position, of_classes, "query")
+                truth = read.source.mask(position, of_classes, None)
                 np.testing.assert_array_equal(mask[:height, :width], truth)
             image, size = (jnp.asarray(x)[None] for x in load_photo(read.source, position, read.settings))
             (found,) = one.features
@@ -153,10 +153,10 @@ def test_a_photo_that_cannot_be_read_ends_the_evaluation_and_its_threads(role):
     before = set(threading.enumerate())
     source = Toy()
 
-    def broken(position, class_ids, of_role):
-        if of_role == role:
+    def broken(position, class_ids, way):
+        if (way is None) == (role == "query"):
             raise InputError("photo 7 is broken")
-        return Toy.mask(source, position, class_ids, of_role)
+        return Toy.mask(source, position, class_ids, way)
 
     source.mask = broken
     with pytest.raises(InputError, match="photo 7 is broken"):

@@ -21,10 +21,10 @@ def test_everything_has_the_photos_own_sizes(joint, draw):
         assert len(shown.supports) == len(spec.support)
         for (image, mask), (first, *_) in zip(shown.supports, spec.support, strict=True):
             np.testing.assert_array_equal(image, SOURCE.image(first))
-            np.testing.assert_array_equal(mask, SOURCE.mask(first, spec.class_ids, "support"))
+            np.testing.assert_array_equal(mask, SOURCE.mask(first, spec.class_ids, 1))
         query = spec.query[0]
         np.testing.assert_array_equal(shown.query, SOURCE.image(query))
-        np.testing.assert_array_equal(shown.truth, SOURCE.mask(query, spec.class_ids, "query"))
+        np.testing.assert_array_equal(shown.truth, SOURCE.mask(query, spec.class_ids, None))
         assert shown.logits.keys() == set(prnet().method.outputs)
         for logits in shown.logits.values():
             assert logits.shape == (*SOURCE.size(query), len(spec.class_ids) + 1)

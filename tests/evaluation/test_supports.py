@@ -207,10 +207,10 @@ class Disturbed(Toy):
         super().__init__()
         self._disturb = disturb
 
-    def mask(self, position, class_ids, role):
-        if role == "query":
+    def mask(self, position, class_ids, way):
+        if way is None:
             self._disturb()
-        return super().mask(position, class_ids, role)
+        return super().mask(position, class_ids, way)
 
 
 def evaluate_disturbed(disturb):

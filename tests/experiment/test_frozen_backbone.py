@@ -124,7 +124,7 @@ def test_training_from_cached_features(tmp_path, sources, finished):
 
 def test_epochs_walk_through_all_pairs(tmp_path, sources):
     values = {"train.policy": "pair_epoch", "train.epochs": 1, "train.checkpoint_every": 100,
-              "data.min_area": 60}  # fmt: skip
+              "data.min_area": "60"}  # fmt: skip
     source = sources["train"]
     pairs = sum(int(source.areas(p)[c - 1] >= 60) for p in range(40) for c in (3, 4, 5, 6))
     run = experiment.train(dpnet_config(values), sources, tmp_path)

@@ -116,7 +116,7 @@ def test_an_evaluation_does_not_change_the_network(field, value, sources, tmp_pa
 
 def test_what_belongs_to_the_evaluation_may_change(run, sources, tmp_path):
     values = {"eval.shots": 2, "eval.seed": 9, "eval.void": "background", "eval.fusion.omega_s": 0.7,
-              "data.min_area": 5, "data.dir": "elsewhere", "data.threads": 1}  # fmt: skip
+              "data.min_area": "5", "data.threads": 1}  # fmt: skip
     results = evaluated(run, values, sources, tmp_path)
     assert results.description.protocol["shots"] == 2
     assert results.description.void == "background"

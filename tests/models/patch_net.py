@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import unflatten_dict
 
+from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.layers.padding import nearest_fit, strided, zero_padding
 
@@ -54,6 +55,9 @@ class PatchNet:
     def init(self, rng):
         blank = jnp.zeros((1, PATCH, PATCH, 3), jnp.uint8), jnp.full((1, 2), PATCH)
         return Patches(self.width).init(rng, *blank)
+
+    def imagenet(self):
+        raise InputError("Nobody has trained patches on ImageNet: name a file.")
 
     def load(self, path):
         with np.load(path) as arrays:

@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 
 from fsjax.episode import IGNORED, Episode
+from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.layers.norm import BatchNorm
 from fsjax.models.layers.padding import nearest_fit, zero_padding
@@ -175,6 +176,9 @@ class Tiny:
 
     def init(self, rng):
         return self.network.init(rng, jnp.zeros((1, PATCH, PATCH, 3), jnp.uint8))
+
+    def imagenet(self):
+        raise InputError("Nobody has trained it on ImageNet: name a file.")
 
     def load(self, path):
         raise NotImplementedError(path)

@@ -68,6 +68,19 @@ def test_the_two_latest_are_kept(tmp_path, state):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()) == ["2", "3"]
 
 
+def test_chosen_steps_stay_beside_the_two_latest_and_are_read(tmp_path, state):
+    with Checkpoints(tmp_path, keep=(2, 4)) as checkpoints:
+        for step in (1, 2, 3, 4, 5, 6):
+            checkpoints.save(state._replace(step=np.int32(step)), prnet_config(), FOUND)
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()}
+    assert kept == {"2", "4", "5", "6"}
+    with Checkpoints(tmp_path, step=4) as checkpoints:
+        assert int(checkpoints.restore(state_shapes()).step) == checkpoints.chosen() == 4
+    said = r"no checkpoint 3 in .*, only \[2, 4, 5, 6\]: name one"
+    with Checkpoints(tmp_path, step=3) as checkpoints, pytest.raises(InputError, match=said):
+        checkpoints.stored()
+
+
 @pytest.mark.parametrize(
     ("widths", "said"),
     [

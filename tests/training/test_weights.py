@@ -3,11 +3,15 @@
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from fsjax.errors import InputError
 from fsjax.models import build
+from fsjax.models.backbones.resnet import small
+from fsjax.models.backbones.resnet_backbone import ResNetBackbone
 from fsjax.models.prnet.prnet import PRNet
-from fsjax.training.weights import initial_variables
+from fsjax.training.weights import initial_variables, run_folder
+from tests.hub_server import in_place_of_the_hub
 from tests.models.patch_net import PatchNet
 from tests.runs import dpnet_config, prnet_config
 from tests.same import assert_same_bits
@@ -51,6 +55,59 @@ def flat(tree, prefix=""):
     for name, value in tree.items():
         leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return leaves
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with in_place_of_the_hub(monkeypatch, tmp_path / "cache") as hub:
+        yield hub
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "me/tiny", "hf://me/tiny", "folder/tiny.safetensors"])
+def test_weights_by_name(weights, hub, tmp_path):
+    """A network of one block, its weights written by hand in timm's names."""
+    rng = np.random.default_rng(0)
+    shapes = {"conv1.weight": (4, 3, 7, 7)}
+    shapes |= {f"layer1.0.conv{i}.weight": (4, 4, 3, 3) for i in (1, 2)}
+    for norm in ("bn1", "layer1.0.bn1", "layer1.0.bn2"):
+        shapes |= {f"{norm}.{entry}": (4,) for entry in ("weight", "bias", "running_mean", "running_var")}
+    file = {name: rng.uniform(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    contents = safetensors.numpy.save(file)
+    hub.add("me/tiny", contents)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "tiny.safetensors").write_bytes(contents)
+    (tmp_path / "imagenet").mkdir()  # photos, say: the word is no path
+
+    method = PRNet(ResNetBackbone(small((4,)), repository="me/tiny"))
+    found = drawn(method, 3, weights)
+    params, statistics = found["backbone"]["params"], found["backbone"]["batch_stats"]
+    kernel = file["layer1.0.conv2.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(params["layer1_0"]["conv2"]["kernel"], kernel)
+    np.testing.assert_array_equal(statistics["bn1"]["var"], file["bn1.running_var"])
+    assert_same_bits(found["head"], method.init(jax.random.key(3))["head"])
+    assert bool(hub.asked) == (not weights.startswith("folder"))
+
+
+def test_a_path_that_is_there_is_no_name_of_the_hub(hub, tmp_path):
+    (tmp_path / "me" / "tiny").mkdir(parents=True)
+    with pytest.raises(InputError, match="There is no checkpoint in me/tiny"):
+        drawn(PRNET, weights="me/tiny")
+    for weights in ("me/other", "runs/prnet_shapes_fold0"):
+        with pytest.raises(InputError, match=f"model.weights is {weights}, and nothing is there"):
+            drawn(PRNET, weights=weights)
+    assert not hub.asked
+
+
+def test_what_names_the_folder_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("imagenet", "random", "run"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file.npz").touch()
+    folders = {
+        w: run_folder(w) for w in ("", "imagenet", "random", "file.npz", "me/tiny", "run", "./imagenet")
+    }
+    assert {w for w, folder in folders.items() if folder} == {"run", "./imagenet"}
 
 
 def test_weights_that_are_not_there_are_named(tmp_path):

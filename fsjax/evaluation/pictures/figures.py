@@ -86,13 +86,19 @@ def grid(rows: Sequence[str], columns: Sequence[str], cell: float = CELL) -> tup
     return figure, axes
 
 
-def show_masked(axis: Axes, photo: UInt8[np.ndarray, "H W 3"], mask: Integer[np.ndarray, "h w"]) -> None:
+def show_masked(
+    axis: Axes,
+    photo: UInt8[np.ndarray, "H W 3"],
+    mask: Integer[np.ndarray, "h w"],
+    colors: Sequence[str] = WAY_COLORS,
+) -> None:
     """Shows a photo, pale where no way is, with each way tinted and outlined and void hatched.
 
     Args:
       axis: of matplotlib.
       photo: uint8 RGB [H, W, 3].
       mask: 0, 1..N, 255, of any size.
+      colors: of way 1, 2, ...; they repeat.
     """
     height, width = photo.shape[:2]
     extent = (0, width, height, 0)
@@ -103,21 +109,27 @@ def show_masked(axis: Axes, photo: UInt8[np.ndarray, "H W 3"], mask: Integer[np.
     stripes = np.where((rows + columns) // 3 % 2, 0.25, 0.75)[..., None].repeat(3, axis=-1)
     axis.imshow(np.dstack([stripes, 0.9 * (mask == IGNORED)]), extent=extent, interpolation="nearest")
     for way in np.unique(mask[is_way(mask)]):
-        color = WAY_COLORS[(int(way) - 1) % len(WAY_COLORS)]
+        color = colors[(int(way) - 1) % len(colors)]
         tint = np.broadcast_to(to_rgb(color), (*mask.shape, 3))
         axis.imshow(np.dstack([tint, 0.3 * (mask == way)]), extent=extent, interpolation="nearest")
-    outline(axis, mask, height, width)
+    outline(axis, mask, height, width, colors)
     axis.set(xlim=(0, width), ylim=(height, 0))
 
 
-def outline(axis: Axes, mask: Integer[np.ndarray, "h w"], height: int, width: int) -> None:
+def outline(
+    axis: Axes,
+    mask: Integer[np.ndarray, "h w"],
+    height: int,
+    width: int,
+    colors: Sequence[str] = WAY_COLORS,
+) -> None:
     """Outlines each way of a mask, on a photo of this size in pixels."""
     y, x = (
         (np.arange(length + 2) - 0.5) * side / length
         for length, side in zip(mask.shape, (height, width), strict=True)
     )
     for way in np.unique(mask[is_way(mask)]):
-        color = WAY_COLORS[(int(way) - 1) % len(WAY_COLORS)]
+        color = colors[(int(way) - 1) % len(colors)]
         line = axis.contour(x, y, np.pad(mask == way, 1).astype(float), [0.5], colors=color, linewidths=1.3)
         line.set_path_effects([withStroke(linewidth=2.6, foreground="white"), Normal()])
 

@@ -37,15 +37,20 @@ _FROM_SCRATCH = {
 
 
 def _resnet(
-    network: Callable[..., ResNet], dtype: DTypeLike, *, batch_statistics: bool, **options: Any
+    network: Callable[..., ResNet],
+    repository: str,
+    dtype: DTypeLike,
+    *,
+    batch_statistics: bool,
+    **options: Any,
 ) -> Backbone:
-    return ResNetBackbone(network(**options, dtype=dtype, axis_name=DEVICES), batch_statistics)
+    return ResNetBackbone(network(**options, dtype=dtype, axis_name=DEVICES), batch_statistics, repository)
 
 
 _BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
-    "resnet50": (_PRETRAINED, partial(_resnet, resnet50)),
-    "resnet101": (_PRETRAINED, partial(_resnet, resnet101)),
-    "small": (_FROM_SCRATCH, partial(_resnet, small)),
+    "resnet50": (_PRETRAINED, partial(_resnet, resnet50, "timm/resnet50.tv_in1k")),
+    "resnet101": (_PRETRAINED, partial(_resnet, resnet101, "timm/resnet101.tv_in1k")),
+    "small": (_FROM_SCRATCH, partial(_resnet, small, "")),
 }
 """For each name its options, and what makes it: a function of the type to compute in and of all options."""
 

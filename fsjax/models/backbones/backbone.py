@@ -67,6 +67,13 @@ class Backbone(Protocol):
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""
 
+    def imagenet(self) -> str:
+        """Returns the hub's repository, "owner/name", whose model.safetensors holds its ImageNet weights.
+
+        Raises:
+          InputError: there are none that fit.
+        """
+
     def load(self, path: Path) -> Variables:
         """Returns pretrained variables; every key of the file is accounted for.
 

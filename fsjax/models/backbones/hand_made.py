@@ -46,6 +46,10 @@ class HandMade:
         del rng
         return {"params": {}}
 
+    def imagenet(self) -> str:
+        """Raises an InputError: there are no weights."""
+        raise InputError("Hand-made features have no weights, and model.weights is imagenet: leave it empty.")
+
     def load(self, path: Path) -> Variables:
         """Raises an InputError: there is nothing to load."""
         raise InputError(f"{path}: hand-made features have no weights; leave model.weights empty.")

@@ -1,4 +1,4 @@
-"""ImageNet weights for the ResNets, from files with torchvision's key names.
+"""Pretrained weights for the ResNets, from files with torchvision's key names, which are timm's, too.
 
 Such a file holds `conv1.weight`, `bn1.running_mean`, `layer1.0.downsample.0.weight` and so on, with
 convolutions OIHW. Every key is accounted for: it is loaded, left out by one of the rules in
@@ -6,17 +6,16 @@ convolutions OIHW. Every key is accounted for: it is loaded, left out by one of 
 """
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from fsjax.errors import InputError
+from fsjax.models.backbones import weights_file
 from fsjax.models.backbones.resnet import MEAN_BGR
 
 _LEAVES = {
@@ -32,7 +31,7 @@ def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: st
     """Returns the variables of a ResNet, read from a weights file.
 
     Args:
-      path: a `.npz` or `.safetensors` file; its weights may be float16.
+      path: of a file that `weights_file.read` reads; its weights may be float16 or bfloat16.
       variables_shape: what `jax.eval_shape(resnet.init, ...)` returns, with the keys `params` and
         `batch_stats`; initialising the weights just to replace them would take seconds.
       convention: the ResNet's field of that name.
@@ -42,9 +41,10 @@ def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: st
 
     Raises:
       InputError: the file is missing or not readable, is of another convention, or has a key too few,
-        a key too many or one of another shape; the message names it.
+        a key too many, or one of another shape or with values that are no finite numbers; the message
+        names it.
     """
-    weights = _read(Path(path))
+    weights = weights_file.read(Path(path))
     leaves, tree = jax.tree_util.tree_flatten_with_path(variables_shape)
     expected = {_key([part.key for part in names]): leaf.shape for names, leaf in leaves}
     stages = max(int(key[len("layer")]) for key in expected if key.startswith("layer"))
@@ -66,25 +66,8 @@ def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: st
                 f"{path}: {key} of shape {weights[key].shape} has no place in the network; "
                 "choose the weights of the backbone that is configured."
             )
-    values = [_as_ours(weights[key]) for key in expected]
+    values = [_as_ours(weights[key], path, key) for key in expected]
     return jax.tree_util.tree_unflatten(tree, values)
-
-
-def _read(path):
-    if path.suffix not in (".npz", ".safetensors"):
-        raise InputError(
-            f"{path}: weights are read from .npz or .safetensors; "
-            "write a PyTorch file anew with safetensors.torch.save_file(state_dict, path)."
-        )
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such weights file; download the weights and give their path.")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.numpy.load_file(path)
-        with path.open("rb") as file, np.load(file) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: the weights file is damaged ({error}); download it again.") from error
 
 
 def _key(names):
@@ -100,8 +83,12 @@ def _stored(shape):
     return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else tuple(shape)
 
 
-def _as_ours(weight):
+def _as_ours(weight, path, key):
+    if not jnp.issubdtype(weight.dtype, jnp.floating):
+        raise InputError(f"{path}: {key} holds {weight.dtype}; name weights of floating-point numbers.")
     weight = weight.astype(np.float32)
+    if not np.isfinite(weight).all():
+        raise InputError(f"{path}: {key} holds values that are not finite; download the weights again.")
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)) if weight.ndim == 4 else weight
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
+from fsjax.errors import InputError
 from fsjax.models.backbones import pretrained
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.backbones.resnet import ResNet
@@ -29,10 +30,12 @@ class ResNetBackbone:
       network: what is built, and to which stage.
       batch_statistics: whether training normalises by the batch (a network trained from scratch) or by the
         running statistics, which then stay as they are (one that starts from ImageNet).
+      repository: the hub's, of its ImageNet weights in the torchvision convention; "" where there are none.
     """
 
     network: ResNet
     batch_statistics: bool = False
+    repository: str = ""
 
     aligned: ClassVar[bool] = True
     awaits_relu: ClassVar[bool] = True
@@ -60,6 +63,25 @@ class ResNetBackbone:
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn "params" and the running statistics, "batch_stats"."""
         return dict(jax.jit(self.network.init)(rng, *_blank_photo()))
+
+    def imagenet(self) -> str:
+        """Returns the hub's repository of its ImageNet weights.
+
+        Raises:
+          InputError: there are none, or they are of another convention.
+        """
+        if not self.repository:
+            raise InputError(
+                "model.weights is imagenet, and there are no such weights for this backbone: choose "
+                "model.backbone=resnet50 or resnet101, or model.weights=random to train from scratch."
+            )
+        if self.network.convention != "torchvision":
+            raise InputError(
+                "model.weights is imagenet, which is of the torchvision convention, and "
+                f"model.backbone_options.convention is {self.network.convention}: set it to torchvision, or "
+                "name a file of that convention."
+            )
+        return self.repository
 
     def load(self, path: Path) -> Variables:
         """Returns the variables of a file with torchvision's names; see `pretrained.load`."""

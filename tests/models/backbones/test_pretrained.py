@@ -91,6 +91,8 @@ def test_every_weight_finds_its_place(name, tmp_path, model, weights, shapes_of)
         ({"conv1.weight": np.zeros((2, 3, 3, 3))}, r"conv1\.weight .*\(2, 3, 3, 3\).*\(2, 3, 7, 7\)"),
         ({"conv1.bias": np.float32([0, 0.5])}, r"conv1\.bias .*no place"),
         ({"mean_bgr": np.float32(MEAN_BGR)}, "caffe"),
+        ({"bn1.bias": np.float32([1, np.nan])}, r"bn1\.bias holds values that are not finite"),
+        ({"bn1.running_var": np.array([1, 2])}, r"bn1\.running_var holds int64"),
     ],
 )
 def test_a_wrong_file_is_named_in_one_sentence(change, said, tmp_path, model, weights, shapes_of):
@@ -114,8 +116,8 @@ def test_a_file_that_cannot_be_read(tmp_path, model, weights, shapes_of):
     shapes = shapes_of(model)
     with pytest.raises(InputError, match="no such weights file"):
         load(tmp_path / "none.npz", shapes, convention="caffe")
-    with pytest.raises(InputError, match="safetensors"):
-        load(tmp_path / "resnet50.pth", shapes, convention="caffe")
+    with pytest.raises(InputError, match="weights are read from"):
+        load(tmp_path / "resnet50.onnx", shapes, convention="caffe")
     for name in ("cut.npz", "cut.safetensors"):
         path = saved(tmp_path / name, weights)
         path.write_bytes(path.read_bytes()[:-2000])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.dpnet.dpnet import DPNet, DPNetSettings
 from fsjax.models.dpnet.head import Head, Switches
@@ -43,6 +44,9 @@ class Colours:
     def init(self, rng):
         drawn = (jax.random.normal(jax.random.fold_in(rng, i), (3, c)) for i, c in enumerate(self._widths))
         return {"params": dict(zip((SHALLOW, DEEP), drawn, strict=True))}
+
+    def imagenet(self):
+        raise InputError("Nobody has trained it on ImageNet: name a file.")
 
     def load(self, path):
         raise NotImplementedError(path)

@@ -1,0 +1,281 @@
+"""COCO-20i: MS COCO's 80 categories in 4 folds of 20, of 2014 or 2017, or any annotation file of its kind."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from datasets import archives, pictures
+from datasets.coco20i import coco_json
+from datasets.coco20i.coco_json import Annotated, Outline, Runs
+from datasets.plans import Count, Plan, digest, held_out, list_counts
+from datasets.records import Labelled
+from fsjax.errors import InputError
+
+Crowd = Literal["skip", "include", "void"]
+"""What annotations of crowds (iscrowd) are: background, objects like others, or pixels of no account."""
+
+YEARS = (2014, 2017)
+PARTS = ("train", "val")
+
+CLASS_NAMES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
+    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard",
+    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""COCO's categories in the order of their ids, which are 1 to 90 with ten left out: class ids are 1 to 80."""
+
+INTERLEAVED = tuple(tuple(range(fold + 1, 81, 4)) for fold in range(4))
+"""The classes that each fold holds out in FWB's split, also PFENet's and DPNet's."""
+
+CONTIGUOUS = tuple(tuple(range(20 * fold + 1, 20 * fold + 21)) for fold in range(4))
+"""The classes that each fold holds out in PANet's split."""
+
+KNOWN = {
+    (2014, "train"): {"photos": 82_783, "annotations": 604_907, "photos with annotations": 82_081},
+    (2014, "val"): {"photos": 40_504, "annotations": 291_875, "photos with annotations": 40_137},
+    (2017, "train"): {"photos": 118_287, "annotations": 860_001, "photos with annotations": 117_266},
+    (2017, "val"): {"photos": 5_000, "annotations": 36_781, "photos with annotations": 4_952},
+}
+"""What each part of COCO is known to hold; both years hold the same 123,287 photos."""
+
+HOLDOUT = 0.3
+
+
+class Task(NamedTuple):
+    """What is needed to read one photo."""
+
+    id: str
+    images: Path
+    file: str
+    size: tuple[int, int]
+    crowd: Crowd
+    objects: tuple[tuple[int, bool, Outline], ...]  # class id, whether it is a crowd, outline
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One annotation file with the places where its photos may be, and what goes before their names there."""
+
+    name: str
+    annotated: Annotated
+    places: Sequence[tuple[Path, str]]
+
+
+def plan(
+    manual_dir: Path, *, year: int | None = None, crowd: Crowd = "skip", holdout: float | None = None
+) -> Plan:
+    """Returns the plan of a folder with COCO, or of a piece of it.
+
+    Args:
+        manual_dir: has, for one year, train2017.zip and val2017.zip (or folders of these names), and
+            annotations_trainval2017.zip, or annotations/instances_train2017.json and so on. Or it has one
+            annotation file (*.json) and a folder, or zip, `images`.
+        year: 2014 or 2017, where the folder has both.
+        crowd: what becomes of annotations with `iscrowd`.
+        holdout: of a piece of COCO, the share of photos, chosen by a hash of their ids, that are the list
+            "test"; the others are the list "train". HOLDOUT by default.
+
+    Raises:
+        InputError: for files that are missing, or not what they should be.
+    """
+    chosen = _year(manual_dir, year)
+    if chosen and holdout is not None:
+        raise InputError(f"{manual_dir} has COCO's own lists train and val: leave --holdout out.")
+    parts = [_benchmark(manual_dir, chosen, part) for part in PARTS] if chosen else [_piece(manual_dir)]
+    names = _names(parts, manual_dir)
+    tasks = {part.name: _tasks(part, crowd) for part in parts}
+    ids = {part: [task.id for task in of_part] for part, of_part in tasks.items()}
+    every = [id for of_part in ids.values() for id in of_part]
+    lists = ids if chosen else held_out(every, HOLDOUT if holdout is None else holdout)
+    counts = list(_counts(parts, tasks, chosen))
+    return Plan(
+        kind="coco20i",
+        title=f"COCO-20i ({chosen})" if chosen else f"COCO annotations: {len(every)} photos",
+        version=digest(names, every, lists, crowd, _drawn(tasks)),
+        class_names=names,
+        folds={"interleaved": INTERLEAVED, "contiguous": CONTIGUOUS} if tuple(names) == CLASS_NAMES else {},
+        ids=every,
+        tasks=[task for of_part in tasks.values() for task in of_part],
+        read=labelled,
+        lists=lists,
+        usual=("train", "val") if chosen else ("train", "test"),
+        counts=counts if chosen else [*counts, *list_counts(lists)],
+    )
+
+
+def labelled(task: Task) -> Labelled:
+    """Returns a photo with a mask for every category: the union of its objects' outlines.
+
+    Raises:
+        InputError: the photo is missing, damaged, or of another size than its annotations, or one of these
+            cannot be drawn.
+    """
+    where = f"{task.images / task.file}"
+    photo = archives.read(task.images, task.file)
+    size = pictures.size_of_whole(photo, where)
+    if size != task.size:
+        raise InputError(
+            f"{where} is {size[0]}x{size[1]} and its annotations are of {task.size[0]}x{task.size[1]} pixels "
+            "(height x width): fetch both again, of one year."
+        )
+    masks, void = masks_of(task)
+    return Labelled(task.id, photo, size, masks, void)
+
+
+def masks_of(task: Task) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
+    """Returns the mask of every class id that a photo shows, bool [H, W], and its void, if there is any.
+
+    Raises:
+        InputError: an annotation cannot be drawn.
+    """
+    outlines: dict[int, list[Outline]] = {}
+    for class_id, is_crowd, outline in task.objects:
+        if not is_crowd or task.crowd == "include":
+            outlines.setdefault(class_id, []).append(outline)
+    crowds = [outline for _, is_crowd, outline in task.objects if is_crowd]
+    try:
+        masks = {class_id: coco_json.union(objects, task.size) for class_id, objects in outlines.items()}
+        void = coco_json.union(crowds, task.size) if crowds and task.crowd == "void" else None
+    except ValueError as error:
+        raise InputError(
+            f"The annotations of {task.images / task.file} have {error}: fetch the annotation file again, or "
+            "mend it."
+        ) from error
+    return masks, void
+
+
+def _year(folder: Path, year: int | None) -> int | None:
+    """Returns the year whose benchmark a folder holds, None where it holds another file of annotations."""
+    if year is not None:
+        if year not in YEARS:
+            raise InputError(f"--year is {year}: give 2014 or 2017.")
+        return year
+    years = [y for y in YEARS if any(_annotations(folder, y, part) for part in PARTS)]
+    if len(years) > 1:
+        raise InputError(f"{folder} holds COCO of 2014 and of 2017: say which with --year.")
+    return years[0] if years else None
+
+
+def _benchmark(folder: Path, year: int, part: str) -> _Part:
+    """Returns one of the two parts of a year."""
+    found = _annotations(folder, year, part)
+    if found is None:
+        raise InputError(
+            f"{folder} has no annotations of {part}{year}: put annotations_trainval{year}.zip there, from "
+            "COCO's download page."
+        )
+    name = f"{part}{year}"
+    archive = folder / f"{name}.zip"
+    places = [(folder / name, ""), (folder / "images" / name, ""), (archive, f"{name}/"), (archive, "")]
+    return _Part(part, coco_json.read(*found), places)
+
+
+def _annotations(folder: Path, year: int, part: str) -> tuple[Path, str] | None:
+    name = f"instances_{part}{year}.json"
+    for place in (folder / "annotations" / name, folder / name):
+        if place.exists():
+            return place.parent, name
+    archive = folder / f"annotations_trainval{year}.zip"
+    return (archive, f"annotations/{name}") if archive.exists() else None
+
+
+def _piece(folder: Path) -> _Part:
+    """Returns the one annotation file of a folder with its photos."""
+    files = sorted(path.name for path in folder.glob("*.json"))
+    if len(files) != 1:
+        raise InputError(
+            f"{folder} holds no COCO: put train2017.zip, val2017.zip and annotations_trainval2017.zip there "
+            "(or 2014's), from COCO's download page; or one annotation file beside a folder images."
+        )
+    archive = folder / "images.zip"
+    places = [(folder / "images", ""), (archive, "images/"), (archive, ""), (folder, "")]
+    return _Part("all", coco_json.read(folder, files[0]), places)
+
+
+def _names(parts: Sequence[_Part], folder: Path) -> list[str]:
+    tables = [list(part.annotated.names.values()) for part in parts]
+    if any(names != tables[0] for names in tables):
+        raise InputError(
+            f"The annotation files in {folder} have different categories: take those of one year."
+        )
+    if len(parts) == len(PARTS) and tuple(tables[0]) != CLASS_NAMES:
+        raise InputError(f"The annotations in {folder} do not have COCO's 80 categories: fetch them again.")
+    return tables[0]
+
+
+def _tasks(part: _Part, crowd: Crowd) -> list[Task]:
+    """Returns a task for every photo that shows something, after making sure that all are there."""
+    class_ids = {category: n for n, category in enumerate(part.annotated.names, 1)}
+    shown: dict[str, tuple[tuple[int, int], tuple[tuple[int, bool, Outline], ...]]] = {}
+    for photo in part.annotated.photos:
+        objects = tuple((class_ids[a.category], a.crowd, a.outline) for a in photo.annotations if a.outline)
+        if any(crowd == "include" or not is_crowd for _, is_crowd, _ in objects):
+            if photo.file in shown:
+                raise InputError(f"The annotations list the photo {photo.file} twice: fetch them again.")
+            shown[photo.file] = photo.size, objects
+    if not shown:
+        raise InputError(f"No photo of the list {part.name} shows an object: fetch the annotations again.")
+    images, prefix = _place(part, next(iter(shown)))
+    there = archives.open_files(images).names
+    missing = [file for file in shown if prefix + file not in there]
+    if missing:
+        raise InputError(
+            f"{images} lacks {len(missing):,} of the {len(shown):,} photos of its annotations, as "
+            f"{missing[0]}: take photos and annotations of one year, and all of them."
+        )
+    stems = [file.rpartition("/")[2].rpartition(".")[0] for file in shown]
+    ids = stems if len(set(stems)) == len(stems) else list(shown)
+    return [
+        Task(id, images, prefix + file, size, crowd, objects)
+        for id, (file, (size, objects)) in zip(ids, shown.items(), strict=True)
+    ]
+
+
+def _place(part: _Part, file: str) -> tuple[Path, str]:
+    """Returns the place that holds a photo, and what goes before its name there; else any that is there."""
+    there = [(place, prefix) for place, prefix in part.places if place.exists()]
+    if not there:
+        (place, _), *_ = part.places
+        raise InputError(f"There is neither a folder {place} nor a zip {place.name}.zip: put it there.")
+    return next((p for p in there if p[1] + file in archives.open_files(p[0]).names), there[0])
+
+
+def _drawn(tasks: Mapping[str, Sequence[Task]]) -> str:
+    """Returns the sha256 of all that is drawn."""
+    sha256 = hashlib.sha256()
+    for of_part in tasks.values():
+        for task in of_part:
+            sha256.update(f"{task.file} {task.size}".encode())
+            for class_id, is_crowd, outline in task.objects:
+                sha256.update(f"{class_id} {is_crowd}".encode())
+                pieces = (repr(outline).encode(),) if isinstance(outline, Runs) else outline
+                for piece in pieces:
+                    sha256.update(piece)
+    return sha256.hexdigest()
+
+
+def _counts(parts: Sequence[_Part], tasks: Mapping[str, Sequence[Task]], year: int | None) -> Iterator[Count]:
+    for part in parts:
+        photos = part.annotated.photos
+        annotations = [annotation for photo in photos for annotation in photo.annotations]
+        found = {
+            "photos": len(photos),
+            "annotations": len(annotations),
+            "crowds": sum(annotation.crowd for annotation in annotations),
+            "annotations without an outline": sum(not annotation.outline for annotation in annotations),
+            "photos with annotations": sum(bool(photo.annotations) for photo in photos),
+            "photos that show something": len(tasks[part.name]),
+        }
+        of_part = KNOWN[year, part.name] if year else {}
+        for what, count in found.items():
+            yield Count(f"{part.name}: {what}", count, of_part.get(what))

@@ -1,0 +1,138 @@
+"""People's own masks: of one object in white, or of labels by value.
+
+Of an object's mask the brightest channel counts, on black where it is transparent, and of a palette that is
+not grey the index. Above half of the range (127 of 255) is the object, so that an edge blurred by smoothing
+or by JPEG is cut in its middle; a mask that is stored without loss and never gets so high, as of zeros and
+ones, marks the object by all that is not 0.
+
+Labels are a palette's indices, or grey values of 1 to 16 bits; 255 is void, of 16 bits 65535, too.
+"""
+
+import warnings
+
+import numpy as np
+from jaxtyping import Bool, Integer, UInt8
+from PIL import Image
+
+from datasets import pictures
+from datasets.folders.photos import Photo, is_lossy, orientation_of, raw_mode, upright
+from fsjax.episode import IGNORED
+from fsjax.errors import InputError
+
+IGNORED_16 = 65535
+
+_SCALED = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies grey values of few bits with."""
+
+
+def object_of(encoded: bytes, where: str) -> Bool[np.ndarray, "h w"]:
+    """Returns the pixels of the object that a mask marks.
+
+    Raises:
+        InputError: it is no picture, damaged, or marks nothing.
+    """
+    image, _, lossy = _opened(encoded, where)
+    if image.mode.startswith("I"):
+        grey, half = np.asarray(image), 32767
+    else:
+        grey, half = _brightest(image), 127
+    marked = grey > half
+    if not marked.any() and not lossy:
+        marked = grey > 0
+    if not marked.any():
+        raise InputError(f"{where} marks no object: make the object white and all else black.")
+    return marked
+
+
+def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
+    """Returns the labels of a mask, uint8 or uint16.
+
+    Raises:
+        InputError: it is no picture, damaged, compressed with loss, coloured or partly transparent.
+    """
+    image, raw, lossy = _opened(encoded, where)
+    if lossy:
+        raise InputError(
+            f"{where} is compressed with loss, as JPEGs are, which changes labels: make the masks anew as "
+            "PNGs."
+        )
+    values = np.asarray(image)
+    if image.mode in ("LA", "RGB", "RGBA"):
+        values = _grey(image, values, where)
+    if ";16" in raw and not image.mode.startswith("I"):
+        raise InputError(f"{where} holds colours of 16 bits: save it as labels, one number a pixel.")
+    if image.mode not in ("1", "L", "P", "LA", "RGB", "RGBA") and not image.mode.startswith("I"):
+        raise InputError(f"{where} has pixels of a rare kind ({image.mode}): save labels as a grey PNG.")
+    if values.min() < 0 or values.max() > IGNORED_16:
+        raise InputError(f"{where} holds values from {values.min()} to {values.max()}: give 0 to 65535.")
+    if image.mode.startswith("I"):
+        return values.astype(np.uint16)
+    return values.astype(np.uint8) // np.uint8(_SCALED.get(raw, 1))
+
+
+def void_of(labels: Integer[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Returns the pixels that belong to no class and not to the background either."""
+    return (labels == IGNORED) | (labels == IGNORED_16)
+
+
+def shown_in(labels: Integer[np.ndarray, "h w"]) -> list[int]:
+    """Returns the labels that a mask holds, in ascending order, without 0 and void."""
+    values = np.flatnonzero(np.bincount(labels.ravel()))
+    return [int(value) for value in values if value not in (0, IGNORED, IGNORED_16)]
+
+
+def check_fits(shape: tuple[int, ...], mask: str, photo: Photo, where: str) -> None:
+    """Makes sure that a mask is as large as its photo.
+
+    Args:
+        shape: the mask's height and width.
+        mask: where it lies.
+        photo: that it is of.
+        where: the photo lies.
+
+    Raises:
+        InputError: it is not.
+    """
+    if shape == photo.size:
+        return
+    sizes = [f"{height}x{width}" for height, width in (shape, photo.size)]
+    if photo.turned and shape == photo.size[::-1]:
+        raise InputError(
+            f"{mask} lies on its side: {where}, turned upright as its EXIF tag says, is {sizes[1]} and the "
+            f"mask {sizes[0]} pixels (height x width): turn the mask, or take the tag off the photo."
+        )
+    raise InputError(
+        f"{mask} is {sizes[0]} and its photo {where} {sizes[1]} pixels (height x width): make them equal."
+    )
+
+
+def _opened(encoded: bytes, where: str) -> tuple[Image.Image, str, bool]:
+    """Returns a mask, decoded and upright, with how it was encoded and whether that has changed it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of a tag that it cannot read
+        image = pictures.opened(encoded, where)
+        raw, lossy, orientation = raw_mode(image), is_lossy(image, encoded), orientation_of(image)
+        return upright(pictures.decoded(encoded, where), orientation), raw, lossy
+
+
+def _brightest(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
+    if image.mode == "P":
+        image.info.pop("transparency", None)
+        colours = np.asarray(image.convert("RGB"))
+        is_grey = np.ptp(colours, axis=-1).max() == 0
+        return colours[..., 0] if is_grey else np.uint8(255) * (np.asarray(image) > 0)
+    rgba = np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("RGBA"))
+    return (rgba[..., :3].max(-1).astype(np.uint16) * rgba[..., 3] // 255).astype(np.uint8)
+
+
+def _grey(image: Image.Image, values: np.ndarray, where: str) -> np.ndarray:
+    """Returns the one number a pixel of a mask that was saved in colours without having any."""
+    if image.mode in ("LA", "RGBA") and values[..., -1].min() < IGNORED:
+        raise InputError(f"{where} is transparent in parts: save it as labels, one number a pixel.")
+    colours = values[..., :3] if image.mode != "LA" else values[..., :1]
+    if np.ptp(colours, axis=-1).max():
+        raise InputError(
+            f"{where} holds colours: save it as labels, the indices of a palette or grey values, of which "
+            "0 is background."
+        )
+    return colours[..., 0]

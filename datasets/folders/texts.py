@@ -1,0 +1,63 @@
+"""Small texts that people write beside their photos: names of classes, lists of photos."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from datasets import archives
+from datasets.folders.found import composed
+from datasets.folders.pairs import SUFFIXES
+from fsjax.errors import InputError
+
+LARGEST = 64 * 2**20
+
+
+def lines_of(path: Path) -> list[str]:
+    """Returns a text's lines without the spaces around them and without empty ones at its end.
+
+    Raises:
+        InputError: it is no ordinary file, or no text in UTF-8.
+    """
+    encoded = archives.read(path.parent, path.name, LARGEST)
+    try:
+        text = encoded.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"{path} is no text in UTF-8: save it as such.")
+    return [composed(line.strip()) for line in text.rstrip().splitlines()]
+
+
+def lists_of(
+    files: Mapping[str, Path], every: Sequence[str], left_out: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Returns lists of photos by name.
+
+    Args:
+        files: a text by each list's name; a line holds a photo's id, or its file, in whatever folder; what
+            follows a space may be anything, such as the mask's file.
+        every: the ids of all photos.
+        left_out: ids that may stand in a list, and are not in `every`.
+
+    Raises:
+        InputError: a file is no text or names no photo, or a line names none that there is.
+    """
+    known = {*every, *left_out}
+    lists = {}
+    for name, path in files.items():
+        ids = dict.fromkeys(_id(line, known, path) for line in lines_of(path) if line)
+        lists[name] = [id for id in ids if id not in left_out]
+        if not lists[name]:
+            raise InputError(f"The list {path} names no photo: write a photo's name on each line.")
+    return lists
+
+
+def _id(line: str, known: Collection[str], path: Path) -> str:
+    """Returns the id that a line of a list means."""
+    for text in (line, line.split()[0]):
+        name = text.replace("\\", "/").removeprefix("./").lstrip("/")
+        stem, dot, ending = name.rpartition(".")
+        stem = stem if f"{dot}{ending}".lower() in SUFFIXES else name
+        for id in (name, stem, stem.partition("/")[2], stem.replace("/images/", "/")):
+            if id in known:
+                return id
+    raise InputError(f"The list {path} names {line!r}, and there is no such photo with a mask: take it out.")

@@ -1,0 +1,91 @@
+"""Files of weights, read as they are: name -> array."""
+
+import importlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from fsjax.errors import InputError
+
+Weights = dict[str, np.ndarray]
+
+SAFETENSORS = ".safetensors"
+PYTORCH = (".pth", ".pt")
+SUFFIXES = (".npz", SAFETENSORS, *PYTORCH)
+"""How the names of files of weights end."""
+
+_WRAPPERS = ("state_dict", "model")
+"""What training programs call the weights in a .pth that holds more than them."""
+
+_PARALLEL = "module."
+"""What PyTorch's DataParallel puts before every name."""
+
+
+def read(path: Path) -> Weights:
+    """Returns the arrays of a file of weights by their names, in the types that are stored.
+
+    Args:
+      path: a .npz, a .safetensors or, where PyTorch is installed, a .pth or .pt, of which nothing but
+        tensors is unpickled.
+
+    Raises:
+      InputError: the file is missing, damaged or of another kind.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(
+            f"{path}: weights are read from .npz or .safetensors, and .pth where PyTorch is installed; name "
+            "such a file."
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such weights file; download the weights and give their path.")
+    weights = _from_pytorch(path) if path.suffix in PYTORCH else _from_arrays(path)
+    if all(name.startswith(_PARALLEL) for name in weights):
+        return {name.removeprefix(_PARALLEL): array for name, array in weights.items()}
+    return weights
+
+
+def _from_arrays(path: Path) -> Weights:
+    try:
+        if path.suffix == SAFETENSORS:
+            return safetensors.numpy.load_file(path)
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (
+        OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, safetensors.SafetensorError
+    ) as error:  # fmt: skip
+        raise InputError(f"{path}: the weights file is damaged ({error}); download it again.") from error
+
+
+def _from_pytorch(path: Path) -> Weights:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        raise InputError(
+            f"{path}: a {path.suffix} is read only where PyTorch is installed; where it is, write the file "
+            "anew with safetensors.torch.save_file(state_dict, path), and name that one."
+        ) from None
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # PyTorch's reader raises many types, those of pickle among them
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path}: the weights file is damaged or holds more than tensors ({reason}); download it again, "
+            "or write it anew with safetensors.torch.save_file(state_dict, path)."
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not all(map(torch.is_tensor, found.values())):
+        raise InputError(f"{path}: it holds no dict of tensors; name the file of a state_dict.")
+    return {str(name): _array(tensor, torch.float32) for name, tensor in found.items()}
+
+
+def _array(tensor: Any, float32: Any) -> np.ndarray:
+    plain = tensor.detach()
+    return (plain.to(float32) if plain.is_floating_point() else plain).numpy()

@@ -1,0 +1,140 @@
+"""People's masks of every kind, against what NumPy says of their pixels."""
+
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.folders import masks
+from datasets.folders.photos import Photo
+from fsjax.errors import InputError
+from tests.datasets.own_folders import box, encoded, pixels, white
+
+H, W = 24, 40
+OBJECT = box(H, W)
+BYTES = np.uint8(255) * OBJECT
+LABELS = pixels(H, W) % 7
+MANY = np.random.default_rng(2).integers(0, 4000, (H, W), np.uint16)
+COLOURS = pixels(256, 3)
+
+
+def paletted(indices, palette):
+    image = Image.fromarray(indices, "P")
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    return image
+
+
+def packed(values, bits):
+    """A grey PNG of so few bits a value."""
+    image = paletted(values, np.repeat(np.arange(1 << bits)[:, None] * (255 // ((1 << bits) - 1)), 3, 1))
+    png = bytearray(encoded(image, bits=bits))
+    return _grey_header(png)
+
+
+def _grey_header(png):
+    """Makes a PNG with a palette a grey one of the same values."""
+    assert png[25] == 3
+    png[25] = 0
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    start = png.index(b"PLTE") - 4
+    del png[start : start + 12 + int.from_bytes(png[start : start + 4], "big")]
+    return bytes(png)
+
+
+OBJECTS = {
+    "RGB": lambda: encoded(white(OBJECT)),
+    "grey": lambda: encoded(BYTES),
+    "one bit": lambda: encoded(OBJECT),
+    "ones": lambda: encoded(OBJECT.astype(np.uint8)),
+    "16 bits": lambda: encoded(np.uint16(65535) * OBJECT),
+    "16 bits, ones": lambda: encoded(OBJECT.astype(np.uint16)),
+    "16 bits, 255": lambda: encoded(np.uint16(255) * OBJECT),
+    "white on nothing": lambda: encoded(np.dstack([np.full((H, W, 3), 255, np.uint8), BYTES])),
+    "red": lambda: encoded(np.dstack([BYTES, 0 * BYTES, 0 * BYTES])),
+    "grey palette": lambda: encoded(paletted((~OBJECT).astype(np.uint8), np.array([[255] * 3, [0] * 3]))),
+    "VOC's palette": lambda: encoded(paletted(3 * OBJECT.astype(np.uint8), COLOURS)),
+    "TIFF": lambda: encoded(BYTES, "TIFF", compression="tiff_lzw"),
+    "WebP": lambda: encoded(white(OBJECT), "WEBP", lossless=True),
+    "smoothed": lambda: encoded(
+        np.where(OBJECT, 255 - pixels(H, W) % 100, pixels(H, W) % 100).astype(np.uint8)
+    ),
+    "objects by number": lambda: encoded((OBJECT * (1 + pixels(H, W) % 5)).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
+def test_an_object_is_found(make):
+    np.testing.assert_array_equal(masks.object_of(make(), "x"), OBJECT)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_compression_makes_no_object_of_grey_noise(format):
+    rough = np.zeros((64, 64), bool)
+    rough[3:50, 5:41] = np.indices((47, 36)).sum(0) % 30 < 22
+    found = masks.object_of(encoded(white(rough), format, quality=75), "x")
+    assert (found != rough).mean() < 0.01
+    with pytest.raises(InputError, match="x marks no object: make the object white"):
+        masks.object_of(encoded(white(rough) // 8, format, quality=75), "x")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_an_empty_mask_is_named(mode):
+    with pytest.raises(InputError, match=r"my/mask\.png marks no object"):
+        masks.object_of(encoded(Image.new(mode, (W, H))), "my/mask.png")
+
+
+VALUES = {
+    "grey": (lambda: encoded(LABELS), LABELS),
+    "palette": (lambda: encoded(paletted(LABELS, COLOURS)), LABELS),
+    "one bit": (lambda: encoded(OBJECT), OBJECT),
+    "2 bits": (lambda: packed(LABELS % 4, 2), LABELS % 4),
+    "4 bits": (lambda: packed(LABELS, 4), LABELS),
+    "palette of 4 bits": (lambda: encoded(paletted(LABELS, COLOURS[:16]), bits=4), LABELS),
+    "16 bits": (lambda: encoded(MANY), MANY),
+    "16 bits, TIFF": (lambda: encoded(MANY, "TIFF"), MANY),
+    "RGB": (lambda: encoded(np.dstack([LABELS] * 3)), LABELS),
+    "RGBA": (lambda: encoded(np.dstack([LABELS] * 3 + [np.full((H, W), 255, np.uint8)])), LABELS),
+    "grey and alpha": (lambda: encoded(np.dstack([LABELS, np.full((H, W), 255, np.uint8)])), LABELS),
+    "TIFF": (lambda: encoded(LABELS, "TIFF", compression="tiff_deflate"), LABELS),
+    "WebP": (lambda: encoded(np.dstack([LABELS] * 3), "WEBP", lossless=True), LABELS),
+}
+
+
+@pytest.mark.parametrize(("make", "expected"), VALUES.values(), ids=VALUES)
+def test_labels_are_kept(make, expected):
+    labels = masks.labels_of(make(), "x")
+    np.testing.assert_array_equal(labels, expected)
+    assert labels.dtype == (np.uint16 if expected.dtype == np.uint16 else np.uint8)
+
+
+UNFIT = {
+    "holds colours: save it as labels": lambda: encoded(np.dstack([LABELS, LABELS, LABELS + 1])),
+    "is transparent in parts": lambda: encoded(np.dstack([LABELS] * 4)),
+    "is compressed with loss, as JPEGs are": lambda: encoded(LABELS, "JPEG", quality=100),
+    "is compressed with loss, ": lambda: encoded(np.dstack([LABELS] * 3), "WEBP"),
+    "has pixels of a rare kind": lambda: encoded(LABELS.astype(np.float32), "TIFF"),
+    "is damaged, or no picture": lambda: encoded(LABELS)[:60],
+}
+
+
+@pytest.mark.parametrize(("sentence", "make"), UNFIT.items(), ids=UNFIT)
+def test_masks_without_labels_are_named(sentence, make):
+    with pytest.raises(InputError, match=f"^my/mask.png {sentence}"):
+        masks.labels_of(make(), "my/mask.png")
+
+
+def test_values_that_show_nothing():
+    labels = np.array([[0, 255, 3], [65535, 256, 3]], np.uint16)
+    assert masks.shown_in(labels) == [3, 256]
+    np.testing.assert_array_equal(masks.void_of(labels), [[False, True, False], [True, False, False]])
+
+
+def test_a_mask_on_its_side_is_told_from_one_of_another_size():
+    upright, turned = Photo(b"", (40, 30), False), Photo(b"", (40, 30), True)
+    masks.check_fits((40, 30), "m.png", turned, "p.jpg")
+    with pytest.raises(InputError, match=r"m.png lies on its side: p.jpg, turned upright .* is 40x30 and"):
+        masks.check_fits((30, 40), "m.png", turned, "p.jpg")
+    for photo, shape in ((upright, (30, 40)), (turned, (30, 41))):
+        with pytest.raises(InputError, match=r"m.png is 30x4\d and its photo p.jpg 40x30 pixels \(height x"):
+            masks.check_fits(shape, "m.png", photo, "p.jpg")
