@@ -33,7 +33,7 @@ FLAGS = {
     "name": "What the data set is called from now on; by default its kind.",
     "tfds_dir": "The folder for built data sets; by default data.",
     "lists": "pascal5i: a folder with lists of photos, NAME.txt each, which are taken as they are.",
-    "year": "coco20i: 2014 or 2017, where the folder has both.",
+    "year": "coco20i: 2014 or 2017, where the folder has both, or neither yet.",
     "crowd": "Of COCO's annotations: skip (default), include or void: what those of crowds are.",
     "holdout": "The share of photos that are the list test. coco20i: of one annotation file, by default 0.3; "
     "folders: by default every photo is in one list.",
