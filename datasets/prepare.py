@@ -2,10 +2,12 @@
 
     python -m datasets.prepare --dataset=pascal5i --manual_dir=DOWNLOADS
     python -m datasets.prepare --dataset=coco20i --manual_dir=COCO --year=2014
+    python -m datasets.prepare --dataset=coco20i --manual_dir=COCO --year=2014 --download
     python -m datasets.prepare --dataset=folders --manual_dir=MY_PHOTOS --name=mydata
 
-Nothing is unpacked to the disk. A build that was killed starts again with the same command. From another
-folder than the clone's, start it as python CLONE/datasets/prepare.py.
+Nothing is unpacked to the disk, and nothing is fetched without --download. A build that was killed starts
+again with the same command. From another folder than the clone's, start it as python
+CLONE/datasets/prepare.py.
 """
 
 import sys
@@ -18,6 +20,7 @@ if __name__ == "__main__" and not __package__:  # by its path: the clone takes t
 
 from datasets import coco20i, folders, pascal5i
 from datasets.building import build
+from datasets.downloads import fetch
 from datasets.plans import Count, Plan
 from datasets.prepared import about_of, place_of
 from fsjax.config import Field
@@ -30,11 +33,14 @@ FLAGS = {
     "name": "What the data set is called from now on; by default its kind.",
     "tfds_dir": "The folder for built data sets; by default data.",
     "lists": "pascal5i: a folder with lists of photos, NAME.txt each, which are taken as they are.",
-    "year": "coco20i: 2014 or 2017, where the folder has both.",
+    "year": "coco20i: 2014 or 2017, where the folder has both, or neither yet.",
     "crowd": "Of COCO's annotations: skip (default), include or void: what those of crowds are.",
     "holdout": "The share of photos that are the list test. coco20i: of one annotation file, by default 0.3; "
     "folders: by default every photo is in one list.",
     "workers": "Processes that read photos; by default as many as there are cores, 0 for none.",
+}
+SWITCHES = {
+    "download": "pascal5i and coco20i: first fetches the archives that the folder lacks into it.",
 }
 
 
@@ -53,12 +59,15 @@ KINDS: dict[str, tuple[Callable[..., Plan], tuple[str, ...]]] = {
 }
 """Of each kind its plan, and the flags that are its own."""
 
+LACKING: dict[str, Callable[..., list[str]]] = {"pascal5i": pascal5i.lacking, "coco20i": coco20i.lacking}
+"""Of each kind that can be fetched, which archives a folder lacks."""
+
 
 def program(argv: list[str]) -> None:
     """Prepares a data set, and prints what was counted."""
     from fsjax import cli  # only now: processes that read photos import this module, and need no JAX
 
-    flags, _ = cli.parse(argv, __doc__ or "", FLAGS, fields=False)
+    flags, _ = cli.parse(argv, __doc__ or "", FLAGS, SWITCHES, fields=False)
     if flags.dataset not in KINDS:
         raise InputError(f"--dataset is {flags.dataset!r}: give {' or '.join(KINDS)}.")
     if not flags.manual_dir:
@@ -74,12 +83,22 @@ def program(argv: list[str]) -> None:
     workers = _value("workers", flags.workers) if flags.workers else None
     name, tfds_dir = flags.name or flags.dataset, Path(flags.tfds_dir or "data").expanduser().absolute()
     place_of(tfds_dir, name)  # refuses names that are none, before anything is read
+    if flags.download:
+        _download(flags.dataset, folder, options)
     plan = make(folder, **options)
     print("\n".join(told(plan)), flush=True)  # before the hours that photos may take
     place = build(plan, name, tfds_dir, workers=workers)
     for count in about_of(place)["counts"][len(plan.counts) :]:  # of the lists that follow from the masks
         print(told_of(Count(*count)))
     print(f"The data set {name} is in {place.parent}: train on it with --config.data.name={name}.")
+
+
+def _download(kind: str, folder: Path, options: dict[str, Any]) -> None:
+    if kind not in LACKING:
+        raise InputError(f"--download is not for --dataset={kind}: leave it out.")
+    names = LACKING[kind](folder, **options)
+    print(f"Fetching {' and '.join(names)}." if names else "Nothing is lacking.", flush=True)
+    fetch(names, folder)
 
 
 def told(plan: Plan) -> list[str]:

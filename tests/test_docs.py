@@ -40,7 +40,8 @@ def commands():
 def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
     if line[0].startswith("datasets."):
-        cli.parse(line, "", PREPARING[line[0]].FLAGS, fields=False)
+        program = PREPARING[line[0]]
+        cli.parse(line, "", program.FLAGS, getattr(program, "SWITCHES", None), fields=False)
         return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))
     usual = "configs/dpnet_shapes.py" if line[0] == "ablate.py" else "configs/prnet_shapes.py"

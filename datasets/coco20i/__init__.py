@@ -113,6 +113,24 @@ def plan(
     )
 
 
+def lacking(
+    manual_dir: Path, *, year: int | None = None, crowd: Crowd = "skip", holdout: float | None = None
+) -> list[str]:
+    """Returns the names of the archives that a folder lacks for one year; the options are those of `plan`.
+
+    Raises:
+        InputError: neither `year` nor the folder says which year, or `holdout` is given.
+    """
+    if holdout is not None:
+        raise InputError("COCO has lists train and val of its own: leave --holdout or --download out.")
+    chosen = _year(manual_dir, year) or _year_of_photos(manual_dir)
+    photos = [f"{part}{chosen}" for part in PARTS]
+    names = [f"{name}.zip" for name in photos if not any(p.exists() for p, _ in _places(manual_dir, name))]
+    if all(_annotations(manual_dir, chosen, part) for part in PARTS):
+        return names
+    return [f"annotations_trainval{chosen}.zip", *names]
+
+
 def labelled(task: Task) -> Labelled:
     """Returns a photo with a mask for every category: the union of its objects' outlines.
 
@@ -166,6 +184,14 @@ def _year(folder: Path, year: int | None) -> int | None:
     return years[0] if years else None
 
 
+def _year_of_photos(folder: Path) -> int:
+    """Returns the one year of which a folder has photos."""
+    years = [y for y in YEARS if any(p.exists() for part in PARTS for p, _ in _places(folder, f"{part}{y}"))]
+    if len(years) != 1:
+        raise InputError("COCO of which year is to be fetched? Say it with --year=2014 or --year=2017.")
+    return years[0]
+
+
 def _benchmark(folder: Path, year: int, part: str) -> _Part:
     """Returns one of the two parts of a year."""
     found = _annotations(folder, year, part)
@@ -174,10 +200,13 @@ def _benchmark(folder: Path, year: int, part: str) -> _Part:
             f"{folder} has no annotations of {part}{year}: put annotations_trainval{year}.zip there, from "
             "COCO's download page."
         )
-    name = f"{part}{year}"
+    return _Part(part, coco_json.read(*found), _places(folder, f"{part}{year}"))
+
+
+def _places(folder: Path, name: str) -> list[tuple[Path, str]]:
+    """Returns where photos of a part and year may be, and what goes before their names there."""
     archive = folder / f"{name}.zip"
-    places = [(folder / name, ""), (folder / "images" / name, ""), (archive, f"{name}/"), (archive, "")]
-    return _Part(part, coco_json.read(*found), places)
+    return [(folder / name, ""), (folder / "images" / name, ""), (archive, f"{name}/"), (archive, "")]
 
 
 def _annotations(folder: Path, year: int, part: str) -> tuple[Path, str] | None:
@@ -195,7 +224,8 @@ def _piece(folder: Path) -> _Part:
     if len(files) != 1:
         raise InputError(
             f"{folder} holds no COCO: put train2017.zip, val2017.zip and annotations_trainval2017.zip there "
-            "(or 2014's), from COCO's download page; or one annotation file beside a folder images."
+            "(or 2014's), from COCO's download page or with --download; or one annotation file beside a "
+            "folder images."
         )
     archive = folder / "images.zip"
     places = [(folder / "images", ""), (archive, "images/"), (archive, ""), (folder, "")]

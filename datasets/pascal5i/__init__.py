@@ -78,6 +78,12 @@ def plan(manual_dir: Path, *, lists: str | None = None) -> Plan:
     )
 
 
+def lacking(manual_dir: Path, **options: str) -> list[str]:
+    """Returns the names of the archives that a folder lacks; `options` are those of `plan`."""
+    names = [] if voc.is_there(manual_dir) else [voc.TAR]
+    return names if sbd.is_there(manual_dir) or voc.is_augmented(manual_dir) else [*names, sbd.ARCHIVE]
+
+
 def labelled(task: Task) -> Labelled:
     """Returns a photo with the class ids of its pixels.
 

@@ -53,6 +53,11 @@ def find(folder: Path) -> Sbd | None:
     return None
 
 
+def is_there(folder: Path) -> bool:
+    """Says whether a folder has SBD, packed or unpacked."""
+    return (folder / FOLDER).is_dir() or (folder / ARCHIVE).exists()
+
+
 def labels(mat: bytes, where: str) -> UInt8[np.ndarray, "h w"]:
     """Returns the class ids that a .mat of SBD's folder cls holds: 0 background, 1 to 20.
 

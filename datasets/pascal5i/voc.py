@@ -113,6 +113,17 @@ def find(folder: Path) -> Voc:
     )
 
 
+def is_there(folder: Path) -> bool:
+    """Says whether a folder has VOC's photos, or the tar with them."""
+    return _unpacked(folder) is not None or (folder / TAR).exists()
+
+
+def is_augmented(folder: Path) -> bool:
+    """Says whether a folder has SegmentationClassAug, or a zip of it."""
+    roots = [folder, *(folder / inner for inner in FOLDERS)]
+    return any((root / name).exists() for root in roots for name in (AUGMENTED, f"{AUGMENTED}.zip"))
+
+
 def _unpacked(folder: Path) -> Place | None:
     roots = (Place(folder / inner) for inner in FOLDERS if (folder / inner).is_dir())
     return next((root for root in roots if (root / "JPEGImages").exists()), None)
@@ -125,8 +136,8 @@ def _packed(folder: Path) -> Place:
             raise InputError(f"{others[0]} is not VOC 2012's archive: put {TAR} there, as it was downloaded.")
         raise InputError(
             f"{folder} holds no VOC 2012: put {TAR} (from host.robots.ox.ac.uk/pascal/VOC/voc2012) and SBD's "
-            "benchmark.tgz (from home.bharathh.info/pubs/codes/SBD) there as downloaded, or a folder with "
-            "JPEGImages and SegmentationClassAug."
+            "benchmark.tgz (from home.bharathh.info/pubs/codes/SBD) there as downloaded, or have them "
+            "fetched with --download, or put a folder with JPEGImages and SegmentationClassAug there."
         )
     root = Place(folder / TAR, IN_TAR)
     if not (root / "JPEGImages").exists():
