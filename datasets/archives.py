@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gzip
+import lzma
 import os
 import tarfile
 import weakref
@@ -17,11 +18,17 @@ from fsjax.errors import InputError
 LARGEST = 256 * 2**20
 """Bytes that one file may unpack to; the largest photos of the field's data sets have three million."""
 
+LARGEST_TEXT = 64 * 2**20
+"""Bytes that a list of photos or of classes may have."""
+
 _PIECE = 2**20
 
 _ENCRYPTED = 1  # a bit of a zip member's flags
 
-_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
+_DAMAGE = (
+    OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, UnicodeDecodeError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 class Files(Protocol):
@@ -52,9 +59,8 @@ def read(path: Path, name: str, largest: int = LARGEST) -> bytes:
     return open_files(path).read(name, largest)
 
 
-@functools.lru_cache(maxsize=8)
 def open_files(path: Path) -> Files:
-    """Opens a folder, a zip or a tar that is not compressed; once in a process.
+    """Opens a folder, a zip or a tar that is not compressed; an archive once, until it is another file.
 
     Raises:
         InputError: it is missing, none of these, damaged, or holds a name that leads out of it.
@@ -62,6 +68,28 @@ def open_files(path: Path) -> Files:
     if path.is_dir():
         return _Folder(path)
     check_ordinary(path)
+    state = path.stat()
+    return _open_archive(path, state.st_mtime_ns, state.st_size)
+
+
+def text_of(path: Path) -> str:
+    """Returns a text that people wrote, without the mark that some systems put before it.
+
+    Raises:
+        InputError: it is no ordinary file, no text in UTF-8, or far too large.
+    """
+    encoded = read(path.parent, path.name, LARGEST_TEXT)
+    try:
+        text = encoded.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"{path} is no text in UTF-8: save it as such.")
+    return text
+
+
+@functools.lru_cache(maxsize=8)
+def _open_archive(path: Path, _changed: int, _size: int) -> Files:
     with _reading(path):
         if zipfile.is_zipfile(path):
             return _Zip(path)

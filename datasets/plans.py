@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets.records import Labelled
+from fsjax.errors import InputError
 
 Folds = Sequence[Sequence[int]]
 """The class ids that each fold holds out."""
@@ -71,12 +72,20 @@ class Plan:
 def digest(*parts: Any) -> str:
     """Returns a short name for values that JSON can hold: the first 12 digits of their sha256.
 
+    Raises:
+        InputError: a text among them, as a file's name, cannot be written in UTF-8.
+
     >>> digest("a", 1) == digest("a", 1) != digest("a", 2)
     True
     """
     sha256 = hashlib.sha256()
     for part in parts:
-        sha256.update(json.dumps(part, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        text = json.dumps(part, sort_keys=True, ensure_ascii=False)
+        try:
+            sha256.update(text.encode() + b"\n")
+        except UnicodeEncodeError as error:
+            name = text[text.rfind('"', 0, error.start) + 1 : text.find('"', error.end)]
+            raise InputError(f"The name {name!a} is not in UTF-8: rename it.") from error
     return sha256.hexdigest()[:12]
 
 

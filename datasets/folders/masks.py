@@ -15,14 +15,11 @@ from jaxtyping import Bool, Integer, UInt8
 from PIL import Image
 
 from datasets import pictures
-from datasets.folders.photos import Photo, is_lossy, orientation_of, raw_mode, upright
+from datasets.folders.photos import Photo, is_lossy, orientation_of, upright
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
 IGNORED_16 = 65535
-
-_SCALED = {"L;2": 85, "L;4": 17}
-"""What Pillow multiplies grey values of few bits with."""
 
 
 def object_of(encoded: bytes, where: str) -> Bool[np.ndarray, "h w"]:
@@ -67,7 +64,7 @@ def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
         raise InputError(f"{where} holds values from {values.min()} to {values.max()}: give 0 to 65535.")
     if image.mode.startswith("I"):
         return values.astype(np.uint16)
-    return values.astype(np.uint8) // np.uint8(_SCALED.get(raw, 1))
+    return values.astype(np.uint8) // np.uint8(pictures.SCALED.get(raw, 1))
 
 
 def void_of(labels: Integer[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -111,7 +108,7 @@ def _opened(encoded: bytes, where: str) -> tuple[Image.Image, str, bool]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of a tag that it cannot read
         image = pictures.opened(encoded, where)
-        raw, lossy, orientation = raw_mode(image), is_lossy(image, encoded), orientation_of(image)
+        raw, lossy, orientation = pictures.raw_mode(image), is_lossy(image, encoded), orientation_of(image)
         return upright(pictures.decoded(encoded, where), orientation), raw, lossy
 
 

@@ -8,8 +8,6 @@ from datasets.folders.found import composed
 from datasets.folders.pairs import SUFFIXES
 from fsjax.errors import InputError
 
-LARGEST = 64 * 2**20
-
 
 def lines_of(path: Path) -> list[str]:
     """Returns a text's lines without the spaces around them and without empty ones at its end.
@@ -17,14 +15,7 @@ def lines_of(path: Path) -> list[str]:
     Raises:
         InputError: it is no ordinary file, or no text in UTF-8.
     """
-    encoded = archives.read(path.parent, path.name, LARGEST)
-    try:
-        text = encoded.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InputError(f"{path} is no text in UTF-8: save it as such.")
-    return [composed(line.strip()) for line in text.rstrip().splitlines()]
+    return [composed(line.strip()) for line in archives.text_of(path).rstrip().splitlines()]
 
 
 def lists_of(

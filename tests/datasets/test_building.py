@@ -1,5 +1,6 @@
 """Builds that are killed, refused by the disk, or two at once: a data set is whole or not there."""
 
+import dataclasses
 import errno
 import os
 import signal
@@ -252,3 +253,13 @@ def test_a_program_from_a_pipe_builds_without_other_processes(tmp_path):
     command, environment = [sys.executable, "-"], {**os.environ, "PYTHONPATH": "."}
     subprocess.run(command, input=program, text=True, check=True, cwd=REPOSITORY, env=environment)
     assert is_prepared(place_of(tmp_path, "shapes"))
+
+
+def test_what_is_no_whole_data_set_is_told_before_the_build(photos, tmp_path):
+    place = place_of(tmp_path, "mine")
+    place.mkdir(parents=True)
+    (place / "metadata.json").write_text("{}")
+    plan = dataclasses.replace(coco20i.plan(photos), read=None)  # which nothing may call
+    with pytest.raises(InputError, match=r"mine/2\.0\.0 is no whole data set: delete it"):
+        build(plan, "mine", tmp_path, workers=0)
+    assert (place / "metadata.json").exists()

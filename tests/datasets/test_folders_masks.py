@@ -1,7 +1,5 @@
 """People's masks of every kind, against what NumPy says of their pixels."""
 
-import zlib
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +7,7 @@ from PIL import Image
 from datasets.folders import masks
 from datasets.folders.photos import Photo
 from fsjax.errors import InputError
-from tests.datasets.own_folders import box, encoded, pixels, white
+from tests.datasets.own_folders import box, encoded, packed, paletted, pixels, white
 
 H, W = 24, 40
 OBJECT = box(H, W)
@@ -17,29 +15,6 @@ BYTES = np.uint8(255) * OBJECT
 LABELS = pixels(H, W) % 7
 MANY = np.random.default_rng(2).integers(0, 4000, (H, W), np.uint16)
 COLOURS = pixels(256, 3)
-
-
-def paletted(indices, palette):
-    image = Image.fromarray(indices, "P")
-    image.putpalette(palette.astype(np.uint8).tobytes())
-    return image
-
-
-def packed(values, bits):
-    """A grey PNG of so few bits a value."""
-    image = paletted(values, np.repeat(np.arange(1 << bits)[:, None] * (255 // ((1 << bits) - 1)), 3, 1))
-    png = bytearray(encoded(image, bits=bits))
-    return _grey_header(png)
-
-
-def _grey_header(png):
-    """Makes a PNG with a palette a grey one of the same values."""
-    assert png[25] == 3
-    png[25] = 0
-    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
-    start = png.index(b"PLTE") - 4
-    del png[start : start + 12 + int.from_bytes(png[start : start + 4], "big")]
-    return bytes(png)
 
 
 OBJECTS = {
