@@ -44,6 +44,9 @@ class Files(Protocol):
     def size(self, name: str) -> int:
         """Returns how many bytes a file has."""
 
+    def checksum(self, name: str) -> int | None:
+        """Returns the CRC-32 that an archive holds of a file, without reading the file; None without one."""
+
 
 def read(path: Path, name: str, largest: int = LARGEST) -> bytes:
     """Returns the bytes of a file in a folder, zip or tar, which stays open for the next one.
@@ -154,6 +157,9 @@ class _Folder:
         check_ordinary(self._path / name)
         return (self._path / name).stat().st_size
 
+    def checksum(self, name: str) -> None:
+        return None
+
 
 class _Zip:
     def __init__(self, path: Path):
@@ -176,6 +182,9 @@ class _Zip:
 
     def size(self, name: str) -> int:
         return _member(self._path, name, self._members).file_size
+
+    def checksum(self, name: str) -> int:
+        return _member(self._path, name, self._members).CRC
 
 
 class _Tar:
@@ -202,6 +211,9 @@ class _Tar:
 
     def size(self, name: str) -> int:
         return _member(self._path, name, self._members).size
+
+    def checksum(self, name: str) -> None:
+        return None
 
 
 def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfile.TarInfo]):

@@ -67,22 +67,21 @@ def _locked(path: Path) -> TextIO | None:
         file = path.open("w")
     except FileNotFoundError:
         return None
-    if fcntl is not None:
-        try:
+    try:
+        if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise InputError(
-                f"Another process is at work in {path.parent}: wait for it to end, or name another folder."
-            ) from None
-        except OSError:  # a file system without locks
-            return file
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+    except BlockingIOError:
         file.close()
-        return None
-    return file
+        raise InputError(
+            f"Another process is at work in {path.parent}: wait for it to end, or name another folder."
+        ) from None
+    except OSError:  # a file system without locks
+        return file
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    file.close()
+    return None
 
 
 @contextmanager

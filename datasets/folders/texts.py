@@ -5,7 +5,7 @@ from pathlib import Path
 
 from datasets import archives
 from datasets.folders.found import composed
-from datasets.folders.pairs import SUFFIXES
+from datasets.folders.pairs import MASK, SUFFIXES
 from fsjax.errors import InputError
 
 
@@ -24,8 +24,8 @@ def lists_of(
     """Returns lists of photos by name.
 
     Args:
-        files: a text by each list's name; a line holds a photo's id, or its file, in whatever folder; what
-            follows a space may be anything, such as the mask's file.
+        files: a text by each list's name; a line holds a photo's id, or its file, in whatever folder; the
+            mask's file may follow after a space, and after a photo's file anything.
         every: the ids of all photos.
         left_out: ids that may stand in a list, and are not in `every`.
 
@@ -44,11 +44,23 @@ def lists_of(
 
 def _id(line: str, known: Collection[str], path: Path) -> str:
     """Returns the id that a line of a list means."""
-    for text in (line, line.split()[0]):
+    first, _, rest = line.partition(" ")
+    names_two = _stem(first) != first or _file(rest).removesuffix(MASK) == _file(first)
+    for text in (line, first) if names_two else (line,):
         name = text.replace("\\", "/").removeprefix("./").lstrip("/")
-        stem, dot, ending = name.rpartition(".")
-        stem = stem if f"{dot}{ending}".lower() in SUFFIXES else name
+        stem = _stem(name)
         for id in (name, stem, stem.partition("/")[2], stem.replace("/images/", "/")):
             if id in known:
                 return id
     raise InputError(f"The list {path} names {line!r}, and there is no such photo with a mask: take it out.")
+
+
+def _stem(name: str) -> str:
+    """Returns a name without the suffix of a picture."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in SUFFIXES else name
+
+
+def _file(path: str) -> str:
+    """Returns a file's name without folders and suffix."""
+    return _stem(path.strip().replace("\\", "/").rpartition("/")[2])

@@ -49,6 +49,9 @@ def plan(manual_dir: Path, *, lists: str | None = None) -> Plan:
         lists: a folder of lists, taken as they are (`list_files.read`). They win over VOC's own, and without
             the latter any photos with masks will do.
 
+    The version follows the lists, every byte of the masks, and the photos' names and sizes in bytes; it does
+    not see a photo that was replaced by another one of exactly as many bytes.
+
     Raises:
         InputError: for files that are missing, or not what they should be.
     """

@@ -113,3 +113,11 @@ def test_a_mask_on_its_side_is_told_from_one_of_another_size():
     for photo, shape in ((upright, (30, 40)), (turned, (30, 41))):
         with pytest.raises(InputError, match=r"m.png is 30x4\d and its photo p.jpg 40x30 pixels \(height x"):
             masks.check_fits(shape, "m.png", photo, "p.jpg")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_labels_with_a_void_rim_are_no_mask_of_an_object(mode):
+    values = OBJECT.astype(np.uint8)
+    values[0] = 255
+    with pytest.raises(InputError, match=r"^my/mask\.png holds low values and 255, so that it is not clear"):
+        masks.object_of(encoded(Image.fromarray(values).convert(mode)), "my/mask.png")

@@ -21,6 +21,7 @@ from tests.datasets.voc_archives import (
     voc_files,
     write_archives,
     write_folder,
+    write_zip,
 )
 from tests.voc import save_photo
 
@@ -163,3 +164,15 @@ def test_masks_of_four_bits_hold_the_class_ids_that_they_were_saved_with(folder)
     for source in opened(folder).values():
         for id, labels in labels_in(source).items():
             assert set(np.unique(labels)) == {0, (8, 12, 10)[NAMES.index(id)]}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_masks_of_others_at_another_level_are_told(tmp_path, capsys, zipped):
+    folder = write_archives(tmp_path / "downloads")
+    name = "SegmentationClassAug/inner/2008_000003.png"
+    if zipped:
+        write_zip(folder / "SegmentationClassAug.zip", {name: b""})
+    else:
+        write_folder(folder, {name: b""})
+    assert run(folder) == 2
+    assert "SegmentationClassAug holds no masks NAME.png: put them there" in capsys.readouterr().err
