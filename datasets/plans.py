@@ -42,9 +42,9 @@ class Plan:
     Attributes:
         kind: of data set, the module's name.
         title: what reports call the data.
-        version: changes whenever a label or a list does, and with the photos as far as they are looked at before
-            the build: folders and a piece of COCO read them all, COCO whole compares the CRC-32 in its zips
-            (of unpacked photos the size), and pascal5i the size.
+        version: changes whenever a label or a list does, and with the photos as far as the kind looks at them
+            before the build: at every byte (folders, a piece of COCO), at the CRC-32 in zips, or at the size
+            (COCO whole), or at the size alone (pascal5i).
         class_names: the name of each class id, from 1 on.
         folds: tables of folds by name, the first being the usual one; none are drawn.
         ids: of the photos.

@@ -4,6 +4,7 @@ import io
 import os
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 
@@ -196,3 +197,10 @@ def test_what_has_changed_since_is_seen(tmp_path, write, name):
     write(tmp_path / name, {**FILES, "c": b"new"})
     assert set(archives.open_files(path).names) == {*FILES, "c"}
     assert archives.read(path, "c") == b"new"
+
+
+def test_only_zips_hold_checksums(tmp_path):
+    files = archives.open_files(write_zip(tmp_path / "files.zip"))
+    assert {name: files.checksum(name) for name in FILES} == {n: zlib.crc32(FILES[n]) for n in FILES}
+    for other in (write_folder(tmp_path / "files"), write_tar(tmp_path / "files.tar")):
+        assert archives.open_files(other).checksum("a/1.jpg") is None

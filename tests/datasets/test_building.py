@@ -263,3 +263,23 @@ def test_what_is_no_whole_data_set_is_told_before_the_build(photos, tmp_path):
     with pytest.raises(InputError, match=r"mine/2\.0\.0 is no whole data set: delete it"):
         build(plan, "mine", tmp_path, workers=0)
     assert (place / "metadata.json").exists()
+
+
+def test_a_writer_that_stops_without_a_word(tmp_path, monkeypatch):
+    class Stopped:
+        def __init__(self, *_):
+            pass
+
+        def write(self, record):
+            pass
+
+        def ok(self):
+            return False
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(shards, "ArrayRecordWriter", Stopped)
+    with pytest.raises(OSError, match=r"photos-photos\.array_record-00000 could not be written"):
+        shards.write(iter([b"record"]), tmp_path, "mine", dict)
+    assert list(tmp_path.iterdir()) == []
