@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from datasets import shapes
-from datasets.prepared import PreparedList, about_of, is_prepared, place_of
+from datasets.prepared import FORMAT, PreparedList, about_of, is_prepared, place_of
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 
@@ -63,11 +63,16 @@ def described(tfds_dir: Path, name: str) -> tuple[Path, dict[str, Any]]:
         if name != shapes.NAME:
             raise _not_there(tfds_dir, name)
         shapes.prepare(tfds_dir)
-    return place, about_of(place)
+    about = about_of(place)
+    if name == shapes.NAME and (about["kind"], about["version"]) != (shapes.NAME, shapes.VERSION):
+        raise InputError(
+            f"{place.parent} is not of this version of {name}: delete the folder; it is drawn anew."
+        )
+    return place, about
 
 
 def _not_there(tfds_dir: Path, name: str) -> InputError:
-    there = sorted(path.name for path in tfds_dir.glob("*") if is_prepared(place_of(tfds_dir, path.name)))
+    there = sorted(path.name for path in tfds_dir.glob("*") if is_prepared(path / FORMAT))
     known = f" (there is {', '.join(there)})" if there else ""
     kind = name if name in ("pascal5i", "coco20i") else "folders"
     naming = "" if kind == name else f" --name={name}"
@@ -86,7 +91,8 @@ def _list(name: str, about: Mapping[str, Any], data_set: str) -> str:
         if other in about["lists"]:
             raise InputError(
                 f"{data_set} has no list {name!r}, because what was derived differs from the published one: "
-                f"give datasets.prepare a folder with the published list by --lists, or take {other}."
+                f"give datasets.prepare a folder DIR with the published list by --lists, called "
+                f"DIR/{name}.txt, or DIR/{name}/fold0.txt and so on; or take {other}."
             )
         raise InputError(f"{data_set} has no list {name!r}: it has {', '.join(about['lists'])}.")
     return name

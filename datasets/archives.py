@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gzip
+import lzma
 import os
 import tarfile
 import weakref
@@ -17,11 +18,17 @@ from fsjax.errors import InputError
 LARGEST = 256 * 2**20
 """Bytes that one file may unpack to; the largest photos of the field's data sets have three million."""
 
+LARGEST_TEXT = 64 * 2**20
+"""Bytes that a list of photos or of classes may have."""
+
 _PIECE = 2**20
 
 _ENCRYPTED = 1  # a bit of a zip member's flags
 
-_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
+_DAMAGE = (
+    OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, UnicodeDecodeError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 class Files(Protocol):
@@ -36,6 +43,9 @@ class Files(Protocol):
 
     def size(self, name: str) -> int:
         """Returns how many bytes a file has."""
+
+    def checksum(self, name: str) -> int | None:
+        """Returns the CRC-32 that an archive holds of a file, without reading the file; None without one."""
 
 
 def read(path: Path, name: str, largest: int = LARGEST) -> bytes:
@@ -52,9 +62,8 @@ def read(path: Path, name: str, largest: int = LARGEST) -> bytes:
     return open_files(path).read(name, largest)
 
 
-@functools.lru_cache(maxsize=8)
 def open_files(path: Path) -> Files:
-    """Opens a folder, a zip or a tar that is not compressed; once in a process.
+    """Opens a folder, a zip or a tar that is not compressed; an archive once, until it is another file.
 
     Raises:
         InputError: it is missing, none of these, damaged, or holds a name that leads out of it.
@@ -62,6 +71,28 @@ def open_files(path: Path) -> Files:
     if path.is_dir():
         return _Folder(path)
     check_ordinary(path)
+    state = path.stat()
+    return _open_archive(path, state.st_mtime_ns, state.st_size)
+
+
+def text_of(path: Path) -> str:
+    """Returns a text that people wrote, without the mark that some systems put before it.
+
+    Raises:
+        InputError: it is no ordinary file, no text in UTF-8, or far too large.
+    """
+    encoded = read(path.parent, path.name, LARGEST_TEXT)
+    try:
+        text = encoded.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"{path} is no text in UTF-8: save it as such.")
+    return text
+
+
+@functools.lru_cache(maxsize=8)
+def _open_archive(path: Path, _changed: int, _size: int) -> Files:
     with _reading(path):
         if zipfile.is_zipfile(path):
             return _Zip(path)
@@ -126,6 +157,9 @@ class _Folder:
         check_ordinary(self._path / name)
         return (self._path / name).stat().st_size
 
+    def checksum(self, name: str) -> None:
+        return None
+
 
 class _Zip:
     def __init__(self, path: Path):
@@ -148,6 +182,9 @@ class _Zip:
 
     def size(self, name: str) -> int:
         return _member(self._path, name, self._members).file_size
+
+    def checksum(self, name: str) -> int:
+        return _member(self._path, name, self._members).CRC
 
 
 class _Tar:
@@ -174,6 +211,9 @@ class _Tar:
 
     def size(self, name: str) -> int:
         return _member(self._path, name, self._members).size
+
+    def checksum(self, name: str) -> None:
+        return None
 
 
 def _member(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo | tarfile.TarInfo]):

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import logging
 import multiprocessing
 import os
 import shutil
@@ -22,8 +21,6 @@ from fsjax.errors import InputError
 from fsjax.files import claimed
 from fsjax.processes import begin_work
 from fsjax.progress import Progress
-
-LOG = logging.getLogger(__name__)
 
 CHUNK = 16
 
@@ -57,6 +54,8 @@ def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) 
         if is_prepared(place):
             _check_same(plan, place)
             return place
+        if place.exists():
+            raise InputError(f"{place} is no whole data set: delete it, and start the same command again.")
         half = place.with_name(f".{place.name}.half")
         shutil.rmtree(half, ignore_errors=True)  # what a killed build has left
         try:

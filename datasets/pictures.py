@@ -16,6 +16,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """What photos and masks may be; Pillow hands some others to programs that it starts."""
 
 
+SCALED = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies grey values of few bits with, see `raw_mode`."""
+
+
 def opened(encoded: bytes, where: str) -> Image.Image:
     """Returns a picture whose size is known and whose pixels are not decoded yet.
 
@@ -45,6 +49,12 @@ def decoded(encoded: bytes, where: str) -> Image.Image:
     return image
 
 
+def raw_mode(image: Image.Image) -> str:
+    """Returns how a picture that is not decoded yet is encoded, e.g. "L;4" or "RGB;16B"; "" if unknown."""
+    args = image.tile[0].args if getattr(image, "tile", None) else ""
+    return args if isinstance(args, str) else str(args[0]) if args else ""
+
+
 def size_of_whole(encoded: bytes, where: str) -> tuple[int, int]:
     """Returns the height and width of a photo, after making sure that it can be decoded to its last row.
 
@@ -54,7 +64,8 @@ def size_of_whole(encoded: bytes, where: str) -> tuple[int, int]:
     image = opened(encoded, where)
     width, height = image.size
     with _careful(where):
-        image.draft("RGB", (width // 8, height // 8))  # a JPEG's last row is reached all the same, and sooner
+        # A JPEG's last row is reached all the same, and sooner.
+        image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
         image.load()
     return height, width
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets.records import Labelled
+from fsjax.errors import InputError
 
 Folds = Sequence[Sequence[int]]
 """The class ids that each fold holds out."""
@@ -41,7 +42,9 @@ class Plan:
     Attributes:
         kind: of data set, the module's name.
         title: what reports call the data.
-        version: changes whenever a photo, a label or a list does.
+        version: changes whenever a label or a list does, and with the photos as far as the kind looks at them
+            before the build: at every byte (folders, a piece of COCO), at the CRC-32 in zips, or at the size
+            (COCO whole), or at the size alone (pascal5i).
         class_names: the name of each class id, from 1 on.
         folds: tables of folds by name, the first being the usual one; none are drawn.
         ids: of the photos.
@@ -71,12 +74,20 @@ class Plan:
 def digest(*parts: Any) -> str:
     """Returns a short name for values that JSON can hold: the first 12 digits of their sha256.
 
+    Raises:
+        InputError: a text among them, as a file's name, cannot be written in UTF-8.
+
     >>> digest("a", 1) == digest("a", 1) != digest("a", 2)
     True
     """
     sha256 = hashlib.sha256()
     for part in parts:
-        sha256.update(json.dumps(part, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        text = json.dumps(part, sort_keys=True, ensure_ascii=False)
+        try:
+            sha256.update(text.encode() + b"\n")
+        except UnicodeEncodeError as error:
+            name = text[text.rfind('"', 0, error.start) + 1 : text.find('"', error.end)]
+            raise InputError(f"The name {name!a} is not in UTF-8: rename it.") from error
     return sha256.hexdigest()[:12]
 
 

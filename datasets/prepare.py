@@ -18,7 +18,7 @@ from typing import Any
 if __name__ == "__main__" and not __package__:  # by its path: the clone takes the place of this folder
     sys.path[: not sys.flags.safe_path] = [str(Path(__file__).resolve().parents[1])]
 
-from datasets import coco20i, folders, pascal5i
+from datasets import coco20i, folders, pascal5i, shapes
 from datasets.building import build
 from datasets.downloads import fetch
 from datasets.plans import Count, Plan
@@ -32,7 +32,8 @@ FLAGS = {
     "manual_dir": "The folder with the archives, or with your photos.",
     "name": "What the data set is called from now on; by default its kind.",
     "tfds_dir": "The folder for built data sets; by default data.",
-    "lists": "pascal5i: a folder with lists of photos, NAME.txt each, which are taken as they are.",
+    "lists": "pascal5i: a folder DIR with lists of photos, which are taken as they are: the list oslsm is "
+    "DIR/oslsm.txt, or DIR/oslsm/fold0.txt, DIR/oslsm/fold1.txt and so on.",
     "year": "coco20i: 2014 or 2017, where the folder has both, or neither yet.",
     "crowd": "Of COCO's annotations: skip (default), include or void: what those of crowds are.",
     "holdout": "The share of photos that are the list test. coco20i: of one annotation file, by default 0.3; "
@@ -83,6 +84,8 @@ def program(argv: list[str]) -> None:
     workers = _value("workers", flags.workers) if flags.workers else None
     name, tfds_dir = flags.name or flags.dataset, Path(flags.tfds_dir or "data").expanduser().absolute()
     place_of(tfds_dir, name)  # refuses names that are none, before anything is read
+    if name == shapes.NAME:
+        raise InputError(f"The name {name} is that of the embedded benchmark: give another one with --name.")
     if flags.download:
         _download(flags.dataset, folder, options)
     plan = make(folder, **options)

@@ -54,18 +54,21 @@ def write(encoded: Iterator[bytes], folder: Path, title: str, about: Callable[[]
 def _write_shard(encoded: Iterator[bytes], path: Path) -> tuple[int, int]:
     """Writes one file and returns how many records and bytes of records it holds."""
     count = size = 0
+    stopped = False
     with _refusing():
         writer = ArrayRecordWriter(str(path), LAYOUT)
     try:
         for record in encoded:
             with _refusing():
                 writer.write(record)
-                if not writer.ok():
-                    break
+            if stopped := not writer.ok():
+                break
             count, size = count + 1, size + len(record)
     finally:
         with _refusing():  # a full disk is told here
             writer.close()
+    if stopped:
+        raise OSError(f"{path.name} could not be written")
     return count, size
 
 

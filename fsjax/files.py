@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import TextIO
 
 from fsjax.errors import InputError
 
@@ -52,18 +53,35 @@ def claimed(folder: str | Path) -> Iterator[None]:
     Raises:
       InputError: another process has claimed it, or it cannot be written to.
     """
-    make_writable(folder)
-    with (Path(folder) / ".claimed").open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"Another process is at work in {folder}: wait for it to end, or name another folder."
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+    file = None
+    while file is None:
+        make_writable(folder)
+        file = _locked(Path(folder) / ".claimed")
+    with file:
         yield
+
+
+def _locked(path: Path) -> TextIO | None:
+    """Opens and locks a file; returns None where the process that had it before has deleted it meanwhile."""
+    try:
+        file = path.open("w")
+    except FileNotFoundError:
+        return None
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InputError(
+            f"Another process is at work in {path.parent}: wait for it to end, or name another folder."
+        ) from None
+    except OSError:  # a file system without locks
+        return file
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    file.close()
+    return None
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """Files that are whole or absent, and their hashes against those of other tools."""
 
+import fcntl
+import shutil
+
 import pytest
 
 from fsjax.errors import InputError
-from fsjax.files import replacing
+from fsjax.files import claimed, replacing
 
 
 def test_the_file_appears_only_when_it_is_whole(tmp_path):
@@ -54,3 +57,19 @@ def test_what_the_system_refuses_names_the_file_and_not_the_temporary_one(tmp_pa
 def test_errors_of_other_files_are_left_alone(tmp_path):
     with pytest.raises(FileNotFoundError, match="other"), replacing(tmp_path / "file"):
         (tmp_path / "other").read_text()
+
+
+def test_a_claim_of_a_folder_that_its_owner_deletes_meanwhile(tmp_path, monkeypatch):
+    """The lock that is waited for is then one of a file that nobody else can find."""
+    genuine, folder = fcntl.flock, tmp_path / "folder"
+
+    def delete_first(file, operation):
+        monkeypatch.setattr(fcntl, "flock", genuine)
+        shutil.rmtree(folder)
+        genuine(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with claimed(folder):
+        assert (folder / ".claimed").exists()
+        with pytest.raises(InputError, match="Another process is at work"), claimed(folder):
+            pass

@@ -1,6 +1,7 @@
 """COCO-20i: MS COCO's 80 categories in 4 folds of 20, of 2014 or 2017, or any annotation file of its kind."""
 
 import hashlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 from datasets import archives, pictures
 from datasets.coco20i import coco_json
 from datasets.coco20i.coco_json import Annotated, Outline, Runs
-from datasets.plans import Count, Plan, digest, held_out, list_counts
+from datasets.plans import Count, Folds, Plan, digest, held_out, list_counts
 from datasets.records import Labelled
 from fsjax.errors import InputError
+from fsjax.progress import Progress
 
 Crowd = Literal["skip", "include", "void"]
 """What annotations of crowds (iscrowd) are: background, objects like others, or pixels of no account."""
@@ -50,6 +52,8 @@ KNOWN = {
 
 HOLDOUT = 0.3
 
+KIND = "coco20i"
+
 
 class Task(NamedTuple):
     """What is needed to read one photo."""
@@ -85,31 +89,67 @@ def plan(
         holdout: of a piece of COCO, the share of photos, chosen by a hash of their ids, that are the list
             "test"; the others are the list "train". HOLDOUT by default.
 
+    The version follows the annotations, the lists and the photos: of COCO whole the CRC-32 of those in zips
+    and, to read none of them, only the size in bytes of those in folders; of a piece see `piece`.
+
     Raises:
         InputError: for files that are missing, or not what they should be.
     """
     chosen = _year(manual_dir, year)
     if chosen and holdout is not None:
         raise InputError(f"{manual_dir} has COCO's own lists train and val: leave --holdout out.")
-    parts = [_benchmark(manual_dir, chosen, part) for part in PARTS] if chosen else [_piece(manual_dir)]
+    if chosen is None:
+        return piece(manual_dir, crowd=crowd, holdout=HOLDOUT if holdout is None else holdout)
+    parts = [_benchmark(manual_dir, chosen, part) for part in PARTS]
     names = _names(parts, manual_dir)
     tasks = {part.name: _tasks(part, crowd) for part in parts}
-    ids = {part: [task.id for task in of_part] for part, of_part in tasks.items()}
-    every = [id for of_part in ids.values() for id in of_part]
-    lists = ids if chosen else held_out(every, HOLDOUT if holdout is None else holdout)
-    counts = list(_counts(parts, tasks, chosen))
+    lists = {part: [task.id for task in of_part] for part, of_part in tasks.items()}
+    every = [task for of_part in tasks.values() for task in of_part]
+    ids = [task.id for task in every]
     return Plan(
-        kind="coco20i",
-        title=f"COCO-20i ({chosen})" if chosen else f"COCO annotations: {len(every)} photos",
-        version=digest(names, every, lists, crowd, _drawn(tasks)),
+        kind=KIND,
+        title=f"COCO-20i ({chosen})",
+        version=digest(names, ids, lists, crowd, _drawn(every), _sums_or_sizes(every)),
         class_names=names,
-        folds={"interleaved": INTERLEAVED, "contiguous": CONTIGUOUS} if tuple(names) == CLASS_NAMES else {},
-        ids=every,
-        tasks=[task for of_part in tasks.values() for task in of_part],
+        folds=_folds(names),
+        ids=ids,
+        tasks=every,
         read=labelled,
         lists=lists,
-        usual=("train", "val") if chosen else ("train", "test"),
-        counts=counts if chosen else [*counts, *list_counts(lists)],
+        usual=PARTS,
+        counts=list(_counts(parts, tasks, chosen)),
+    )
+
+
+def piece(folder: Path, *, crowd: Crowd = "skip", holdout: float = HOLDOUT) -> Plan:
+    """Returns the plan of a folder with one annotation file, whatever it is called.
+
+    Args:
+        folder: has the file (*.json) and its photos in `images`, in images.zip, or beside it. The version
+            follows the annotations and every byte of the photos, however they are packed.
+        crowd: see `plan`.
+        holdout: see `plan`.
+
+    Raises:
+        InputError: for files that are missing, or not what they should be.
+    """
+    part = _piece(folder)
+    names = list(part.annotated.names.values())
+    tasks = _tasks(part, crowd)
+    ids = [task.id for task in tasks]
+    lists = held_out(ids, holdout)
+    return Plan(
+        kind=KIND,
+        title=f"COCO annotations: {len(ids)} photos",
+        version=digest(names, ids, lists, crowd, _drawn(tasks), _sums(tasks)),
+        class_names=names,
+        folds=_folds(names),
+        ids=ids,
+        tasks=tasks,
+        read=labelled,
+        lists=lists,
+        usual=("train", "test"),
+        counts=[*_counts([part], {part.name: tasks}, None), *list_counts(lists)],
     )
 
 
@@ -238,7 +278,7 @@ def _names(parts: Sequence[_Part], folder: Path) -> list[str]:
         raise InputError(
             f"The annotation files in {folder} have different categories: take those of one year."
         )
-    if len(parts) == len(PARTS) and tuple(tables[0]) != CLASS_NAMES:
+    if tuple(tables[0]) != CLASS_NAMES:
         raise InputError(f"The annotations in {folder} do not have COCO's 80 categories: fetch them again.")
     return tables[0]
 
@@ -280,18 +320,43 @@ def _place(part: _Part, file: str) -> tuple[Path, str]:
     return next((p for p in there if p[1] + file in archives.open_files(p[0]).names), there[0])
 
 
-def _drawn(tasks: Mapping[str, Sequence[Task]]) -> str:
+def _folds(names: Sequence[str]) -> dict[str, Folds]:
+    return {"interleaved": INTERLEAVED, "contiguous": CONTIGUOUS} if tuple(names) == CLASS_NAMES else {}
+
+
+def _drawn(tasks: Sequence[Task]) -> str:
     """Returns the sha256 of all that is drawn."""
     sha256 = hashlib.sha256()
-    for of_part in tasks.values():
-        for task in of_part:
-            sha256.update(f"{task.file} {task.size}".encode())
-            for class_id, is_crowd, outline in task.objects:
-                sha256.update(f"{class_id} {is_crowd}".encode())
-                pieces = (repr(outline).encode(),) if isinstance(outline, Runs) else outline
-                for piece in pieces:
-                    sha256.update(piece)
+    for task in tasks:
+        sha256.update(f"{task.id!a} {task.size}".encode())
+        for class_id, is_crowd, outline in task.objects:
+            sha256.update(f"{class_id} {is_crowd}".encode())
+            for part in (repr(outline).encode(),) if isinstance(outline, Runs) else outline:
+                sha256.update(part)
     return sha256.hexdigest()
+
+
+def _sums_or_sizes(tasks: Sequence[Task]) -> list[str]:
+    """Returns of each photo the CRC-32 that its archive holds, or its size in bytes; none is read."""
+    found = []
+    for task in tasks:
+        files = archives.open_files(task.images)
+        checksum = files.checksum(task.file)
+        found.append(f"{files.size(task.file)} bytes" if checksum is None else f"{checksum:08x}")
+    return found
+
+
+def _sums(tasks: Sequence[Task]) -> list[str]:
+    """Returns the CRC-32 of each photo, reading those of which no archive holds it."""
+    found = []
+    with Progress("looking at photos", len(tasks), "photo") as progress:
+        for task in tasks:
+            checksum = archives.open_files(task.images).checksum(task.file)
+            if checksum is None:
+                checksum = zlib.crc32(archives.read(task.images, task.file))
+            found.append(f"{checksum:08x}")
+            progress.update()
+    return found
 
 
 def _counts(parts: Sequence[_Part], tasks: Mapping[str, Sequence[Task]], year: int | None) -> Iterator[Count]:

@@ -7,7 +7,8 @@ Every photo is in the list "all", which is both trained and tested on unless the
 are learned or tested, never both, and few photos go further so. A photo that shows learned and tested classes
 is then seen in training, its tested objects as background, and reports say of how many that is true.
 `data.drop_novel_images` keeps such photos out of the training; files train.txt and test.txt, or `holdout`,
-keep all tested photos out of it.
+keep all tested photos out of it. Beside a file test.txt or val.txt alone all other photos are the list
+train.
 """
 
 from collections import Counter
@@ -52,7 +53,8 @@ def plan(manual_dir: Path, *, holdout: float | None = None, crowd: Crowd | None 
 
     Args:
         manual_dir: the folder, see `class_folders.find`, `label_masks.find` and `find_voc`, and
-            `coco_file.find`. It may have lists train.txt, test.txt and val.txt with a photo's name a line.
+            `coco_file.find`. It may have lists train.txt, test.txt and val.txt with a photo's name a line;
+            those for training and for testing share no photo.
         holdout: the share of photos, chosen by a hash of their ids, that are the list "test"; the others are
             the list "train". By default there are no such lists.
         crowd: of an annotation file, what becomes of annotations with `iscrowd`; by default they are skipped.
@@ -132,7 +134,7 @@ def _lists(found: Found, folder: Path, holdout: float | None) -> Mapping[str, Se
     if found.lists and holdout is not None:
         raise InputError(f"{next(iter(found.lists.values()))} is a list already: leave --holdout out.")
     if holdout is None:
-        return lists_of(found.lists, found.ids, found.left_out)
+        return _completed(lists_of(found.lists, found.ids, found.left_out), found)
     lists = held_out(found.ids, holdout)
     for name, ids in lists.items():
         if not ids:
@@ -140,6 +142,27 @@ def _lists(found: Found, folder: Path, holdout: float | None) -> Mapping[str, Se
                 f"--holdout={holdout:g} leaves the list {name} of {len(found.ids)} photos in {folder} empty: "
                 "give another share, or none."
             )
+    return lists
+
+
+def _completed(lists: Mapping[str, Sequence[str]], found: Found) -> Mapping[str, Sequence[str]]:
+    """Returns lists of files, with a list to train on beside one to test on; they share no photo."""
+    if ALL in lists:
+        raise InputError(f"{found.lists[ALL]} is called as the list of all photos is: rename it.")
+    test = next((name for name in TESTS if name in lists), None)
+    if test is None:
+        return lists
+    tested = set(lists[test])
+    if TRAIN not in lists:
+        rest = [id for id in found.ids if id not in tested]
+        if not rest:
+            raise InputError(f"{found.lists[test]} names all photos, and training needs some: take some out.")
+        return {TRAIN: rest, **lists}
+    shared = next((id for id in lists[TRAIN] if id in tested), None)
+    if shared is not None:
+        raise InputError(
+            f"{found.lists[TRAIN]} and {found.lists[test]} both name {shared!r}: take it out of one of them."
+        )
     return lists
 
 

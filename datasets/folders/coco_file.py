@@ -7,9 +7,9 @@ from pathlib import Path
 from datasets import archives, coco20i
 from datasets.coco20i import Crowd, Task
 from datasets.folders import masks, photos
-from datasets.folders.found import Found, list_files, sha256_of
+from datasets.folders.found import Found, list_files
 from datasets.folders.pairs import picture_names
-from datasets.plans import Count, digest
+from datasets.plans import Count
 from datasets.records import Labelled
 from fsjax.errors import InputError
 
@@ -25,10 +25,10 @@ def find(folder: Path, crowd: Crowd = "skip") -> Found:
 
     Args:
         folder: has one file *.json, and the photos in images, in images.zip, or beside it.
-        crowd: see `datasets.coco20i.plan`.
+        crowd: see `datasets.coco20i.piece`.
 
     Raises:
-        InputError: there are several such files, or as `datasets.coco20i.plan` says.
+        InputError: there are several such files, or as `datasets.coco20i.piece` says.
     """
     files = sorted(path.name for path in folder.glob("*.json"))
     if len(files) > 1:
@@ -36,11 +36,10 @@ def find(folder: Path, crowd: Crowd = "skip") -> Found:
             f"{folder} has the annotation files {', '.join(files)}: leave one, and name the photos for "
             "training in train.txt and those for testing in test.txt."
         )
-    plan = coco20i.plan(folder, crowd=crowd)
+    plan = coco20i.piece(folder, crowd=crowd)
     shown = [sorted(_shown(task)) for task in plan.tasks]
     kept = sorted({class_id for ids in shown for class_id in ids})
     numbers = {class_id: number for number, class_id in enumerate(kept, 1)}
-    sha256 = sha256_of([(task.images, task.file) for task in plan.tasks], "looking at photos")
     unseen = len(plan.class_names) - len(kept)
     return Found(
         title=f"COCO annotations ({files[0]})",
@@ -49,7 +48,7 @@ def find(folder: Path, crowd: Crowd = "skip") -> Found:
         tasks=plan.tasks,
         read=functools.partial(labelled, numbers=numbers),
         shown=[tuple(numbers[class_id] for class_id in ids) for ids in shown],
-        content=digest(plan.version, sha256),
+        content=plan.version,
         lists=list_files(folder),
         counts=[Count("categories that no photo shows, left out", unseen)] if unseen else [],
     )

@@ -3,7 +3,7 @@
 Of an object's mask the brightest channel counts, on black where it is transparent, and of a palette that is
 not grey the index. Above half of the range (127 of 255) is the object, so that an edge blurred by smoothing
 or by JPEG is cut in its middle; a mask that is stored without loss and never gets so high, as of zeros and
-ones, marks the object by all that is not 0.
+ones, marks the object by all that is not 0. One with low values and 255 alone is refused: 255 may be void.
 
 Labels are a palette's indices, or grey values of 1 to 16 bits; 255 is void, of 16 bits 65535, too.
 """
@@ -15,33 +15,45 @@ from jaxtyping import Bool, Integer, UInt8
 from PIL import Image
 
 from datasets import pictures
-from datasets.folders.photos import Photo, is_lossy, orientation_of, raw_mode, upright
+from datasets.folders.photos import Photo, is_lossy, orientation_of, upright
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
 IGNORED_16 = 65535
 
-_SCALED = {"L;2": 85, "L;4": 17}
-"""What Pillow multiplies grey values of few bits with."""
+MOST_LABELS = 20
+"""Up to which low values beside 255 are taken for labels, and 255 for void."""
 
 
 def object_of(encoded: bytes, where: str) -> Bool[np.ndarray, "h w"]:
     """Returns the pixels of the object that a mask marks.
 
     Raises:
-        InputError: it is no picture, damaged, or marks nothing.
+        InputError: it is no picture, damaged, or marks nothing, or its 255 may be void.
     """
     image, _, lossy = _opened(encoded, where)
     if image.mode.startswith("I"):
         grey, half = np.asarray(image), 32767
     else:
         grey, half = _brightest(image), 127
+    if not lossy and _is_labels_with_void(grey):
+        raise InputError(
+            f"{where} holds low values and 255, so that it is not clear which is the object: make the object "
+            "white and all else black."
+        )
     marked = grey > half
     if not marked.any() and not lossy:
         marked = grey > 0
     if not marked.any():
         raise InputError(f"{where} marks no object: make the object white and all else black.")
     return marked
+
+
+def _is_labels_with_void(grey: Integer[np.ndarray, "h w"]) -> bool:
+    """Says whether values look like a few labels and void; what is smoothed has others in between."""
+    values = np.flatnonzero(np.bincount(grey.ravel()))
+    values = values[values > 0]
+    return len(values) > 1 and values[-1] == IGNORED and values[-2] <= MOST_LABELS
 
 
 def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
@@ -67,7 +79,7 @@ def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
         raise InputError(f"{where} holds values from {values.min()} to {values.max()}: give 0 to 65535.")
     if image.mode.startswith("I"):
         return values.astype(np.uint16)
-    return values.astype(np.uint8) // np.uint8(_SCALED.get(raw, 1))
+    return values.astype(np.uint8) // np.uint8(pictures.SCALED.get(raw, 1))
 
 
 def void_of(labels: Integer[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -111,7 +123,7 @@ def _opened(encoded: bytes, where: str) -> tuple[Image.Image, str, bool]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of a tag that it cannot read
         image = pictures.opened(encoded, where)
-        raw, lossy, orientation = raw_mode(image), is_lossy(image, encoded), orientation_of(image)
+        raw, lossy, orientation = pictures.raw_mode(image), is_lossy(image, encoded), orientation_of(image)
         return upright(pictures.decoded(encoded, where), orientation), raw, lossy
 
 

@@ -32,8 +32,16 @@ class Pair(NamedTuple):
 
 
 def visible(folder: Path) -> list[Path]:
-    """Returns what lies in a folder, in the order of names, but for hidden things."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    """Returns what lies in a folder, in the order of names, but for hidden things.
+
+    Raises:
+        InputError: a name is not in UTF-8.
+    """
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    for path in paths:
+        if any("\ud800" <= letter <= "\udfff" for letter in path.name):  # how Python reads such bytes
+            raise InputError(f"The name of the file {str(path)!a} is not in UTF-8: rename it.")
+    return paths
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -90,12 +90,6 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image if image.format == "TIFF" or orientation == UPRIGHT else image.transpose(_TURNS[orientation])
 
 
-def raw_mode(image: Image.Image) -> str:
-    """Returns how a picture that is not decoded yet is encoded, e.g. "L;4" or "RGB;16B"; "" if unknown."""
-    args = image.tile[0].args if getattr(image, "tile", None) else ""
-    return args if isinstance(args, str) else str(args[0]) if args else ""
-
-
 def is_lossy(image: Image.Image, encoded: bytes) -> bool:
     """Says whether a picture's format has changed its pixels."""
     if image.format == "WEBP":
@@ -121,7 +115,7 @@ def flattened(image: Image.Image, where: str) -> Image.Image:
 
 def _is_plain(image: Image.Image) -> bool:
     known = image.mode in _PLAIN_MODES.get(image.format or "", ())
-    return known and not image.has_transparency_data and ";16" not in raw_mode(image)
+    return known and not image.has_transparency_data and ";16" not in pictures.raw_mode(image)
 
 
 def _encoded(image: Image.Image, lossy: bool) -> bytes:

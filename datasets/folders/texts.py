@@ -5,10 +5,8 @@ from pathlib import Path
 
 from datasets import archives
 from datasets.folders.found import composed
-from datasets.folders.pairs import SUFFIXES
+from datasets.folders.pairs import MASK, SUFFIXES
 from fsjax.errors import InputError
-
-LARGEST = 64 * 2**20
 
 
 def lines_of(path: Path) -> list[str]:
@@ -17,14 +15,7 @@ def lines_of(path: Path) -> list[str]:
     Raises:
         InputError: it is no ordinary file, or no text in UTF-8.
     """
-    encoded = archives.read(path.parent, path.name, LARGEST)
-    try:
-        text = encoded.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InputError(f"{path} is no text in UTF-8: save it as such.")
-    return [composed(line.strip()) for line in text.rstrip().splitlines()]
+    return [composed(line.strip()) for line in archives.text_of(path).rstrip().splitlines()]
 
 
 def lists_of(
@@ -33,8 +24,8 @@ def lists_of(
     """Returns lists of photos by name.
 
     Args:
-        files: a text by each list's name; a line holds a photo's id, or its file, in whatever folder; what
-            follows a space may be anything, such as the mask's file.
+        files: a text by each list's name; a line holds a photo's id, or its file, in whatever folder; the
+            mask's file may follow after a space, and after a photo's file anything.
         every: the ids of all photos.
         left_out: ids that may stand in a list, and are not in `every`.
 
@@ -53,11 +44,23 @@ def lists_of(
 
 def _id(line: str, known: Collection[str], path: Path) -> str:
     """Returns the id that a line of a list means."""
-    for text in (line, line.split()[0]):
+    first, _, rest = line.partition(" ")
+    names_two = _stem(first) != first or _file(rest).removesuffix(MASK) == _file(first)
+    for text in (line, first) if names_two else (line,):
         name = text.replace("\\", "/").removeprefix("./").lstrip("/")
-        stem, dot, ending = name.rpartition(".")
-        stem = stem if f"{dot}{ending}".lower() in SUFFIXES else name
+        stem = _stem(name)
         for id in (name, stem, stem.partition("/")[2], stem.replace("/images/", "/")):
             if id in known:
                 return id
     raise InputError(f"The list {path} names {line!r}, and there is no such photo with a mask: take it out.")
+
+
+def _stem(name: str) -> str:
+    """Returns a name without the suffix of a picture."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in SUFFIXES else name
+
+
+def _file(path: str) -> str:
+    """Returns a file's name without folders and suffix."""
+    return _stem(path.strip().replace("\\", "/").rpartition("/")[2])

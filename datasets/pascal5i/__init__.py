@@ -49,6 +49,9 @@ def plan(manual_dir: Path, *, lists: str | None = None) -> Plan:
         lists: a folder of lists, taken as they are (`list_files.read`). They win over VOC's own, and without
             the latter any photos with masks will do.
 
+    The version follows the lists, every byte of the masks, and the photos' names and sizes in bytes; it does
+    not see a photo that was replaced by another one of exactly as many bytes.
+
     Raises:
         InputError: for files that are missing, or not what they should be.
     """
@@ -59,7 +62,9 @@ def plan(manual_dir: Path, *, lists: str | None = None) -> Plan:
         raise _lacking(manual_dir, files)
     every = derived | given
     photos = list_files.photos_of([*derived.items(), *given.items()])
-    tasks = [_task(id, name, files, added) for id, name in photos.items()]
+    own = {id for part in ("train", "val") for id in _set(files, f"Segmentation/{part}")}
+    # SBD's outlines are others than VOC's, and must not stand in for a mask of VOC's that is lacking.
+    tasks = [_task(id, name, files, None if id in own else added) for id, name in photos.items()]
     ids = [task.id for task in tasks]
     rule = functools.partial(pascal_lists.by_oslsm_rule, derived[TRAINAUG], derived[VAL]) if derived else None
     return Plan(
@@ -113,10 +118,11 @@ def labelled(task: Task) -> Labelled:
 
 
 def _indices(png: bytes, where: str) -> UInt8[np.ndarray, "h w"]:
+    raw = pictures.raw_mode(pictures.opened(png, where))
     image = pictures.decoded(png, where)
     if image.mode not in ("P", "L"):
         raise InputError(f"{where} holds colours: save it as a PNG with a palette, or grey, of class ids.")
-    return np.asarray(image)
+    return np.asarray(image) // np.uint8(pictures.SCALED.get(raw, 1))
 
 
 def _derived(files: Voc, added: Sbd | None) -> tuple[dict[str, list[Listed]], list[Count]]:

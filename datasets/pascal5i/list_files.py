@@ -61,7 +61,7 @@ def photos_of(lists: Iterable[tuple[str, Sequence[Listed]]]) -> dict[str, str]:
 def _lines(path: Path, classes: int) -> list[tuple[str, int | None]]:
     """Returns the id of each line, and its class if it has one."""
     found: list[tuple[str, int | None]] = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(archives.text_of(path).splitlines(), 1):
         if not line.strip():
             continue
         id, pair, label = _id(line.split()[0]).partition("__")
@@ -93,14 +93,3 @@ def _id(path: str) -> str:
     name = PurePosixPath(path.replace("\\", "/")).name
     ending = next((ending for ending in ENDINGS if name.endswith(ending)), "")
     return name.removesuffix(ending)
-
-
-def _text(path: Path) -> str:
-    archives.check_ordinary(path)  # a pipe would be waited for
-    try:
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InputError(f"The list {path} is no text in UTF-8: save it as such, with an id on each line.")
-    return text

@@ -108,7 +108,7 @@ def find(folder: Path) -> Voc:
     return Voc(
         photos=root / "JPEGImages",
         own=own if own.exists() else None,
-        augmented=_augmented(folder, root),
+        augmented=_with_masks(_augmented(folder, root)),
         sets=sets if sets.exists() else None,
     )
 
@@ -146,6 +146,13 @@ def _packed(folder: Path) -> Place:
             "2012's there."
         )
     return root
+
+
+def _with_masks(masks: Place | None) -> Place | None:
+    """Returns masks that others made, after making sure that there are some right there, not below."""
+    if masks is not None and not masks.stems(".png"):
+        raise InputError(f"{masks.where('')} holds no masks NAME.png: put them there, or take it away.")
+    return masks
 
 
 def _augmented(folder: Path, root: Place) -> Place | None:

@@ -1,6 +1,7 @@
 """Folders as people have them, and what is prepared from them."""
 
 import io
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,6 +51,30 @@ def box(height, width, seed=0):
 def white(mask):
     """A mask as FSS-1000 has them, RGB."""
     return np.repeat(np.uint8(255) * mask[..., None], 3, -1)
+
+
+def paletted(indices, palette):
+    """An image with a palette."""
+    image = Image.fromarray(indices, "P")
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    return image
+
+
+def packed(values, bits):
+    """A grey PNG of so few bits a value."""
+    image = paletted(values, np.repeat(np.arange(1 << bits)[:, None] * (255 // ((1 << bits) - 1)), 3, 1))
+    png = bytearray(encoded(image, bits=bits))
+    return _grey_header(png)
+
+
+def _grey_header(png):
+    """Makes a PNG with a palette a grey one of the same values."""
+    assert png[25] == 3
+    png[25] = 0
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    start = png.index(b"PLTE") - 4
+    del png[start : start + 12 + int.from_bytes(png[start : start + 4], "big")]
+    return bytes(png)
 
 
 def class_folders(root, names, photos=2, size=(20, 24)):

@@ -4,6 +4,7 @@ import io
 import os
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 
@@ -169,3 +170,37 @@ def test_what_is_no_archive(tmp_path):
         archives.open_files(tmp_path / "files.rar")
     with pytest.raises(InputError, match="There is no file"):
         archives.open_files(tmp_path / "other.zip")
+
+
+def test_a_name_that_is_not_in_the_encoding_it_says(tmp_path):
+    path = write_zip(tmp_path / "files.zip", {"é.jpg": b"x"})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match=r"files\.zip is damaged or was cut short"):
+        archives.open_files(path)
+
+
+def test_damage_in_a_zip_compressed_by_lzma(tmp_path):
+    path = write_zip(tmp_path / "files.zip", {"a": b"many times " * 900}, zipfile.ZIP_LZMA)
+    content = bytearray(path.read_bytes())
+    content[35 : 35 + 5] = b"\xff" * 5  # the properties of the compression
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"files\.zip is damaged or was cut short"):
+        archives.read(path, "a")
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(write_folder, "files"), (write_zip, "files.zip"), (write_tar, "files.tar")]
+)
+def test_what_has_changed_since_is_seen(tmp_path, write, name):
+    path = write(tmp_path / name)
+    assert set(archives.open_files(path).names) == set(FILES)
+    write(tmp_path / name, {**FILES, "c": b"new"})
+    assert set(archives.open_files(path).names) == {*FILES, "c"}
+    assert archives.read(path, "c") == b"new"
+
+
+def test_only_zips_hold_checksums(tmp_path):
+    files = archives.open_files(write_zip(tmp_path / "files.zip"))
+    assert {name: files.checksum(name) for name in FILES} == {n: zlib.crc32(FILES[n]) for n in FILES}
+    for other in (write_folder(tmp_path / "files"), write_tar(tmp_path / "files.tar")):
+        assert archives.open_files(other).checksum("a/1.jpg") is None

@@ -1,5 +1,6 @@
 """Builds that are killed, refused by the disk, or two at once: a data set is whole or not there."""
 
+import dataclasses
 import errno
 import os
 import signal
@@ -252,3 +253,33 @@ def test_a_program_from_a_pipe_builds_without_other_processes(tmp_path):
     command, environment = [sys.executable, "-"], {**os.environ, "PYTHONPATH": "."}
     subprocess.run(command, input=program, text=True, check=True, cwd=REPOSITORY, env=environment)
     assert is_prepared(place_of(tmp_path, "shapes"))
+
+
+def test_what_is_no_whole_data_set_is_told_before_the_build(photos, tmp_path):
+    place = place_of(tmp_path, "mine")
+    place.mkdir(parents=True)
+    (place / "metadata.json").write_text("{}")
+    plan = dataclasses.replace(coco20i.plan(photos), read=None)  # which nothing may call
+    with pytest.raises(InputError, match=r"mine/2\.0\.0 is no whole data set: delete it"):
+        build(plan, "mine", tmp_path, workers=0)
+    assert (place / "metadata.json").exists()
+
+
+def test_a_writer_that_stops_without_a_word(tmp_path, monkeypatch):
+    class Stopped:
+        def __init__(self, *_):
+            pass
+
+        def write(self, record):
+            pass
+
+        def ok(self):
+            return False
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(shards, "ArrayRecordWriter", Stopped)
+    with pytest.raises(OSError, match=r"photos-photos\.array_record-00000 could not be written"):
+        shards.write(iter([b"record"]), tmp_path, "mine", dict)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """COCO-20i: the same masks as pycocotools, the field's folds and ids, every layout of the files."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -146,6 +147,7 @@ def test_every_layout_of_a_piece_is_the_same_data_set(tmp_path):
             plans[0].ids, plans[0].lists, plans[0].class_names
         )  # fmt: skip
         assert [labelled.photo for labelled in other] == [labelled.photo for labelled in first]
+        assert plan.version == plans[0].version
 
 
 def test_grey_and_cmyk_photos_are_taken(tmp_path):
@@ -193,3 +195,35 @@ def test_photos_of_one_name_in_two_folders_have_two_ids(tmp_path):
     annotated["images"][1]["file_name"] = "b/1.jpg"
     coco.write_piece(tmp_path, annotated)
     assert coco20i.plan(tmp_path).ids == ["a/1.jpg", "b/1.jpg", "000000000006.jpg"]
+
+
+def with_other_photos(annotated):
+    """Photos twice, of the same sizes in pixels and bytes: a byte behind the first one's end differs."""
+    contents = coco.photos(annotated)
+    first = annotated["images"][0]["file_name"]
+    return contents | {first: contents[first] + b"\0"}, contents | {first: contents[first] + b"\1"}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_version_of_a_piece_follows_every_byte_of_its_photos(tmp_path, zipped):
+    annotated, versions = coco.instances(), set()
+    for n, contents in enumerate(with_other_photos(annotated)):
+        coco.write_piece(tmp_path / str(n), annotated)
+        shutil.rmtree(tmp_path / str(n) / "images")
+        coco.write_photos(tmp_path / str(n), "images", contents, zipped=zipped)
+        versions.add(coco20i.plan(tmp_path / str(n)).version)
+    assert len(versions) == 2
+
+
+def test_the_version_of_a_benchmark_follows_the_checksums_in_zips_and_else_sizes(tmp_path):
+    versions = {True: set(), False: set()}
+    for zipped, of_layout in versions.items():
+        folder = tmp_path / str(zipped)
+        folder.mkdir()
+        train = coco.write_benchmark(folder, zipped=zipped)["train"]
+        genuine = coco20i.plan(folder).version
+        for contents in with_other_photos(train):
+            coco.write_photos(folder, "train2017", contents, zipped=zipped)
+            of_layout.add(coco20i.plan(folder).version)
+        assert genuine not in of_layout
+    assert [len(versions[True]), len(versions[False])] == [2, 1]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from datasets import coco20i
 from datasets.coco20i import coco_json
 from datasets.coco20i.coco_json import Runs
 from fsjax.errors import InputError
@@ -133,3 +134,11 @@ def test_texts_that_are_no_runs_are_refused_and_never_drawn():
 def test_outlines_that_pycocotools_would_draw_wrongly(outline, sentence):
     with pytest.raises(ValueError, match=sentence):
         coco_json.union([outline], (40, 50))
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path):
+    annotated = coco.instances()
+    annotated["categories"][0]["name"] = '\udce9 "cat"'
+    coco.write_piece(tmp_path, annotated)
+    with pytest.raises(InputError, match=r"^The name '.*\\udce9 .* is not in UTF-8: rename it"):
+        coco20i.plan(tmp_path)

@@ -233,3 +233,10 @@ def test_a_link_back_up_is_not_followed(root):
     for folder in ("images", "masks"):
         (root / folder / "again").symlink_to(root / folder)
     assert folders.plan(root).ids == ["a", "b"]
+
+
+def test_a_name_that_is_not_in_utf_8(tmp_path):
+    class_folders(tmp_path / "mine", ["a"])
+    (tmp_path / "mine/a/1.jpg").rename(tmp_path / "mine/a/\udce9.jpg")  # as Python reads a name in Latin-1
+    with pytest.raises(InputError, match=r"/a/\\udce9\.jpg' is not in UTF-8: rename it"):
+        folders.plan(tmp_path / "mine")

@@ -12,6 +12,7 @@ from datasets.pascal5i import CLASS_NAMES as VOC_NAMES
 from datasets.plans import Count
 from fsjax.data.source import Source
 from fsjax.errors import InputError
+from tests import coco
 from tests.datasets.own_folders import (
     box,
     class_folders,
@@ -227,3 +228,12 @@ def test_a_killed_build_is_unknown_to_load(tmp_path):
     with pytest.raises(InputError, match="There is no data set mine in"):
         load(tmp_path)
     assert prepared(tmp_path / "mine", tmp_path)["train"].ids
+
+
+def test_an_annotation_file_may_be_called_like_one_of_cocos(tmp_path):
+    coco.write_piece(tmp_path)
+    as_any = folders.plan(tmp_path)
+    (file,) = tmp_path.glob("*.json")
+    file.rename(tmp_path / "instances_train2017.json")
+    as_cocos = folders.plan(tmp_path)
+    assert (as_cocos.ids, as_cocos.lists, as_cocos.version) == (as_any.ids, as_any.lists, as_any.version)

@@ -125,3 +125,49 @@ def test_of_many_classes_the_extremes_are_told(tmp_path):
     assert counts["photos of most, which has the most"] == 5
     assert counts["photos of class 00, which has the fewest"] == 2
     assert len(counts) == 6
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_beside_a_list_of_tested_photos_alone_the_others_are_trained_on(tmp_path, name):
+    class_folders(tmp_path / "mine", ["a", "b"], photos=3)
+    (tmp_path / "mine" / f"{name}.txt").write_text("a/1\nb/3\n")
+    sources = prepared(tmp_path / "mine", tmp_path)
+    assert sources["train"].ids == ("a/2", "a/3", "b/1", "b/2")
+    assert sources["test"].ids == ("a/1", "b/3")
+
+
+def test_a_list_of_tested_photos_leaves_some(tmp_path):
+    class_folders(tmp_path / "mine", ["a"])
+    (tmp_path / "mine" / "test.txt").write_text("a/1\na/2\n")
+    with pytest.raises(InputError, match=r"test\.txt names all photos, and training needs some"):
+        folders.plan(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_a_photo_that_is_trained_and_tested_on_is_named(tmp_path, name):
+    class_folders(tmp_path / "mine", ["a"], photos=3)
+    (tmp_path / "mine" / "train.txt").write_text("a/1\na/2\n")
+    (tmp_path / "mine" / f"{name}.txt").write_text("a/3\na/2.jpg\n")
+    with pytest.raises(InputError, match=rf"train\.txt and .*{name}\.txt both name 'a/2': take it out"):
+        folders.plan(tmp_path / "mine")
+
+
+def test_a_list_called_as_that_of_all_photos(tmp_path):
+    a = np.array([[0, 1]], np.uint8)
+    labelled_folder(tmp_path / "mine", {"a": a, "b": a}, "JPEGImages", "SegmentationClass")
+    (tmp_path / "mine/ImageSets/Segmentation").mkdir(parents=True)
+    (tmp_path / "mine/ImageSets/Segmentation/all.txt").write_text("a\n")
+    with pytest.raises(InputError, match=r"all\.txt is called as the list of all photos is: rename it"):
+        folders.plan(tmp_path / "mine")
+
+
+def test_a_line_with_a_space_is_no_photo_named_before_it(tmp_path):
+    a = np.array([[0, 1]], np.uint8)
+    labelled_folder(tmp_path / "mine", {"a": a, "b": a, "a c": a})
+    path = tmp_path / "mine" / "train.txt"
+    path.write_text("a c.jpg\nimages/b.png anything\na masks/a_mask.png\n")
+    assert folders.plan(tmp_path / "mine").lists["train"] == ["a c", "b", "a"]
+    for line in ("a b.jpg", "a d.png", "a 1"):
+        path.write_text(line)
+        with pytest.raises(InputError, match=f"names '{line}', and there is no such photo with a mask"):
+            folders.plan(tmp_path / "mine")

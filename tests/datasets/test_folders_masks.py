@@ -1,7 +1,5 @@
 """People's masks of every kind, against what NumPy says of their pixels."""
 
-import zlib
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +7,7 @@ from PIL import Image
 from datasets.folders import masks
 from datasets.folders.photos import Photo
 from fsjax.errors import InputError
-from tests.datasets.own_folders import box, encoded, pixels, white
+from tests.datasets.own_folders import box, encoded, packed, paletted, pixels, white
 
 H, W = 24, 40
 OBJECT = box(H, W)
@@ -17,29 +15,6 @@ BYTES = np.uint8(255) * OBJECT
 LABELS = pixels(H, W) % 7
 MANY = np.random.default_rng(2).integers(0, 4000, (H, W), np.uint16)
 COLOURS = pixels(256, 3)
-
-
-def paletted(indices, palette):
-    image = Image.fromarray(indices, "P")
-    image.putpalette(palette.astype(np.uint8).tobytes())
-    return image
-
-
-def packed(values, bits):
-    """A grey PNG of so few bits a value."""
-    image = paletted(values, np.repeat(np.arange(1 << bits)[:, None] * (255 // ((1 << bits) - 1)), 3, 1))
-    png = bytearray(encoded(image, bits=bits))
-    return _grey_header(png)
-
-
-def _grey_header(png):
-    """Makes a PNG with a palette a grey one of the same values."""
-    assert png[25] == 3
-    png[25] = 0
-    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
-    start = png.index(b"PLTE") - 4
-    del png[start : start + 12 + int.from_bytes(png[start : start + 4], "big")]
-    return bytes(png)
 
 
 OBJECTS = {
@@ -138,3 +113,11 @@ def test_a_mask_on_its_side_is_told_from_one_of_another_size():
     for photo, shape in ((upright, (30, 40)), (turned, (30, 41))):
         with pytest.raises(InputError, match=r"m.png is 30x4\d and its photo p.jpg 40x30 pixels \(height x"):
             masks.check_fits(shape, "m.png", photo, "p.jpg")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_labels_with_a_void_rim_are_no_mask_of_an_object(mode):
+    values = OBJECT.astype(np.uint8)
+    values[0] = 255
+    with pytest.raises(InputError, match=r"^my/mask\.png holds low values and 255, so that it is not clear"):
+        masks.object_of(encoded(Image.fromarray(values).convert(mode)), "my/mask.png")

@@ -86,7 +86,9 @@ def test_oslsms_list_has_pairs_of_large_objects_alone(downloads):
 
 def test_the_published_name_asks_for_the_published_list(downloads):
     with pytest.raises(
-        InputError, match=r"no list 'oslsm', because what was derived .*--lists, or take oslsm_"
+        InputError,
+        match=r"no list 'oslsm', because what was derived .*--lists, called DIR/oslsm\.txt, or "
+        r"DIR/oslsm/fold0\.txt and so on; or take oslsm_",
     ):
         opened(downloads, train_list="oslsm")
 

@@ -205,3 +205,10 @@ def test_a_build_can_be_repeated_after_the_file_was_mended(tmp_path, capsys):
     refused(folder, capsys)
     (folder / MASK).write_bytes(whole)
     assert run(folder) == 0
+
+
+@pytest.mark.parametrize(("id", "part"), [("2008_000002", "trainaug"), ("2008_000005", "val")])
+def test_a_mask_of_vocs_that_is_lacking_is_not_taken_from_sbd(tmp_path, capsys, id, part):
+    files = {name: content for name, content in voc_files().items() if not name.endswith(f"{id}.png")}
+    folder = write_archives(tmp_path / "downloads", voc=files)
+    assert f"The list {part} names {id}, of which there is no mask" in refused(folder, capsys)

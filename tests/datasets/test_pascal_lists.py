@@ -141,7 +141,7 @@ def test_a_list_may_be_in_one_file_a_fold(tmp_path):
     ("content", "sentence"),
     [
         (b"\n \n", r"The list .*some\.txt is empty: write the id"),
-        ("2007_00000é".encode("latin-1"), r"The list .*some\.txt is no text in UTF-8: save it as such"),
+        ("2007_00000é".encode("latin-1"), r"some\.txt is no text in UTF-8: save it as such"),
         (b"\x89PNG\r\n\xff", "is no text in UTF-8"),
         (b"2007\0", "is no text in UTF-8"),
         (b"a__1\nb__21\n", r"Line 2 of the list .*some\.txt has the class '21': write 1 to 20"),
@@ -200,3 +200,8 @@ def test_known_sizes_stand_beside_pascals_lists_alone():
         "list val: photos": (1, 1_449),
         "list pfenet_derived: photos": (1, 5_953),
     }
+
+
+def test_a_list_with_the_mark_that_windows_puts_first(tmp_path):
+    (tmp_path / "some.txt").write_text("2007_000032\n", "utf-8-sig")
+    assert list_files.read(tmp_path, 20) == {"some": ["2007_000032"]}

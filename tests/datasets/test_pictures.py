@@ -78,3 +78,10 @@ def test_a_bomb(size):
 def test_what_pillow_would_start_a_program_for():
     with pytest.raises(InputError, match="no picture"):
         pictures.opened(encoded("EPS"), "it")
+
+
+@pytest.mark.parametrize("size", [(7, 40), (40, 7), (1, 1)])
+def test_a_photo_with_a_side_of_a_few_pixels(size):
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((*size, 3), np.uint8)).save(file, "JPEG")
+    assert pictures.size_of_whole(file.getvalue(), "it") == size

@@ -10,7 +10,9 @@ import pytest
 
 import datasets
 from datasets import prepare
+from datasets.prepared import FORMAT
 from fsjax import config
+from fsjax.errors import InputError
 from tests import coco
 
 REPOSITORY = Path(__file__).parents[2]
@@ -217,3 +219,25 @@ def test_a_folder_without_coco(run, tmp_path):
     (tmp_path / "second.json").write_text("{}")
     check_refused(run("--dataset=coco20i"), "or one annotation file beside a folder images.")
     check_refused(run("--dataset=coco20i", "--year=2014"), "has no annotations of train2014: put")
+
+
+def test_hidden_files_beside_data_sets(tmp_path):
+    (tmp_path / "built" / "old" / FORMAT).mkdir(parents=True)
+    (tmp_path / "built" / "old" / FORMAT / "dataset_info.json").touch()
+    (tmp_path / "built" / ".DS_Store").touch()
+    with pytest.raises(InputError, match=r"There is no data set mine in .* \(there is old\): prepare it"):
+        load(tmp_path, "mine")
+
+
+def test_the_name_of_the_embedded_benchmark_is_taken(run, tmp_path):
+    coco.write_piece(tmp_path)
+    check_refused(run("--dataset=coco20i", "--name=shapes"), "The name shapes is that of the embedded")
+    assert not (tmp_path / "built").exists()
+
+
+def test_shapes_of_another_version_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.shapes, "SPLITS", {"train": 2, "test": 2})
+    load(tmp_path, "shapes")
+    monkeypatch.setattr(datasets.shapes, "VERSION", "2")
+    with pytest.raises(InputError, match=r"shapes is not of this version of shapes: delete the folder"):
+        load(tmp_path, "shapes")

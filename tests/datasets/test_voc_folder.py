@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from datasets.pascal5i import list_files
+from tests.datasets.own_folders import packed
 from tests.datasets.voc_archives import (
     ALL,
     IN_VOC,
@@ -20,6 +21,7 @@ from tests.datasets.voc_archives import (
     voc_files,
     write_archives,
     write_folder,
+    write_zip,
 )
 from tests.voc import save_photo
 
@@ -152,3 +154,25 @@ def test_genuine_photos_agree_with_their_files(shared, tmp_path):
             np.testing.assert_array_equal(source.image(position), photo)
             assert source.areas(position).tolist() == [np.sum(labels == c) for c in ALL]
             assert source.size(position) == labels.shape
+
+
+def test_masks_of_four_bits_hold_the_class_ids_that_they_were_saved_with(folder):
+    for number, name in enumerate(NAMES):
+        labels = np.where(labels_of(number) == 255, 0, labels_of(number)).astype(np.uint8)
+        (folder / f"SegmentationClassAug/{name}.png").write_bytes(packed(labels, 4))
+    assert run(folder, lists=folder) == 0
+    for source in opened(folder).values():
+        for id, labels in labels_in(source).items():
+            assert set(np.unique(labels)) == {0, (8, 12, 10)[NAMES.index(id)]}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_masks_of_others_at_another_level_are_told(tmp_path, capsys, zipped):
+    folder = write_archives(tmp_path / "downloads")
+    name = "SegmentationClassAug/inner/2008_000003.png"
+    if zipped:
+        write_zip(folder / "SegmentationClassAug.zip", {name: b""})
+    else:
+        write_folder(folder, {name: b""})
+    assert run(folder) == 2
+    assert "SegmentationClassAug holds no masks NAME.png: put them there" in capsys.readouterr().err
