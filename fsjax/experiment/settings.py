@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data import manifest
+from fsjax.data.class_names import shared
 from fsjax.data.images import InputSettings
 from fsjax.data.index import MinArea, build_index
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, fold_classes, make_sampler
@@ -31,7 +32,9 @@ Sources = Mapping[str, Source]  # "train" and "test"
 BACKBONE = ("model.backbone",)
 """How the fields that describe a backbone begin."""
 
-TASK = ("fold", "data.name", "data.folds")
+TASK = (
+    "fold", "data.name", "data.split", "data.folds", "data.fold_count", "data.fold_seed", "data.leave_out",
+)  # fmt: skip
 """The fields that told which classes a run was trained on before it kept their names."""
 
 
@@ -180,11 +183,11 @@ def variables_before_training(config: ConfigDict, method: Trainable, source: Sou
 
     def check_run(run: Run) -> None:
         configuration.check_equal(run.config, config, run.folder, lambda name: name.startswith(BACKBONE))
-        seen = set(base_classes(run, config, source)) & set(novel)
+        seen = shared(base_classes(run, config, source), novel)
         if seen:
             raise InputError(
-                f"The run in {run.folder} was trained on {', '.join(sorted(seen))}, which fold={config.fold} "
-                "holds out: name a run of the same fold."
+                f"The run in {run.folder} was trained on {', '.join(sorted(set(seen)))}, which "
+                f"fold={config.fold} holds out: name a run of the same fold."
             )
 
     return initial_variables(method, config.seed, config.model.weights, check_run)
