@@ -202,6 +202,10 @@ class ListSampler(PairSampler):
     in_order = 1
 
 
+SAMPLERS = {sampler.policy: sampler for sampler in (EpisodeSampler, PairSampler, ListSampler)}
+"""By the names of their policies."""
+
+
 def make_sampler(
     policy: str,
     index: ClassIndex,
@@ -233,8 +237,7 @@ def make_sampler(
     Raises:
         InputError: one of the sampler's reasons.
     """
-    samplers = {sampler.policy: sampler for sampler in (EpisodeSampler, PairSampler, ListSampler)}
-    return samplers[policy](
+    return SAMPLERS[policy](
         index, class_names, classes,
         ways=ways, shots=shots, queries=queries, seed=seed, min_area=min_area, without=without,
     )  # fmt: skip
@@ -262,7 +265,7 @@ def other_support(spec: EpisodeSpec, sampler: EpisodeSampler, present: bool) -> 
     (right,), (shots,), query = spec.class_ids, {len(way) for way in spec.support}, list(spec.query)
     areas = sampler.index.areas
     if present:
-        everywhere = sampler.index.counts(sampler.min_area)[query].all(axis=0)
+        everywhere = sampler.counted[query].all(axis=0)
         candidates = [column + 1 for column in np.flatnonzero(everywhere).tolist()]
     else:
         candidates = [c for c in sampler.classes if not areas[query, c - 1].any()]
