@@ -27,6 +27,7 @@ from fsjax.experiment.settings import (
     base_classes,
     check,
     digest_of_ids,
+    folds_in_words,
     novel_episodes,
     photos_of,
     variables_before_training,
@@ -100,7 +101,8 @@ def evaluate(
     manifest.write(out / "manifest.jsonl", header, specs, source.ids)
     report.write_report(out, about, rows, (record for row in scored for record in row.records))
     if config.eval.pictures and jax.process_count() == 1:  # they are drawn on one device
-        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
+        photos = evaluation.photos
+        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures], photos.settings))
         sheet.draw(out, shown, method.outputs, method.final)
     return Results(about, scored, rows)
 
@@ -205,8 +207,9 @@ def _description(
         fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
         protocol={
             "ways": header.ways, "shots": header.shots, "queries": header.queries,
+            "policy": header.policy, "eligibility": header.eligibility, "folds": folds_in_words(config),
             "input": part.input, "size": part.size, "label": part.label,
-            "scales": list(part.scales), **several,
+            "scales": list(part.scales), **several, "support_void": part.support_void,
         },
         void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
         seed=header.seed, step=run.step if run else None,
