@@ -177,7 +177,7 @@ TABLE: dict[str, Field] = {
     ),
     "train.keep": Field(
         (), "Steps whose checkpoints stay, for eval.py --step.",
-        each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="resume",
+        each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="always",
     ),
     # Evaluation
     "eval.ways": Field(1, "Classes of an episode.", low=1, high=1000, free="always"),
