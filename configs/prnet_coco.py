@@ -4,8 +4,8 @@
     python train.py --config=configs/prnet_coco.py:fold=0
 
 Folds are interleaved, the paper's split-B, where it reports a mean-IoU of 34.29 (1-shot) and 41.05 (5-shot)
-over the four; add --config.data.split=contiguous for its split-A, 28.53 and 36.03. Both are with adaptation
-and both stages of fusion; nobody has run this configuration to its end here.
+over the four; add --config.data.split=contiguous and a --workdir of its own for its split-A, 28.53 and 36.03.
+Both are with adaptation and both stages of fusion; nobody has run this configuration to its end here.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
 import ast
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -161,6 +161,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, 1, 0.6)
     near = near or [last[n] for n in difflib.get_close_matches(name.rpartition(".")[2], last, 1, 0.6)]
     return f": did you mean {near[0]}?" if near else "."
+
+
+def as_text(items: Sequence[str]) -> str:
+    """Returns what `Field.read` reads as these words.
+
+    >>> as_text(["cat", "wild dog"])
+    'cat,wild dog'
+    >>> as_text(["1", "2"])
+    "('1', '2')"
+    """
+    plain = ",".join(items)
+    return plain if _items(plain) == tuple(items) else repr(tuple(items))
 
 
 def _items(text: str) -> tuple[Any, ...]:

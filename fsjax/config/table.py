@@ -44,8 +44,8 @@ TABLE: dict[str, Field] = {
     "data.test_list": Field("", "List of test images; empty: the usual one.", free="evaluation"),
     "data.split": Field(
         "",
-        "Table of folds: coco20i's contiguous or interleaved, or drawn; empty: the data set's usual one.",
-        choices=("", "contiguous", "interleaved", "drawn"), free="evaluation",
+        "Table of folds: standard, coco20i's contiguous or interleaved, or drawn; empty: the usual one.",
+        choices=("", "standard", "contiguous", "interleaved", "drawn"), free="evaluation",
     ),
     "data.folds": Field(
         (),
@@ -68,9 +68,10 @@ TABLE: dict[str, Field] = {
     "data.feature_dir": Field(
         "features", "Folder where features of frozen backbones are cached.", least=1, free="always"
     ),
-    "data.threads": Field(2, "That load episodes.", low=1, high=THREADS, free="always"),
+    "data.threads": Field(2, "That load photos.", low=1, high=THREADS, free="always"),
     "data.workers": Field(
-        0, "Processes that load episodes, instead of threads.", low=0, high=THREADS, free="always"
+        0, "Of training: processes that load episodes, each with data.threads threads; 0: none.",
+        low=0, high=THREADS, free="always",
     ),
     # The method
     "model.name": Field("prnet", "The method.", choices=("prnet", "dpnet")),
@@ -176,7 +177,7 @@ TABLE: dict[str, Field] = {
     ),
     "train.keep": Field(
         (), "Steps whose checkpoints stay, for eval.py --step.",
-        each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="resume",
+        each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="always",
     ),
     # Evaluation
     "eval.ways": Field(1, "Classes of an episode.", low=1, high=1000, free="always"),

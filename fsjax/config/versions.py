@@ -91,7 +91,7 @@ def _from_version_2(values: dict[str, Any]) -> None:
     values.pop("data.dir", None)
     area = values.get("data.min_area", 1)
     if isinstance(area, int):
-        values["data.min_area"] = str(area) if area > 1 else "none"
+        values["data.min_area"] = {0: "none", 1: "none", 2048: "pfenet"}.get(area, str(area))
 
 
 _USUAL_OPTIONS: dict[str, Any] = {

@@ -44,15 +44,8 @@ def draw_warp(rng: np.random.Generator, size: int, crop: float, rotate: float) -
     return Warp(side, angle, int(top * places), int(left * places), size)
 
 
-def warp_image(
-    image: UInt8[np.ndarray, "{warp.side} {warp.side} 3"], warp: Warp
-) -> UInt8[np.ndarray, "{warp.size} {warp.size} 3"]:
-    """Returns a photo of the warp's square rotated bilinearly and cut; uncovered pixels are `FILL`."""
-    return np.asarray(warp_picture(Image.fromarray(image), warp))
-
-
 def warp_picture(picture: Image.Image, warp: Warp) -> Image.Image:
-    """Returns what `warp_image` does, of a picture of Pillow's."""
+    """Returns a photo of the warp's square rotated bilinearly and cut; uncovered pixels are `FILL`."""
     if warp.angle:
         picture = picture.rotate(warp.angle, Image.Resampling.BILINEAR, fillcolor=FILL)
     return picture.crop((warp.left, warp.top, warp.left + warp.size, warp.top + warp.size))

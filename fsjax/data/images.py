@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float16, Int32, UInt8
 from PIL import Image
 
-from fsjax.data.augment import Warp, draw_warp, warp_image, warp_mask, warp_picture
+from fsjax.data.augment import Warp, draw_warp, warp_mask, warp_picture
 from fsjax.data.opening import by, open_mask, open_photo
-from fsjax.data.resizing import lost_labels, mirror, padded, resize_image, resize_mask
+from fsjax.data.resizing import lost_labels, mirror, padded, resize_mask
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.episode import IGNORED, Episode
@@ -123,36 +123,22 @@ def load_mask(
     return padded(mask, side), np.array(mask.shape, np.int32)
 
 
-def augment(
-    image: UInt8[np.ndarray, "h w 3"],
-    mask: UInt8[np.ndarray, "h w"],
-    settings: InputSettings,
-    words: Sequence[int],
-) -> tuple[UInt8[np.ndarray, "S S 3"], UInt8[np.ndarray, "S S"], int]:
-    """Returns a photo and its mask cropped and rotated at random (DPNet 5.1), and the attempts it took.
+def kept_warp(
+    mask: UInt8[np.ndarray, "h w"], settings: InputSettings, words: Sequence[int]
+) -> tuple[Warp, UInt8[np.ndarray, "S S"], int]:
+    """Returns a random crop and rotation (DPNet 5.1) under which no class of a mask vanishes.
 
-    An attempt after which a class has no pixel left is made anew; after `ATTEMPTS` of them photo and mask
-    are only resized.
+    An attempt after which a class has no pixel left is made anew; after `ATTEMPTS` of them the mask is only
+    resized.
 
     Args:
-        image: the photo as stored.
-        mask: its mask, 0, 1..N or 255.
+        mask: as stored, 0, 1..N or 255.
         settings: the size and what is drawn.
         words: the seed sequence, to which the number of the attempt is added.
 
     Returns:
-        The photo and the mask at S = `settings.size`, and how many attempts were given up, 0 to `ATTEMPTS`.
-    """
-    warp, warped, attempts = kept_warp(mask, settings, words)
-    return warp_image(resize_image(image, warp.side, warp.side), warp), warped, attempts
-
-
-def kept_warp(
-    mask: UInt8[np.ndarray, "h w"], settings: InputSettings, words: Sequence[int]
-) -> tuple[Warp, UInt8[np.ndarray, "S S"], int]:
-    """Returns the first random warp under which no class of a mask vanishes, the warped mask, and its number.
-
-    The arguments are those of `augment`. After `ATTEMPTS` attempts it is the warp that only resizes.
+        The warp, the warped mask at S = `settings.size`, and how many attempts were given up, 0 to
+        `ATTEMPTS`.
     """
     S = settings.size
     plain = resize_mask(mask, S, S)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
+from fsjax.data.sampling import SAMPLERS, EpisodeSampler, EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.files import replacing
@@ -186,6 +186,11 @@ def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
         raise InputError(
             f"manifest '{path}' line 1: not a header of episodes; write the file anew."
         ) from None
+    if header.policy not in SAMPLERS:
+        raise InputError(
+            f"manifest '{path}' line 1: its policy {header.policy!r} is unknown; name one of "
+            f"{', '.join(SAMPLERS)}."
+        )
     return header, sha256
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fsjax.config.fields import as_text
 from fsjax.data.index import ClassIndex, MinArea
 from fsjax.errors import InputError
 
@@ -46,6 +47,27 @@ def fold_classes(folds: Sequence[Sequence[int]], fold: int) -> tuple[tuple[int, 
         raise InputError(f"fold={fold} does not exist; choose one of 0 to {len(folds) - 1}.")
     base = sorted(c for number, held_out in enumerate(folds) if number != fold for c in held_out)
     return tuple(base), tuple(folds[fold])
+
+
+class TooFewImagesError(InputError):
+    """Classes have too few images for an episode.
+
+    Attributes:
+        found: what is wrong, in words.
+        names: of the classes to be left out.
+    """
+
+    def __init__(self, found: str, names: Sequence[str]):
+        """Makes the sentence of what is wrong and of the classes to be left out."""
+        super().__init__(
+            f"{found}; add images, lower the shots, or leave classes out with "
+            f"--config.data.leave_out={shlex.quote(as_text(names))}."
+        )
+        self.found, self.names = found, tuple(names)
+
+    def together_with(self, names: Sequence[str]) -> "TooFewImagesError":
+        """Returns the same, with other classes that are or have to be left out."""
+        return TooFewImagesError(self.found, tuple(dict.fromkeys((*names, *self.names))))
 
 
 class EpisodeSampler:
@@ -89,8 +111,8 @@ class EpisodeSampler:
             without: class ids whose images are left out altogether (`drop_novel_images`).
 
         Raises:
-            InputError: a class has fewer than K + ceil(T / N) eligible images, or there are fewer classes
-                than ways.
+            TooFewImagesError: a class has fewer than K + ceil(T / N) eligible images.
+            InputError: there are fewer classes than ways.
         """
         if len(classes) < ways:
             raise InputError(
@@ -112,10 +134,10 @@ class EpisodeSampler:
             return
         first, *others = (self.class_names[c - 1] for c in few)
         rest = f", and {len(others)} other classes have too few, too" if others else ""
-        raise InputError(
+        raise TooFewImagesError(
             f"class '{first}' has {next(iter(few.values()))} eligible images and an episode needs {need} of "
-            f"one class{rest}; add images, lower the shots, or leave classes out with "
-            f"--config.data.leave_out={shlex.quote(','.join((first, *others)))}."
+            f"one class{rest}",
+            (first, *others),
         )
 
     def eligible(self, class_id: int) -> np.ndarray:
@@ -202,6 +224,10 @@ class ListSampler(PairSampler):
     in_order = 1
 
 
+SAMPLERS = {sampler.policy: sampler for sampler in (EpisodeSampler, PairSampler, ListSampler)}
+"""By the names of their policies."""
+
+
 def make_sampler(
     policy: str,
     index: ClassIndex,
@@ -233,8 +259,7 @@ def make_sampler(
     Raises:
         InputError: one of the sampler's reasons.
     """
-    samplers = {sampler.policy: sampler for sampler in (EpisodeSampler, PairSampler, ListSampler)}
-    return samplers[policy](
+    return SAMPLERS[policy](
         index, class_names, classes,
         ways=ways, shots=shots, queries=queries, seed=seed, min_area=min_area, without=without,
     )  # fmt: skip
@@ -262,7 +287,7 @@ def other_support(spec: EpisodeSpec, sampler: EpisodeSampler, present: bool) -> 
     (right,), (shots,), query = spec.class_ids, {len(way) for way in spec.support}, list(spec.query)
     areas = sampler.index.areas
     if present:
-        everywhere = sampler.index.counts(sampler.min_area)[query].all(axis=0)
+        everywhere = sampler.counted[query].all(axis=0)
         candidates = [column + 1 for column in np.flatnonzero(everywhere).tolist()]
     else:
         candidates = [c for c in sampler.classes if not areas[query, c - 1].any()]

@@ -21,7 +21,7 @@ class Source(Protocol):
     name: str  # the data set, e.g. "shapes": a part of hashes and manifests
     version: str  # changes whenever an image or a label does
     title: str  # what reports call the data, e.g. "VOC folder: 6 classes"
-    split: str  # "train" or "test"
+    split: str  # the name of the list, e.g. "trainaug"
     class_names: Sequence[str]  # class_names[c - 1] is the name of class id c
     folds: Sequence[Sequence[int]]  # the class ids that each fold holds out
     ids: Sequence[str]  # the id of the image at each position

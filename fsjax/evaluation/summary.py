@@ -29,7 +29,8 @@ class Description:
       split: of the data.
       fold: whose classes are tested.
       classes: id and name of each tested class.
-      protocol: how episodes are drawn and read: ways, shots, queries, input, size, label, scales.
+      protocol: how episodes are drawn and read: ways, shots, queries, policy, eligibility, folds, input,
+        size, label, scales, support_void.
       void: see `metrics.count`.
       counting: see `metrics.count`.
       settings: of the method's segmentation.

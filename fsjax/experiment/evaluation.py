@@ -1,7 +1,7 @@
 """Evaluation: the rows of a table on a fold's novel classes, and all that is written of them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from fsjax import config as configuration
 from fsjax.data import manifest
+from fsjax.data.class_names import shared
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
@@ -26,6 +27,7 @@ from fsjax.experiment.settings import (
     base_classes,
     check,
     digest_of_ids,
+    folds_in_words,
     novel_episodes,
     photos_of,
     variables_before_training,
@@ -99,7 +101,8 @@ def evaluate(
     manifest.write(out / "manifest.jsonl", header, specs, source.ids)
     report.write_report(out, about, rows, (record for row in scored for record in row.records))
     if config.eval.pictures and jax.process_count() == 1:  # they are drawn on one device
-        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures]))
+        photos = evaluation.photos
+        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures], photos.settings))
         sheet.draw(out, shown, method.outputs, method.final)
     return Results(about, scored, rows)
 
@@ -157,8 +160,7 @@ def _trained_classes(
     if run is None:
         return ()
     configuration.check_evaluation_owns(run.config, config, run.folder)
-    known = base_classes(run, config, sources["test"])
-    trained = tuple(name for name in classes if name in known)
+    trained = tuple(shared(classes, base_classes(run, config, sources["test"])))
     if trained and not config.eval.allow_trained_classes:
         raise InputError(
             f"The run in {run.folder} was trained on {', '.join(trained)}: evaluate it on classes that it "
@@ -174,14 +176,16 @@ def _digest_of_weights(config: ConfigDict, run: Run | None, variables: Variables
     return None if config.model.weights in ("", RANDOM) else frozen.digest(variables["backbone"])
 
 
-def _seen_in_training(config: ConfigDict, sources: Sources, run: Run | None) -> int | None:
+def _seen_in_training(
+    config: ConfigDict, sources: Sources, run: Run | None, classes: Collection[str]
+) -> int | None:
     """Returns how many test images training saw, None where it is not known what it was trained on."""
     if run is None:
         return 0
     if run.found.get("train_ids_sha256") != digest_of_ids(sources["train"]):
         return None
-    same_fold = (config.fold, config.data.folds) == (run.config.fold, run.config.data.folds)
-    if config.data.drop_novel_images and same_fold:
+    dropped = run.found.get("novel_classes", classes) if config.data.drop_novel_images else ()
+    if len(shared(classes, dropped)) == len(classes):  # a run that keeps no names is of the same fold
         return 0
     return len(set(sources["test"].ids) & set(sources["train"].ids))
 
@@ -203,13 +207,15 @@ def _description(
         fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
         protocol={
             "ways": header.ways, "shots": header.shots, "queries": header.queries,
+            "policy": header.policy, "eligibility": header.eligibility, "folds": folds_in_words(config),
             "input": part.input, "size": part.size, "label": part.label,
-            "scales": list(part.scales), **several,
+            "scales": list(part.scales), **several, "support_void": part.support_void,
         },
         void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
         seed=header.seed, step=run.step if run else None,
         augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
-        tested_images_in_training=_seen_in_training(config, sources, run), trained_classes=trained,
+        tested_images_in_training=_seen_in_training(config, sources, run, header.classes),
+        trained_classes=trained,
         checkpoint_sha256=frozen.digest(variables) if run else None,
         weights_sha256=_digest_of_weights(config, run, variables),
         manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),

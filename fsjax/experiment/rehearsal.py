@@ -44,7 +44,8 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
     """Says what a training would do, and draws its first episodes as augmented.
 
     Weights and an earlier run's checkpoint are read as in `train`, so that what would be refused there is
-    refused here; `dry_run.png` in the run's folder is all that is written.
+    refused here. `dry_run.png` is all that is written in the run's folder; elsewhere the class index may be,
+    with the data, and weights in the hub's cache.
 
     Args:
       config: see `fsjax.config.TABLE`.
@@ -63,9 +64,10 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
     with Checkpoints(workdir) as checkpoints:
         reached = checkpoints.latest_step or 0
         state, fixed = _variables(config, source, method, plan, checkpoints)
-    make_writable(workdir)
     batches = _batches(config, source, plan, reached)
-    training_sheet(workdir / SHEET, _episodes(batches)[:EPISODES], source.class_names)
+    if jax.process_index() == 0:
+        make_writable(workdir)
+        training_sheet(workdir / SHEET, _episodes(batches)[:EPISODES], source.class_names)
     _, _, novel = novel_episodes(config, sources["test"], "", count=0)
     paragraphs = [
         _what(config, source, state, fixed),

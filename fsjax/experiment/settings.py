@@ -1,7 +1,7 @@
 """What a configuration means for the rooms below, which take values."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from ml_collections import ConfigDict
 from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data import manifest
+from fsjax.data.class_names import shared
 from fsjax.data.images import InputSettings
 from fsjax.data.index import MinArea, build_index
-from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, fold_classes, make_sampler
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, TooFewImagesError, fold_classes, make_sampler
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.evaluation.photos import Photos
@@ -31,7 +32,9 @@ Sources = Mapping[str, Source]  # "train" and "test"
 BACKBONE = ("model.backbone",)
 """How the fields that describe a backbone begin."""
 
-TASK = ("fold", "data.name", "data.folds")
+TASK = (
+    "fold", "data.name", "data.split", "data.folds", "data.fold_count", "data.fold_seed", "data.leave_out",
+)  # fmt: skip
 """The fields that told which classes a run was trained on before it kept their names."""
 
 
@@ -60,7 +63,22 @@ def check(config: ConfigDict, sources: Sources) -> None:
       InputError: naming what does not fit.
     """
     check_settings(config)
-    novel_episodes(config, sources["test"], "", count=0)
+    try:
+        novel_episodes(config, sources["test"], "", count=0)
+    except TooFewImagesError as few:  # the base classes must not be refused only when these are left out
+        raise few.together_with(_too_few_in_training(config, sources["train"])) from None
+
+
+def _too_few_in_training(config: ConfigDict, source: Source) -> tuple[str, ...]:
+    """Returns the names of the base classes that a training would refuse."""
+    if configuration.trains(config):
+        try:
+            plan_of(config, source)
+        except TooFewImagesError as few:
+            return few.names
+        except InputError:  # of something else, which comes next
+            pass
+    return ()
 
 
 def novel_episodes(
@@ -78,16 +96,8 @@ def novel_episodes(
       InputError: for a manifest of another fold, or one that its runs do not divide.
     """
     _, novel = fold_classes(source.folds, config.fold)
-
-    def sampler_of(part: Any, seed: int) -> EpisodeSampler:
-        return make_sampler(
-            part.policy, build_index(source), source.class_names, novel,
-            ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
-            min_area=_min_area(config.data.min_area),
-        )  # fmt: skip
-
     if not path:
-        sampler = sampler_of(config.eval, config.eval.seed)
+        sampler = _sampler(config, source, novel, config.eval, config.eval.seed)
         policy = f"{config.eval.label} size, void {config.eval.void}"
         header = manifest.describe(
             source, sampler, fold=config.fold, label_policy=policy, runs=config.eval.runs
@@ -103,7 +113,26 @@ def novel_episodes(
         raise InputError(
             f"{path} holds {len(specs)} episodes, which are not {header.runs} runs: write it anew."
         )
-    return header, specs, sampler_of(header, header.seed)
+    return header, specs, _sampler(config, source, novel, header, header.seed)
+
+
+def _sampler(
+    config: ConfigDict,
+    source: Source,
+    classes: Sequence[int],
+    part: Any,
+    seed: int,
+    without: Sequence[int] = (),
+) -> EpisodeSampler:
+    """Returns the sampler of a part: `config.train`, `config.eval` or a manifest's header."""
+    try:
+        return make_sampler(
+            part.policy, build_index(source), source.class_names, classes,
+            ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
+            min_area=_min_area(config.data.min_area), without=without,
+        )  # fmt: skip
+    except TooFewImagesError as few:
+        raise few.together_with(config.data.leave_out) from None
 
 
 def _min_area(rule: str) -> MinArea:
@@ -119,11 +148,8 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     """
     train = config.train
     base, novel = fold_classes(source.folds, config.fold)
-    sampler = make_sampler(
-        train.policy, build_index(source), source.class_names, base,
-        ways=train.ways, shots=train.shots, queries=train.queries, seed=config.seed,
-        min_area=_min_area(config.data.min_area), without=novel if config.data.drop_novel_images else (),
-    )  # fmt: skip
+    without = novel if config.data.drop_novel_images else ()
+    sampler = _sampler(config, source, base, train, config.seed, without)
     inputs = InputSettings(
         size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate,
         ignored=novel if train.other_classes == "ignore" else (),
@@ -154,6 +180,16 @@ def digest_of_ids(source: Source) -> str:
     return hashlib.sha256("\n".join(source.ids).encode()).hexdigest()
 
 
+def folds_in_words(config: ConfigDict) -> str:
+    """Returns which table of folds a configuration names, as a report says it."""
+    data = config.data
+    if data.folds:
+        return "one's own"
+    if data.split == "drawn":
+        return f"drawn: {data.fold_count} by seed {data.fold_seed}"
+    return data.split or "usual"
+
+
 def what_is_known(config: ConfigDict, source: Source, plan: Plan | None = None) -> Found:
     """Returns what is known of a run before it begins."""
     base, novel = (
@@ -180,11 +216,11 @@ def variables_before_training(config: ConfigDict, method: Trainable, source: Sou
 
     def check_run(run: Run) -> None:
         configuration.check_equal(run.config, config, run.folder, lambda name: name.startswith(BACKBONE))
-        seen = set(base_classes(run, config, source)) & set(novel)
+        seen = shared(base_classes(run, config, source), novel)
         if seen:
             raise InputError(
-                f"The run in {run.folder} was trained on {', '.join(sorted(seen))}, which fold={config.fold} "
-                "holds out: name a run of the same fold."
+                f"The run in {run.folder} was trained on {', '.join(sorted(set(seen)))}, which "
+                f"fold={config.fold} holds out: name a run of the same fold."
             )
 
     return initial_variables(method, config.seed, config.model.weights, check_run)

@@ -65,6 +65,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
+    config = _keeping(config, workdir)
     with Checkpoints(workdir, config.train.keep) as checkpoints:
         state, fixed, found = start_of(config, source, method, plan, checkpoints)
         with claimed(workdir) if jax.process_index() == 0 else nullcontext():
@@ -78,6 +79,17 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
 
 Start = tuple[TrainState, Variables, Found]
 """The state to go on from, the variables that are never trained, and what the run has found out."""
+
+
+def _keeping(config: ConfigDict, workdir: Path) -> ConfigDict:
+    """Returns the configuration with the steps that an earlier run in the folder kept among those to keep."""
+    with Checkpoints(workdir) as checkpoints:
+        if checkpoints.latest_step is None:
+            return config
+        stored, _ = checkpoints.stored()
+    keeping = config.copy_and_resolve_references()
+    keeping.train.keep = tuple(sorted({*config.train.keep, *stored.train.keep}))
+    return keeping
 
 
 def start_of(
@@ -154,9 +166,11 @@ def _same_run(run: Run, config: ConfigDict, found: Found) -> Found:
     configuration.check_resumable(run.config, config, run.folder)
     for name in ("data_version", "steps", "base_classes"):
         if run.found.get(name, found[name]) != found[name]:
+            cure = "go on with the data it began with, or name another folder"
+            if name == "data_version":
+                cure += "; data of before fsjax 0.3 are no longer read, and their run can only be evaluated"
             raise InputError(
-                f"The run in {run.folder} began with {name}={run.found[name]}, not {found[name]}: go on with "
-                "the data it began with, or name another folder."
+                f"The run in {run.folder} began with {name}={run.found[name]}, not {found[name]}: {cure}."
             )
     return {**found, **run.found}
 

@@ -153,10 +153,10 @@ class Checkpoints:
             raise self._damaged(step, type(error).__name__) from error
 
     def _damaged(self, step: int, why: str) -> InputError:
-        return InputError(
-            f"Checkpoint {step} in {self.workdir} is damaged ({why}): delete the folder checkpoints/{step} "
-            "in it, and the one before is used."
-        )
+        cure = f"delete the folder checkpoints/{step} in it, and use the one before"
+        if step != self.latest_step:
+            cure = "name another step"
+        return InputError(f"Checkpoint {step} in {self.workdir} is damaged ({why}): {cure}.")
 
     def chosen(self) -> int:
         """Returns the step of the checkpoint that is read.

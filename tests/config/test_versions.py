@@ -53,7 +53,7 @@ def test_folders_and_pixels_of_version_2_are_names_now():
         changed({"data.name": "pascal5i", "data.train_list": "oslsm"}), {"data_version": "1.0.0-abc"}
     )
     stored["version"] = 2
-    for pixels, rule in ((0, "none"), (1, "none"), (2048, "2048")):
+    for pixels, rule in ((0, "none"), (1, "none"), (200, "200"), (2048, "pfenet")):
         stored["config"]["data"] |= {"dir": "VOC2012", "min_area": pixels}
         config, found = upgrade(stored)
         check(config)

@@ -119,6 +119,11 @@ def with_fields(**fields):
         (1, with_fields(classes={"ant": True}), "line 1: not a header"),
         (1, lambda line: b"\xff\xfe\x00\x01", "line 1: not a header"),
         (1, lambda line: b"[" * 100_000, "line 1: not a header"),
+        (
+            1,
+            with_fields(policy="walk"),
+            "line 1: its policy 'walk' is unknown; name one of class_uniform, pair_epoch, list_walk",
+        ),
         (1, with_fields(data_set="coco"), "line 1: its data_set is 'coco' and the data's is 'toy'"),
         (1, with_fields(version="2.0.0"), "line 1: its version is '2.0.0'"),
         (1, with_fields(split="train"), "line 1: its split is 'train'"),

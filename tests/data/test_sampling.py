@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import shlex
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,11 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fsjax.config import TABLE
 from fsjax.data.index import ClassIndex, build_index
 from fsjax.data.sampling import (
     EpisodeSampler,
     EpisodeSpec,
     PairSampler,
+    TooFewImagesError,
     fold_classes,
     make_sampler,
     other_support,
@@ -258,6 +261,14 @@ def test_a_sentence_names_all_classes_with_too_few_photos():
     )
     with pytest.raises(InputError, match=said):
         EpisodeSampler(index, ("bee", "ant bear", "cat"), (1, 2, 3), ways=1, shots=1, queries=1, seed=0)
+
+
+@pytest.mark.parametrize("names", [("1", "2"), ("a, b", "c"), ("it's",), ("plain", "two words"), ("None",)])
+def test_what_is_to_be_left_out_is_read_back_as_it_is(names):
+    said = str(TooFewImagesError("something is wrong", names))
+    (flag,) = (word for word in shlex.split(said.removesuffix(".")) if word.startswith("--"))
+    name, _, text = flag.removeprefix("--config.").partition("=")
+    assert TABLE[name].read(name, text) == names
 
 
 def test_pairs_check_what_episodes_check():

@@ -3,20 +3,22 @@
 import numpy as np
 import pytest
 
+from fsjax.data.images import InputSettings
 from fsjax.evaluation.controls import count_prediction
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import Scoring
 from fsjax.evaluation.show import show
 from fsjax.models.dpnet.explanation import Explanation
-from tests.evaluation.episodes import SOURCE, dpnet, drawn, photos, prnet
+from tests.evaluation.episodes import SIDE, SOURCE, dpnet, drawn, photos, prnet
 
+INPUTS = InputSettings(SIDE)
 TWO_WAYS = {"ways": 2, "shots": 2, "queries": 3}
 
 
 @pytest.mark.parametrize(("joint", "draw"), [(False, {}), (True, TWO_WAYS)], ids=["one way", "two ways"])
 def test_everything_has_the_photos_own_sizes(joint, draw):
     specs = drawn(4, **draw)
-    for spec, shown in zip(specs, show(prnet(joint), SOURCE, specs), strict=True):
+    for spec, shown in zip(specs, show(prnet(joint), SOURCE, specs, INPUTS), strict=True):
         assert shown.classes == tuple(SOURCE.class_names[class_id - 1] for class_id in spec.class_ids)
         assert len(shown.supports) == len(spec.support)
         for (image, mask), (first, *_) in zip(shown.supports, spec.support, strict=True):
@@ -36,7 +38,9 @@ def test_what_is_shown_is_what_is_counted(joint, draw):
     specs = drawn(4, **draw)
     read = photos(label="original", label_side=90)
     (counts,) = evaluate(read, [Scoring(prnet(joint), specs, ("fusion0", "fusion2"))]).counts
-    for episode, (spec, shown) in enumerate(zip(specs, show(prnet(joint), SOURCE, specs), strict=True)):
+    for episode, (spec, shown) in enumerate(
+        zip(specs, show(prnet(joint), SOURCE, specs, INPUTS), strict=True)
+    ):
         for output, matrices in counts.items():
             predicted = shown.logits[output].argmax(-1)
             np.testing.assert_array_equal(
@@ -44,7 +48,18 @@ def test_what_is_shown_is_what_is_counted(joint, draw):
             )
 
 
+def test_void_pixels_of_supports_are_what_the_protocol_says():
+    specs = drawn(4)
+    for spec, shown in zip(
+        specs, show(prnet(), SOURCE, specs, InputSettings(SIDE, support_void="background")), strict=True
+    ):
+        stored = SOURCE.mask(spec.support[0][0], spec.class_ids, 1)
+        np.testing.assert_array_equal(shown.supports[0][1], np.where(stored == 255, 0, stored))
+        assert (stored == 255).any()
+        assert (shown.truth == 255).any()
+
+
 def test_a_method_that_compares_cells_explains_itself():
-    (shown,) = show(dpnet(), SOURCE, drawn(1))
+    (shown,) = show(dpnet(), SOURCE, drawn(1), INPUTS)
     assert isinstance(shown.explanation, Explanation)
     assert shown.logits.keys() == {"aux", "master"}

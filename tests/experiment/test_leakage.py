@@ -133,11 +133,32 @@ def test_a_manifest_of_trained_classes_is_refused(run, sources, tmp_path):
         experiment.evaluate(prnet_config({"fold": 1}), sources, tmp_path / "out", run=run, episodes=path)
 
 
+def test_a_class_is_the_same_under_another_data_sets_name(tmp_path, folder):
+    voc, coco = (with_folds(folder, (1, 2), (3, 4), (5, 6)) for _ in range(2))
+    voc["train"].class_names = ("ant", "bee", "sofa", "tvmonitor", "emu", "fox")
+    coco["test"].class_names = ("tv", "couch", "cat", "dog", "airplane", "gnu")
+    run = experiment.train(prnet_config({"train.steps": 1}), voc, tmp_path / "run")
+    with pytest.raises(InputError, match=r"was trained on tv, couch: "):
+        evaluated(run, {"train.steps": 1}, coco, tmp_path / "out")
+    lent = dpnet_config({"model.weights": str(run.folder)})
+    with pytest.raises(InputError, match=r"was trained on sofa, tvmonitor, which fold=0 holds out"):
+        experiment.train(lent, {"train": coco["test"]}, tmp_path / "dpnet")
+
+
 def test_a_run_is_no_file_of_weights(whole, sources, tmp_path):
     config = prnet_config({"model.weights": str(whole), "eval.rows": ("fusion0",)})
     with pytest.raises(InputError, match=r"names the run .*: evaluate it with --workdir"):
         experiment.evaluate(config, sources, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_other_folds_of_the_same_number_do_not_hide_what_training_saw(folder, tmp_path):
+    few = {"eval.rows": ("fusion0",), "data.drop_novel_images": True, "train.steps": 1, "train.ways": 1}
+    own, moved = with_folds(folder, (1, 2), (3, 4)), with_folds(folder, (5, 6), (3, 4))
+    run = experiment.train(prnet_config(few), own, tmp_path / "run")
+    assert evaluated(run, few, own, tmp_path / "own").description.tested_images_in_training == 0
+    seen = evaluated(run, few, moved, tmp_path / "moved").description.tested_images_in_training
+    assert seen == len(own["train"].ids)
 
 
 def test_images_that_training_saw_are_counted_or_said_to_be_unknown(run, folder, tmp_path):

@@ -84,7 +84,15 @@ def test_an_old_run_is_evaluated(tmp_path, old_run, whole, sources):
 
 @pytest.mark.parametrize(
     ("section", "field", "value"),
-    [("", "fold", 1), ("data", "name", "other"), ("data", "folds", (("cat",),))],
+    [
+        ("", "fold", 1),
+        ("data", "name", "other"),
+        ("data", "folds", (("cat",),)),
+        ("data", "split", "contiguous"),
+        ("data", "fold_count", 3),
+        ("data", "fold_seed", 1),
+        ("data", "leave_out", ("ant",)),
+    ],
 )
 def test_an_old_run_that_names_no_classes_stays_with_its_fold(
     section, field, value, tmp_path, old_run, config, sources

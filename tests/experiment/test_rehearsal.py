@@ -20,7 +20,7 @@ from fsjax.experiment import rehearsal
 from fsjax.experiment.settings import plan_of
 from fsjax.models import build
 from tests.datasets.drawn import prepare
-from tests.runs import dpnet_config, prnet_config
+from tests.runs import dpnet_config, prnet_config, toy_sources
 
 LARGE = 120  # pixels
 
@@ -183,6 +183,18 @@ def test_what_training_would_refuse_is_refused_and_leaves_nothing(sources, tmp_p
         with pytest.raises(InputError, match=sentence):
             experiment.rehearse(prnet_config(values), sources, tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+
+def test_photos_that_cannot_be_read_leave_nothing(folder, tmp_path, monkeypatch):
+    sources = toy_sources(folder)
+
+    def damaged(position):
+        raise InputError("The photo is damaged.")
+
+    monkeypatch.setattr(sources["train"], "image", damaged)
+    with pytest.raises(InputError, match="is damaged"):
+        experiment.rehearse(prnet_config(), sources, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_training_in_the_folder_is_refused(sources, whole):

@@ -90,6 +90,19 @@ def test_three_steps_and_three_more_are_six(tmp_path, folder, whole, monkeypatch
     assert_same_run(tmp_path, whole, folder)
 
 
+def test_checkpoints_that_were_kept_stay_kept(tmp_path, folder, monkeypatch):
+    with interrupted_before(5, monkeypatch):
+        experiment.train(
+            prnet_config({"train.keep": (2,), "train.checkpoint_every": 1}), toy_sources(folder), tmp_path
+        )
+    config = prnet_config({"train.checkpoint_every": 1, "eval.rows": ("fusion0",)})
+    run = experiment.train(config, toy_sources(folder), tmp_path)
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {"2", "5", "6"}
+    assert Run.open(tmp_path).config.train.keep == (2,)
+    experiment.evaluate(config, toy_sources(folder), tmp_path, run=run)  # which names no steps to keep
+
+
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
@@ -118,7 +131,7 @@ def other_folds(source):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (other_version, r"data_version=1\.0\.0, not 2\.0\.0"),
+        (other_version, r"data_version=1\.0\.0, not 2\.0\.0: .*before fsjax 0\.3 are no longer read"),
         (other_names, "base_classes=.*'fox'.*, not .*'gnu'"),
         (other_folds, "base_classes=.*'cat'.*, not .*'ant'"),
     ],

@@ -110,6 +110,15 @@ def test_variables_that_are_not_finite_are_refused(tmp_path, state):
         checkpoints.variables(broken)
 
 
+def test_a_damaged_checkpoint_that_was_asked_for_has_no_other_in_its_place(saved, state, tmp_path):
+    workdir = shutil.copytree(saved, tmp_path / "named")
+    shutil.rmtree(workdir / "checkpoints/7/state")
+    shutil.copytree(saved / "checkpoints/7", workdir / "checkpoints/8")
+    cure = r"Checkpoint 7 .* is damaged \(.*\): name another step\.$"
+    with Checkpoints(workdir, step=7) as checkpoints, pytest.raises(InputError, match=cure):
+        checkpoints.restore(state_shapes())
+
+
 def test_flipped_bytes_are_never_read_as_other_numbers(saved, state, tmp_path):
     workdir = shutil.copytree(saved, tmp_path / "flipped")
     arrays = (workdir / "checkpoints/7/state").glob("**/d/*")
@@ -124,7 +133,8 @@ def test_flipped_bytes_are_never_read_as_other_numbers(saved, state, tmp_path):
             except InputError as error:
                 said.append(str(error))
     sentence = (
-        rf"Checkpoint 7 in {workdir} is damaged \(.*\): delete the folder checkpoints/7 in it, and the "
+        rf"Checkpoint 7 in {workdir} is damaged \(.*\): delete the folder checkpoints/7 in it, and use the "
+        r"one before\.$"
     )
     assert all(re.match(sentence, one) for one in said)
     assert sum("is not what was saved" in one for one in said) >= 3
