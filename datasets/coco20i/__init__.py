@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from datasets import archives, pictures
-from datasets.coco20i import coco_json
-from datasets.coco20i.coco_json import Annotated, Outline, Runs
+from datasets.coco20i import coco_json, whereabouts
+from datasets.coco20i.coco_json import Outline, Runs
+from datasets.coco20i.whereabouts import PARTS
 from datasets.plans import Count, Folds, Plan, digest, held_out, list_counts
 from datasets.records import Labelled
 from fsjax.errors import InputError
@@ -20,8 +21,6 @@ from fsjax.progress import Progress
 Crowd = Literal["skip", "include", "void"]
 """What annotations of crowds (iscrowd) are: background, objects like others, or pixels of no account."""
 
-YEARS = (2014, 2017)
-PARTS = ("train", "val")
 
 CLASS_NAMES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -66,15 +65,6 @@ class Task(NamedTuple):
     objects: tuple[tuple[int, bool, Outline], ...]  # class id, whether it is a crowd, outline
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One annotation file with the places where its photos may be, and what goes before their names there."""
-
-    name: str
-    annotated: Annotated
-    places: Sequence[tuple[Path, str]]
-
-
 def plan(
     manual_dir: Path, *, year: int | None = None, crowd: Crowd = "skip", holdout: float | None = None
 ) -> Plan:
@@ -95,12 +85,12 @@ def plan(
     Raises:
         InputError: for files that are missing, or not what they should be.
     """
-    chosen = _year(manual_dir, year)
+    chosen = whereabouts.year_of(manual_dir, year)
     if chosen and holdout is not None:
         raise InputError(f"{manual_dir} has COCO's own lists train and val: leave --holdout out.")
     if chosen is None:
         return piece(manual_dir, crowd=crowd, holdout=HOLDOUT if holdout is None else holdout)
-    parts = [_benchmark(manual_dir, chosen, part) for part in PARTS]
+    parts = [whereabouts.benchmark(manual_dir, chosen, part) for part in PARTS]
     names = _names(parts, manual_dir)
     tasks = {part.name: _tasks(part, crowd) for part in parts}
     lists = {part: [task.id for task in of_part] for part, of_part in tasks.items()}
@@ -133,7 +123,7 @@ def piece(folder: Path, *, crowd: Crowd = "skip", holdout: float = HOLDOUT) -> P
     Raises:
         InputError: for files that are missing, or not what they should be.
     """
-    part = _piece(folder)
+    part = whereabouts.only_file(folder)
     names = list(part.annotated.names.values())
     tasks = _tasks(part, crowd)
     ids = [task.id for task in tasks]
@@ -163,10 +153,14 @@ def lacking(
     """
     if holdout is not None:
         raise InputError("COCO has lists train and val of its own: leave --holdout or --download out.")
-    chosen = _year(manual_dir, year) or _year_of_photos(manual_dir)
+    chosen = whereabouts.year_of(manual_dir, year) or whereabouts.year_of_photos(manual_dir)
     photos = [f"{part}{chosen}" for part in PARTS]
-    names = [f"{name}.zip" for name in photos if not any(p.exists() for p, _ in _places(manual_dir, name))]
-    if all(_annotations(manual_dir, chosen, part) for part in PARTS):
+    names = [
+        f"{name}.zip"
+        for name in photos
+        if not any(p.exists() for p, _ in whereabouts.places_of(manual_dir, name))
+    ]
+    if all(whereabouts.annotations_of(manual_dir, chosen, part) for part in PARTS):
         return names
     return [f"annotations_trainval{chosen}.zip", *names]
 
@@ -212,67 +206,7 @@ def masks_of(task: Task) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
     return masks, void
 
 
-def _year(folder: Path, year: int | None) -> int | None:
-    """Returns the year whose benchmark a folder holds, None where it holds another file of annotations."""
-    if year is not None:
-        if year not in YEARS:
-            raise InputError(f"--year is {year}: give 2014 or 2017.")
-        return year
-    years = [y for y in YEARS if any(_annotations(folder, y, part) for part in PARTS)]
-    if len(years) > 1:
-        raise InputError(f"{folder} holds COCO of 2014 and of 2017: say which with --year.")
-    return years[0] if years else None
-
-
-def _year_of_photos(folder: Path) -> int:
-    """Returns the one year of which a folder has photos."""
-    years = [y for y in YEARS if any(p.exists() for part in PARTS for p, _ in _places(folder, f"{part}{y}"))]
-    if len(years) != 1:
-        raise InputError("COCO of which year is to be fetched? Say it with --year=2014 or --year=2017.")
-    return years[0]
-
-
-def _benchmark(folder: Path, year: int, part: str) -> _Part:
-    """Returns one of the two parts of a year."""
-    found = _annotations(folder, year, part)
-    if found is None:
-        raise InputError(
-            f"{folder} has no annotations of {part}{year}: put annotations_trainval{year}.zip there, from "
-            "COCO's download page."
-        )
-    return _Part(part, coco_json.read(*found), _places(folder, f"{part}{year}"))
-
-
-def _places(folder: Path, name: str) -> list[tuple[Path, str]]:
-    """Returns where photos of a part and year may be, and what goes before their names there."""
-    archive = folder / f"{name}.zip"
-    return [(folder / name, ""), (folder / "images" / name, ""), (archive, f"{name}/"), (archive, "")]
-
-
-def _annotations(folder: Path, year: int, part: str) -> tuple[Path, str] | None:
-    name = f"instances_{part}{year}.json"
-    for place in (folder / "annotations" / name, folder / name):
-        if place.exists():
-            return place.parent, name
-    archive = folder / f"annotations_trainval{year}.zip"
-    return (archive, f"annotations/{name}") if archive.exists() else None
-
-
-def _piece(folder: Path) -> _Part:
-    """Returns the one annotation file of a folder with its photos."""
-    files = sorted(path.name for path in folder.glob("*.json"))
-    if len(files) != 1:
-        raise InputError(
-            f"{folder} holds no COCO: put train2017.zip, val2017.zip and annotations_trainval2017.zip there "
-            "(or 2014's), from COCO's download page or with --download; or one annotation file beside a "
-            "folder images."
-        )
-    archive = folder / "images.zip"
-    places = [(folder / "images", ""), (archive, "images/"), (archive, ""), (folder, "")]
-    return _Part("all", coco_json.read(folder, files[0]), places)
-
-
-def _names(parts: Sequence[_Part], folder: Path) -> list[str]:
+def _names(parts: Sequence[whereabouts.Part], folder: Path) -> list[str]:
     tables = [list(part.annotated.names.values()) for part in parts]
     if any(names != tables[0] for names in tables):
         raise InputError(
@@ -283,7 +217,7 @@ def _names(parts: Sequence[_Part], folder: Path) -> list[str]:
     return tables[0]
 
 
-def _tasks(part: _Part, crowd: Crowd) -> list[Task]:
+def _tasks(part: whereabouts.Part, crowd: Crowd) -> list[Task]:
     """Returns a task for every photo that shows something, after making sure that all are there."""
     class_ids = {category: n for n, category in enumerate(part.annotated.names, 1)}
     shown: dict[str, tuple[tuple[int, int], tuple[tuple[int, bool, Outline], ...]]] = {}
@@ -295,7 +229,7 @@ def _tasks(part: _Part, crowd: Crowd) -> list[Task]:
             shown[photo.file] = photo.size, objects
     if not shown:
         raise InputError(f"No photo of the list {part.name} shows an object: fetch the annotations again.")
-    images, prefix = _place(part, next(iter(shown)))
+    images, prefix = whereabouts.place_of(part, next(iter(shown)))
     there = archives.open_files(images).names
     missing = [file for file in shown if prefix + file not in there]
     if missing:
@@ -309,15 +243,6 @@ def _tasks(part: _Part, crowd: Crowd) -> list[Task]:
         Task(id, images, prefix + file, size, crowd, objects)
         for id, (file, (size, objects)) in zip(ids, shown.items(), strict=True)
     ]
-
-
-def _place(part: _Part, file: str) -> tuple[Path, str]:
-    """Returns the place that holds a photo, and what goes before its name there; else any that is there."""
-    there = [(place, prefix) for place, prefix in part.places if place.exists()]
-    if not there:
-        (place, _), *_ = part.places
-        raise InputError(f"There is neither a folder {place} nor a zip {place.name}.zip: put it there.")
-    return next((p for p in there if p[1] + file in archives.open_files(p[0]).names), there[0])
 
 
 def _folds(names: Sequence[str]) -> dict[str, Folds]:
@@ -359,7 +284,9 @@ def _sums(tasks: Sequence[Task]) -> list[str]:
     return found
 
 
-def _counts(parts: Sequence[_Part], tasks: Mapping[str, Sequence[Task]], year: int | None) -> Iterator[Count]:
+def _counts(
+    parts: Sequence[whereabouts.Part], tasks: Mapping[str, Sequence[Task]], year: int | None
+) -> Iterator[Count]:
     for part in parts:
         photos = part.annotated.photos
         annotations = [annotation for photo in photos for annotation in photo.annotations]

@@ -52,8 +52,8 @@ def known(about: Mapping[str, Any], name: str) -> Known | None:
     name = name.removesuffix("_derived")
     if about["kind"] == "pascal5i" and about["lists"].keys() & {pascal_lists.TRAINAUG, pascal_lists.OSLSM}:
         return _of_pascal(name)
-    for year in coco20i.YEARS:
-        if about["title"] == f"COCO-20i ({year})" and name in coco20i.PARTS:
+    for year in coco20i.whereabouts.YEARS:
+        if about["title"] == f"COCO-20i ({year})" and name in coco20i.whereabouts.PARTS:
             photos = coco20i.KNOWN[year, name].get("photos with annotations")
             pairs = {"train": _held_out(COCO_TRAINED_PAIRS), "val": COCO_VAL_PAIRS}[name]
             return Known(photos, PFENET_AREA, of_fold=pairs if year == 2014 else ())

@@ -130,7 +130,7 @@ def test_what_tfds_has_registered():
 
 def test_every_archive_that_may_lack_is_known(tmp_path):
     names = pascal5i.lacking(tmp_path)
-    for year in coco20i.YEARS:
+    for year in coco20i.whereabouts.YEARS:
         names += coco20i.lacking(tmp_path, year=year)
     assert len(names) == 8
     assert all(downloads.registered(name) for name in names)
