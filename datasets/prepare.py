@@ -6,8 +6,8 @@
     python -m datasets.prepare --dataset=folders --manual_dir=MY_PHOTOS --name=mydata
 
 Nothing is unpacked to the disk, and nothing is fetched without --download. A build that was killed starts
-again with the same command. From another folder than the clone's, start it as python
-CLONE/datasets/prepare.py.
+again with the same command. From another folder than the clone's, start it as
+python CLONE/datasets/prepare.py.
 """
 
 import sys

@@ -7,7 +7,7 @@ from PIL import Image
 from fsjax.data.images import InputSettings, load_episode
 from fsjax.data.index import build_index
 from fsjax.data.sampling import EpisodeSampler
-from fsjax.data.source import relabel
+from fsjax.data.source import LISTED, SHRINKS, relabel
 
 ANIMALS = {"cat": 8, "cow": 10, "dog": 12, "horse": 13, "person": 15, "sheep": 17}
 
@@ -36,6 +36,9 @@ class Photos:
 
     def areas(self, position):
         return np.bincount(self.labels(position).ravel(), minlength=256)[1:21].astype(np.int32)
+
+    def eligible(self, position):
+        return np.full(20, LISTED | SHRINKS, np.uint8)
 
 
 @pytest.mark.parametrize(
