@@ -6,10 +6,9 @@ from typing import NamedTuple
 from datasets import archives
 from datasets.folders import masks, pairs, photos
 from datasets.folders.found import Found, composed, list_files, sha256_of
+from datasets.folders.label_masks import IMAGES, MASKS, is_images_and_masks
 from datasets.records import Labelled
 from fsjax.errors import InputError
-
-IMAGES, MASKS = "images", "masks"
 
 
 class Task(NamedTuple):
@@ -24,7 +23,7 @@ class Task(NamedTuple):
 
 def looks_so(folder: Path) -> bool:
     """Says whether a folder in a folder holds pictures, or folders images and masks."""
-    return any(_is_split(sub) or pairs.picture_names(sub) for sub in pairs.subfolders(folder))
+    return any(is_images_and_masks(sub) or pairs.picture_names(sub) for sub in pairs.subfolders(folder))
 
 
 def find(folder: Path) -> Found:
@@ -70,12 +69,8 @@ def labelled(task: Task) -> Labelled:
     return Labelled(task.id, photo.encoded, photo.size, {task.class_id: mask})
 
 
-def _is_split(folder: Path) -> bool:
-    return (folder / IMAGES).is_dir() and (folder / MASKS).is_dir()
-
-
 def _pairs(folder: Path) -> list[pairs.Pair]:
-    found = pairs.side_by_side(folder, IMAGES, MASKS) if _is_split(folder) else pairs.mixed(folder)
+    found = pairs.side_by_side(folder, IMAGES, MASKS) if is_images_and_masks(folder) else pairs.mixed(folder)
     if not found:
         raise InputError(
             f"{folder} has no photos ({pairs.KINDS}) with masks: add some, or delete the folder."
