@@ -110,14 +110,39 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
 
 def table(rows: Sequence[Row]) -> str:
     """Returns the scores as aligned plain text for the terminal, without a final line end."""
-    cells = [_headings(rows), *map(_cells, rows)]
+    lines = _aligned([_headings(rows), *map(_cells, rows)], left=1)
+    return "\n".join([*lines, "", *comparisons(rows), *_marks(rows)]).rstrip()
+
+
+def differences_table(found: Sequence[Row]) -> str:
+    """Returns what `results.differences` found, as aligned plain text without a final line end."""
+    cells = [["row", "minus", "mean-IoU", "other", "difference", "95% interval", "episodes"]]
+    for one in found:
+        low, high = one["ci95"]
+        means = _number(one["mean_iou"]), _number(one["other_mean_iou"])
+        interval = f"{low:+.1f} to {high:+.1f}"
+        cells.append(
+            [
+                one["row"],
+                one["other_row"],
+                *means,
+                f"{one['difference']:+.1f}",
+                interval,
+                f"{one['episodes']:,}",
+            ]
+        )
+    return "\n".join(_aligned(cells, left=2))
+
+
+def _aligned(cells: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Returns lines of columns, the first ones set to the left; the first line is a heading, underlined."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
-    for name, *numbers in cells:
-        padded = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
-        lines.append("  ".join([name.ljust(widths[0]), *padded]).rstrip())
-    rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:], "", *comparisons(rows), *_marks(rows)]).rstrip()
+    for row in cells:
+        sides = [str.ljust] * left + [str.rjust] * (len(row) - left)
+        padded = [side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
 def _headings(rows: Sequence[Row]) -> list[str]:
