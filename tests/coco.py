@@ -158,15 +158,21 @@ def write_piece(folder, annotated=None, **layout):
     return annotated
 
 
-def expected(path, crowd):
-    """Returns of each photo's file the masks by class id, and the void pixels, as pycocotools has them."""
+def expected(path, crowd, with_crowds=False):
+    """Returns of each photo's file the masks by class id, and the void pixels, as pycocotools has them.
+
+    with_crowds: of those photos alone that have one.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(path)
     class_ids = {id: n for n, id in enumerate(sorted(coco.getCatIds()), 1)}
     found = {}
     for image in coco.loadImgs(coco.getImgIds()):
         masks, void = {}, np.zeros((image["height"], image["width"]), bool)
-        for annotation in coco.loadAnns(coco.getAnnIds(image["id"])):
+        annotations = coco.loadAnns(coco.getAnnIds(image["id"]))
+        if with_crowds and not any(annotation["iscrowd"] for annotation in annotations):
+            continue
+        for annotation in annotations:
             if not annotation["segmentation"]:
                 continue
             mask = coco.annToMask(annotation).astype(bool)
