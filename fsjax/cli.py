@@ -120,6 +120,7 @@ def parse(
     switches: Mapping[str, str] | None = None,
     *,
     fields: bool = True,
+    places: bool = False,
 ) -> tuple[flags.FlagValues, list[str]]:
     """Parses a command line, all but the fields of the configuration.
 
@@ -129,9 +130,11 @@ def parse(
       strings: the program's flags that take a text: name -> meaning. Their default is "".
       switches: its flags that are given or not: name -> meaning.
       fields: whether it takes fields of a configuration, too.
+      places: whether it takes folders or files, which are no flags, too.
 
     Returns:
-      The flags' values, and the arguments that set fields, "--config.FIELD=VALUE" each.
+      The flags' values, and the other arguments: those that set fields, "--config.FIELD=VALUE" each, and
+      places.
 
     Raises:
       InputError: for an unknown flag, naming the nearest, or an argument that is no flag.
@@ -152,6 +155,8 @@ def parse(
     for argument in others:
         name, equals, _ = argument.partition("=")
         if not name.startswith("-"):
+            if places:
+                continue
             raise InputError(f"{argument!r} is not a flag: write --name=value.")
         if not (fields and name.startswith("--config.")):
             known = [f"--{flag}" for flag in (*strings, *(switches or {}))]

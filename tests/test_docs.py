@@ -7,18 +7,17 @@ from pathlib import Path
 import pytest
 
 import ablate
-import compare
 import eval as evaluate
 import train
 from datasets import overview, prepare
-from fsjax import cli
+from fsjax import cli, compare
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate}
-WITHOUT_FIELDS = {"datasets.prepare": prepare, "datasets.overview": overview, "compare.py": compare}
+WITHOUT_FIELDS = {"datasets.prepare": prepare, "datasets.overview": overview, "fsjax.compare": compare}
 KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
 GONE = {"model.batch_statistics", "eval.cached_features", "data.dir", "configs/common.py"}
 """What the changelog alone names."""
@@ -29,8 +28,8 @@ def commands():
     lines = []
     for path in [*DOCUMENTS, *sorted(ROOT.glob("configs/*.py"))]:
         text = path.read_text().replace("\\\n", " ")
-        found = re.findall(r"\bpython ((?:train|eval|ablate|compare)\.py[^`\n]*)", text)
-        found += re.findall(r"\bpython -m (datasets\.\w+[^`\n]*)", text)
+        found = re.findall(r"\bpython ((?:train|eval|ablate)\.py[^`\n]*)", text)
+        found += re.findall(r"\bpython -m ((?:datasets|fsjax)\.\w+[^`\n]*)", text)
         lines += [
             pytest.param(line, id=f"{path.name}: {line[:60]}") for line in found if "--help" not in line
         ]
@@ -42,7 +41,8 @@ def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
     if line[0] in WITHOUT_FIELDS:
         program = WITHOUT_FIELDS[line[0]]
-        cli.parse(line, "", program.FLAGS, getattr(program, "SWITCHES", None), fields=False)
+        switches, places = getattr(program, "SWITCHES", None), program is compare
+        cli.parse(line, "", program.FLAGS, switches, fields=False, places=places)
         return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))
     usual = "configs/dpnet_shapes.py" if line[0] == "ablate.py" else "configs/prnet_shapes.py"
