@@ -4,9 +4,8 @@ fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
 (found,) = fitted.segment([another_photo])
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from fsjax import programs
 from fsjax.config import check
 from fsjax.data.images import InputSettings, input_size, mask_of_way
 from fsjax.data.own_photos import Images, checked_photo, checked_photos, checked_supports, presence
@@ -22,7 +22,7 @@ from fsjax.devices import replicate
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.method import Explainable, Segmenting, Shape
-from fsjax.models.scales import ONE_SCALE, Scales, mean_prediction, rescale
+from fsjax.models.scales import ONE_SCALE, Scales
 from fsjax.models.variables import Variables
 from fsjax.training.runs import Run
 
@@ -141,7 +141,7 @@ class Segmenter:
           sizes: int32 [D, b, 2].
           factor: of the photos' size.
         """
-        return self._embed(self._placed(len(sizes)), images, sizes, factor)
+        return programs.embed(self.method)(self._placed(len(sizes)), images, sizes, factor)
 
     def describe(self, features: Any, masks: Any, sizes: Any) -> tuple[Any, Any]:
         """Returns what photos show under M masks each: (cells [D, b, ...], shown [D, b, M, ...]).
@@ -151,7 +151,7 @@ class Segmenter:
           masks: uint8 [D, b, M, H, W]: 1 the class, 0 background, 255 all else.
           sizes: int32 [D, b, M, 2], the masks' valid sizes in pixels.
         """
-        return self._describe(self._placed(len(sizes)), features, masks, sizes)
+        return programs.describe(self.method)(self._placed(len(sizes)), features, masks, sizes)
 
     def fit_described(self, descriptions: tuple[Any, Any], present: Any) -> Any:
         """Returns what segmenting needs of the supports of E episodes for each of q groups of queries.
@@ -160,7 +160,7 @@ class Segmenter:
           descriptions: gathered from `describe`, leaves [D, q, E, N, K, ...].
           present: bool [D, q, E, N, K], which of them are there.
         """
-        return self._fit(self._placed(len(present)), descriptions, present)
+        return programs.fit(self.method)(self._placed(len(present)), descriptions, present)
 
     def segment_features(
         self, fitted: Any, queries: Sequence[Any], shape: Shape, sizes: Any
@@ -173,7 +173,8 @@ class Segmenter:
           shape: height and width of the arrays that the masks lie in, in pixels.
           sizes: int32 [D, q, T, 2], the masks' valid sizes in pixels.
         """
-        return self._segment(self._placed(len(sizes)), fitted, tuple(queries), shape, sizes)
+        segment = programs.segment(self.method, self.settings, self.scales.average)
+        return segment(self._placed(len(sizes)), fitted, tuple(queries), shape, sizes)
 
     def _as_input(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         height, width = input_size(image.shape[0], image.shape[1], self.inputs)
@@ -184,46 +185,6 @@ class Segmenter:
         if devices not in self._copies:
             self._copies[devices] = replicate(self.variables, devices)
         return self._copies[devices]
-
-    @cached_property
-    def _embed(self):
-        def embed(variables, images, sizes, factor):
-            return self.method.embed(variables, *rescale(images, sizes, factor, self.method.side))
-
-        return jax.pmap(embed, static_broadcasted_argnums=3)
-
-    @cached_property
-    def _describe(self):
-        def describe(variables, features, masks, sizes):
-            of_masks = jax.vmap(self.method.describe, (None, None, 0, 0), out_axes=(None, 0))
-            return jax.vmap(of_masks, (None, 0, 0, 0))(variables, features, masks, sizes)
-
-        return jax.pmap(describe)
-
-    @cached_property
-    def _fit(self):
-        return jax.pmap(jax.vmap(jax.vmap(self.method.fit, (None, 0, 0)), (None, 0, 0)))
-
-    @cached_property
-    def _segment(self):
-        def segment(variables, fitted, queries, shape, sizes):
-            def one(fitted, queries, sizes):
-                logits = [
-                    self.method.segment(variables, fitted, at_scale, shape, sizes, self.settings)
-                    for at_scale in queries
-                ]
-                return mean_prediction(logits, self.scales.average)
-
-            return jax.vmap(jax.vmap(one, (0, None, None)))(fitted, queries, sizes)
-
-        return jax.pmap(segment, static_broadcasted_argnums=3)
-
-    @cached_property
-    def _explain(self):
-        if not isinstance(self.method, Explainable):
-            return None
-        explain: Callable[..., Any] = self.method.explain
-        return jax.jit(lambda *arguments: explain(*arguments, self.settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,11 +233,11 @@ class Fitted:
           image: as in `segment`.
         """
         segmenter, image = self.segmenter, checked_photo(1, image)
-        if segmenter._explain is None:
+        if not isinstance(segmenter.method, Explainable):
             return None
         (queries,) = self._features([image], [1.0])
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
-        explained = segmenter._explain(
+        explained = programs.explain(segmenter.method, segmenter.settings)(
             segmenter.variables,
             jax.tree.map(lambda x: x[0, 0, 0], fitted),
             jax.tree.map(lambda x: x[0, 0], queries),

@@ -1,7 +1,7 @@
 """Evaluation one episode at a time: with test-time adaptation every episode has variables of its own."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -14,11 +14,12 @@ from fsjax.devices import replicate
 from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
 from fsjax.evaluation.photos import Photos
-from fsjax.models.method import Adaptable
+from fsjax.models.method import Adaptable, Segmenting
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prototypes import masks_by_way
-from fsjax.models.scales import mean_prediction, rescale
+from fsjax.models.scales import Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
+from fsjax.programs import KEPT
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
 
@@ -40,7 +41,7 @@ def evaluate_adapted(
     Returns:
       For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each.
     """
-    count = jax.pmap(_counting(segmenter, adapt))
+    count = _counting(segmenter.method, segmenter.settings, segmenter.scales, adapt)
     stacked = replicate(segmenter.variables)
     counted: dict[str, list[np.ndarray]] = {}
     slots = jax.local_device_count(), photos.batch_size
@@ -55,35 +56,39 @@ def evaluate_adapted(
     return counted
 
 
+@lru_cache(KEPT)
 def _counting(
-    segmenter: Segmenter, adapt: AdaptSettings | None
+    method: Segmenting, settings: Any, scales: Scales, adapt: AdaptSettings | None
 ) -> Callable[[Variables, Episode], dict[str, jax.Array]]:
-    """Returns the function that adapts to a device's episodes and counts them, one after another."""
+    """Returns the pmapped function that adapts to a device's episodes and counts them, one after another."""
 
     def one(variables: Variables, episode: Episode) -> dict[str, jax.Array]:
         if adapt is not None:
-            assert isinstance(segmenter.method, Adaptable), "rows are checked before they are made"
+            assert isinstance(method, Adaptable), "rows are checked before they are made"
             shown = episode.support_images, episode.support_masks, episode.support_sizes
-            variables, _ = segmenter.method.adapt(variables, *shown, adapt)
-        logits = segment_episode(segmenter, variables, episode)
+            variables, _ = method.adapt(variables, *shown, adapt)
+        logits = segment_episode(method, variables, episode, settings, scales)
         of_queries = jax.vmap(partial(_count, ways=len(episode.class_ids)))
         return {
             name: of_queries(values, episode.query_masks, episode.query_mask_sizes)
             for name, values in logits.items()
         }
 
-    return lambda variables, batch: jax.lax.map(partial(one, variables), batch)
+    return jax.pmap(lambda variables, batch: jax.lax.map(partial(one, variables), batch))
 
 
-def segment_episode(segmenter: Segmenter, variables: Variables, episode: Episode) -> dict[str, jax.Array]:
+def segment_episode(
+    method: Segmenting, variables: Variables, episode: Episode, settings: Any, scales: Scales
+) -> dict[str, jax.Array]:
     """Returns the logits of one episode's queries on their labels' pixels, [T, H, W, N + 1], in one program.
 
     Args:
-      segmenter: its method, settings and scales are used.
-      variables: of the method, in place of the segmenter's own.
+      method: what segments.
+      variables: of the method.
       episode: whose photos are embedded.
+      settings: of the method's segmentation.
+      scales: at which queries are segmented.
     """
-    method, scales = segmenter.method, segmenter.scales
     N, K = episode.support_masks.shape[:2]
     features = method.embed(
         variables, episode.support_images.reshape(N * K, *episode.support_images.shape[2:]),
@@ -101,7 +106,7 @@ def segment_episode(segmenter: Segmenter, variables: Variables, episode: Episode
         queries = method.embed(
             variables, *rescale(episode.query_images, episode.query_sizes, factor, method.side)
         )
-        return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, segmenter.settings)
+        return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, settings)
 
     return mean_prediction([at_scale(factor) for factor in scales.factors], scales.average)
 

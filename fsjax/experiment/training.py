@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fsjax import config as configuration
+from fsjax import programs
 from fsjax.config import Found
 from fsjax.data.loader import prefetch
 from fsjax.data.source import Source
@@ -182,11 +183,7 @@ def _filled_features(
     if not config.train.cached_features:
         return None
     stacked = replicate({**fixed, "head": {}})
-
-    def embed(variables, images, sizes):
-        return method.embed(variables, images, sizes).map.astype("float16")
-
-    mapped, side = jax.pmap(embed), plan.inputs.size
+    mapped, side = programs.embed_frozen(method), plan.inputs.size
     blank = np.zeros((1, side, side, 3), np.uint8), np.full((1, 2), side, np.int32)
     features = FrozenFeatures(
         config.data.feature_dir,
@@ -194,7 +191,7 @@ def _filled_features(
         lambda images, sizes: np.asarray(mapped(stacked, *spread((images, sizes)))),
         f"{method.backbone} {frozen.digest(fixed['backbone'])}",
         plan.inputs,
-        shape=jax.eval_shape(embed, {**fixed, "head": {}}, *blank).shape[1:],
+        shape=jax.eval_shape(method.embed, {**fixed, "head": {}}, *blank).map.shape[1:],
     )
     base = plan.sampler.classes
     photos = sorted({int(position) for c in base for position in plan.sampler.eligible(c)})

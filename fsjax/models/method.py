@@ -17,8 +17,12 @@ Shape = tuple[int, int]
 class Segmenting(Protocol):
     """Features and supports to masks. Controls and training-free methods are this and nothing more.
 
-    Features are a pytree whose leaves have images first.
+    Features are a pytree whose leaves have images first. A method is immutable and compared by value, as are
+    its settings, so that methods of the same parts share their compiled programs.
     """
+
+    def __hash__(self) -> int:
+        """Equal methods have equal hashes."""
 
     @property
     def outputs(self) -> tuple[str, ...]:

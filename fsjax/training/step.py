@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -126,8 +127,9 @@ def train_step(method: Trainable, optimizer: optax.GradientTransformation, seed:
     return step
 
 
+@lru_cache(maxsize=4)
 def make_train_step(method: Trainable, optimizer: optax.GradientTransformation, seed: int) -> Step:
-    """Returns the pmapped `train_step`.
+    """Returns the pmapped `train_step`, the same for equal arguments, so that it is compiled once.
 
     The state and the frozen variables are stacked over devices; the state is donated, the frozen variables
     are not. The batch has leading axes [devices, B]; metrics are stacked as well.

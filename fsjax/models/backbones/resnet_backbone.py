@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,7 +64,7 @@ class ResNetBackbone:
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn "params" and the running statistics, "batch_stats"."""
-        return dict(jax.jit(self.network.init)(rng, *_blank_photo()))
+        return dict(_initial(self.network)(rng, *_blank_photo()))
 
     def imagenet(self) -> str:
         """Returns the hub's repository of its ImageNet weights.
@@ -125,6 +127,12 @@ class ResNetBackbone:
     def _roles(self, maps: dict[str, Features]) -> dict[str, Features]:
         before = f"stage{self.stages - 1}" if self.stages > 1 else "stem"
         return {SHALLOW: maps[before], DEEP: maps[f"stage{self.stages}_pre"]}
+
+
+@lru_cache
+def _initial(network: ResNet) -> Callable[..., Mapping[str, Any]]:
+    """Returns the program that draws a network's variables, compiled once."""
+    return jax.jit(network.init)
 
 
 def _blank_photo() -> tuple[UInt8[Array, "1 33 33 3"], Int[Array, "1 2"]]:

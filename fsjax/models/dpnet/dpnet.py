@@ -7,8 +7,9 @@ multiscale.py and decoder.py; head.py joins them (Eq. 6 to Eq. 8), and losses.py
 Eq. 11). This module adds the frozen backbone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import jax
@@ -87,16 +88,7 @@ class DPNet:
           InputError: for a backbone whose shallow and deep features lie on different grids.
         """
         self._check_grids()
-        channels = self.backbone.channels[SHALLOW] + self.backbone.channels[DEEP]
-        supports = Features(jnp.zeros((1, 1, 1, 5, 5, channels)), jnp.full((1, 1, 1, 2), 5, jnp.int32))
-        queries = jax.tree.map(lambda x: x[:, 0], supports)
-        masks, pixels = jnp.ones((1, 1, 1, 33, 33), jnp.uint8), jnp.full((1, 1, 1, 2), 33, jnp.int32)
-
-        def both(head: Head) -> Segmented:
-            fitted = Supports(*head.describe(supports, masks, pixels), jnp.ones((1, 1, 1), bool))
-            return head.segment(fitted, queries, Switches(), 0.5)
-
-        return jax.jit(lambda rng: self.head.init(rng, method=both)["params"])(rng)
+        return _initial(self.head, self.backbone.channels[SHALLOW] + self.backbone.channels[DEEP])(rng)
 
     def side(self, pixels: Any) -> Any:
         """Returns the side of a photo nearest to so many pixels that fits the backbone's cells."""
@@ -288,6 +280,20 @@ class DPNet:
         jax.eval_shape(
             lambda rng: self.embed({"backbone": self.backbone.init(rng)}, image, size), jax.random.key(0)
         )
+
+
+@lru_cache
+def _initial(head: Head, channels: int) -> Callable[[jax.Array], dict[str, Any]]:
+    """Returns the program that draws a head over so many channels, compiled once."""
+    supports = Features(jnp.zeros((1, 1, 1, 5, 5, channels)), jnp.full((1, 1, 1, 2), 5, jnp.int32))
+    queries = jax.tree.map(lambda x: x[:, 0], supports)
+    masks, pixels = jnp.ones((1, 1, 1, 33, 33), jnp.uint8), jnp.full((1, 1, 1, 2), 33, jnp.int32)
+
+    def both(head: Head) -> Segmented:
+        fitted = Supports(*head.describe(supports, masks, pixels), jnp.ones((1, 1, 1), bool))
+        return head.segment(fitted, queries, Switches(), 0.5)
+
+    return jax.jit(lambda rng: head.init(rng, method=both)["params"])
 
 
 def _as_batch(tree: Any) -> Any:
