@@ -13,7 +13,7 @@ import sys
 from fsjax import cli
 from fsjax.errors import InputError
 from fsjax.evaluation import report
-from fsjax.evaluation.results import Results, differences
+from fsjax.evaluation.results import Results, differences, protocol_differences
 
 FLAGS = {"rows": "The rows, divided by commas; row:other where the subtracted one has another name."}
 
@@ -28,6 +28,8 @@ def program(argv: list[str]) -> None:
         raise InputError("Name the rows to compare with --rows=row:other, or another folder.")
     rows = [_pair(text) for text in flags.rows.split(",")] if flags.rows else _shared(results, others)
     print(report.differences_table(differences(results, others, rows)))
+    for line in protocol_differences(results, others):
+        print(f"The protocols differ in {line}.")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -102,6 +102,16 @@ def differences(results: Results, others: Results, rows: Sequence[tuple[str, str
     return [_difference(results, others, row, other) for row, other in rows]
 
 
+def protocol_differences(results: Results, others: Results) -> list[str]:
+    """Returns a line for each entry of the protocols that is not the same in both."""
+    first, second = results.header["protocol"], others.header["protocol"]
+    return [
+        f"{name.replace('_', ' ')}: {first.get(name, 'none')} against {second.get(name, 'none')}"
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
+    ]
+
+
 def _difference(results: Results, others: Results, row: str, other: str) -> dict[str, Any]:
     first, second = results.row(row), others.row(other)
     if {row, other} & set(WRONG_SUPPORTS):

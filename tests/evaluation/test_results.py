@@ -7,7 +7,7 @@ import pytest
 
 from fsjax.errors import InputError
 from fsjax.evaluation.report import differences_table
-from fsjax.evaluation.results import Results, differences
+from fsjax.evaluation.results import Results, differences, protocol_differences
 from tests.evaluation.test_compare import episode
 
 HEADER = {
@@ -115,3 +115,12 @@ def test_a_row_that_is_missing_is_named(tmp_path):
     results = Results.read(write(tmp_path, {"a": row([1, 2]), "b": row([1, 2])}))
     with pytest.raises(InputError, match=r"has no row 'c': choose from a, b\."):
         results.row("c")
+
+
+def test_protocols_are_told_apart(tmp_path):
+    counted = HEADER["protocol"]
+    first = Results.read(write(tmp_path / "first", {"a": row([1])}, protocol={**counted, "input_size": 321}))
+    second = Results.read(write(tmp_path / "second", {"a": row([1])}, protocol={**counted, "beta": 0.5}))
+    assert protocol_differences(first, first) == []
+    lines = ["input size: 321 against none", "beta: none against 0.5"]
+    assert protocol_differences(first, second) == lines
