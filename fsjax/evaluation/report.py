@@ -99,10 +99,10 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
     lines = []
     for row in rows:
         for other in row["against"]:
-            low, high = other["ci95"]
+            low, high = map(_signed, other["ci95"])
             lines += [
                 f"{row['name']} minus {other['row']} on the same {other['episodes']} episodes: "
-                f"{other['difference']:+.1f} ({low:+.1f} to {high:+.1f})",
+                f"{_signed(other['difference'])} ({low} to {high})",
                 "",
             ]
     return lines
@@ -118,20 +118,15 @@ def differences_table(found: Sequence[Row]) -> str:
     """Returns what `results.differences` found, as aligned plain text without a final line end."""
     cells = [["row", "minus", "mean-IoU", "other", "difference", "95% interval", "episodes"]]
     for one in found:
-        low, high = one["ci95"]
+        low, high = map(_signed, one["ci95"])
         means = _number(one["mean_iou"]), _number(one["other_mean_iou"])
-        interval = f"{low:+.1f} to {high:+.1f}"
-        cells.append(
-            [
-                one["row"],
-                one["other_row"],
-                *means,
-                f"{one['difference']:+.1f}",
-                interval,
-                f"{one['episodes']:,}",
-            ]
-        )
+        difference = _signed(one["difference"]), f"{low} to {high}", f"{one['episodes']:,}"
+        cells.append([one["row"], one["other_row"], *means, *difference])
     return "\n".join(_aligned(cells, left=2))
+
+
+def _signed(points: float) -> str:
+    return f"{round(points, 1) + 0.0:+.1f}"  # no -0.0
 
 
 def _aligned(cells: Sequence[Sequence[str]], left: int) -> list[str]:
