@@ -137,7 +137,7 @@ def parse(
       places.
 
     Raises:
-      InputError: for an unknown flag, naming the nearest, or an argument that is no flag.
+      InputError: for an unknown flag, naming the nearest, or an argument that is neither a flag nor a place.
     """
     if {"-h", "-help", "--help"} & set(argv):
         print("\n".join(_help(description, strings, switches or {}, fields)))

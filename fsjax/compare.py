@@ -15,7 +15,10 @@ from fsjax.errors import InputError
 from fsjax.evaluation import report
 from fsjax.evaluation.results import Results, differences, protocol_differences
 
-FLAGS = {"rows": "The rows, divided by commas; row:other where the subtracted one has another name."}
+FLAGS = {
+    "rows": "The rows, divided by commas, or by semicolons where a name has commas; row:other where the "
+    "subtracted one has another name."
+}
 
 
 def program(argv: list[str]) -> None:
@@ -23,26 +26,27 @@ def program(argv: list[str]) -> None:
     flags, folders = cli.parse(argv, __doc__, FLAGS, fields=False, places=True)
     if len(folders) not in (1, 2):
         raise InputError("Name the folder of an evaluation's results, or two folders to compare.")
-    results, others = Results.read(folders[0]), Results.read(folders[-1])
-    if not flags.rows and len(folders) == 1:
-        raise InputError("Name the rows to compare with --rows=row:other, or another folder.")
-    rows = [_pair(text) for text in flags.rows.split(",")] if flags.rows else _shared(results, others)
-    print(report.differences_table(differences(results, others, rows)))
+    results = Results.read(folders[0])
+    others = Results.read(folders[1]) if len(folders) == 2 else results
+    pairs = _named(flags.rows) if flags.rows else [(name, name) for name in results.records]
+    if others is results and any(row == other for row, other in pairs):
+        raise InputError("Name rows of this folder to compare with --rows=row:other, or another folder.")
+    if not flags.rows:
+        pairs = [(row, other) for row, other in pairs if other in others.records]
+    if not pairs:
+        raise InputError("No row is in both folders: name pairs with --rows=row:other.")
+    print(report.differences_table(differences(results, others, pairs)))
     for line in protocol_differences(results, others):
         print(f"The protocols differ in {line}.")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    row, colon, other = text.strip().partition(":")
-    return row, other if colon else row
-
-
-def _shared(results: Results, others: Results) -> list[tuple[str, str]]:
-    """Returns the rows that both have."""
-    rows = [(name, name) for name in results.records if name in others.records]
-    if not rows:
-        raise InputError("No row is in both folders: name pairs with --rows=row:other.")
-    return rows
+def _named(text: str) -> list[tuple[str, str]]:
+    """Returns the rows of the flag, each with the one that is subtracted."""
+    pairs = []
+    for piece in text.split(";" if ";" in text else ","):
+        row, colon, other = (part.strip() for part in piece.partition(":"))
+        pairs.append((row, other if colon else row))
+    return pairs
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fsjax import programs
+from fsjax import compiled
 from fsjax.config import check
 from fsjax.data.images import InputSettings, input_size, mask_of_way
 from fsjax.data.own_photos import Images, checked_photo, checked_photos, checked_supports, presence
@@ -141,7 +141,7 @@ class Segmenter:
           sizes: int32 [D, b, 2].
           factor: of the photos' size.
         """
-        return programs.embed(self.method)(self._placed(len(sizes)), images, sizes, factor)
+        return compiled.embed(self.method)(self._placed(len(sizes)), images, sizes, factor)
 
     def describe(self, features: Any, masks: Any, sizes: Any) -> tuple[Any, Any]:
         """Returns what photos show under M masks each: (cells [D, b, ...], shown [D, b, M, ...]).
@@ -151,7 +151,7 @@ class Segmenter:
           masks: uint8 [D, b, M, H, W]: 1 the class, 0 background, 255 all else.
           sizes: int32 [D, b, M, 2], the masks' valid sizes in pixels.
         """
-        return programs.describe(self.method)(self._placed(len(sizes)), features, masks, sizes)
+        return compiled.describe(self.method)(self._placed(len(sizes)), features, masks, sizes)
 
     def fit_described(self, descriptions: tuple[Any, Any], present: Any) -> Any:
         """Returns what segmenting needs of the supports of E episodes for each of q groups of queries.
@@ -160,7 +160,7 @@ class Segmenter:
           descriptions: gathered from `describe`, leaves [D, q, E, N, K, ...].
           present: bool [D, q, E, N, K], which of them are there.
         """
-        return programs.fit(self.method)(self._placed(len(present)), descriptions, present)
+        return compiled.fit(self.method)(self._placed(len(present)), descriptions, present)
 
     def segment_features(
         self, fitted: Any, queries: Sequence[Any], shape: Shape, sizes: Any
@@ -173,7 +173,7 @@ class Segmenter:
           shape: height and width of the arrays that the masks lie in, in pixels.
           sizes: int32 [D, q, T, 2], the masks' valid sizes in pixels.
         """
-        segment = programs.segment(self.method, self.settings, self.scales.average)
+        segment = compiled.segment(self.method, self.settings, self.scales.average)
         return segment(self._placed(len(sizes)), fitted, tuple(queries), shape, sizes)
 
     def _as_input(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -237,7 +237,7 @@ class Fitted:
             return None
         (queries,) = self._features([image], [1.0])
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
-        explained = programs.explain(segmenter.method, segmenter.settings)(
+        explained = compiled.explain(segmenter.method, segmenter.settings)(
             segmenter.variables,
             jax.tree.map(lambda x: x[0, 0, 0], fitted),
             jax.tree.map(lambda x: x[0, 0], queries),

@@ -1,13 +1,14 @@
 """Evaluation one episode at a time: with test-time adaptation every episode has variables of its own."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsjax.compiled import kept
 from fsjax.data.loader import evaluation_batches, prefetch
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.devices import replicate
@@ -19,7 +20,6 @@ from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prototypes import masks_by_way
 from fsjax.models.scales import Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
-from fsjax.programs import KEPT
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
 
@@ -56,7 +56,7 @@ def evaluate_adapted(
     return counted
 
 
-@lru_cache(KEPT)
+@kept
 def _counting(
     method: Segmenting, settings: Any, scales: Scales, adapt: AdaptSettings | None
 ) -> Callable[[Variables, Episode], dict[str, jax.Array]]:

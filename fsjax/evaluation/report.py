@@ -8,14 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsjax.errors import InputError
 from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.summary import Description
 from fsjax.files import replacing
 
 Row = dict[str, Any]
-
-_FIELDS = {"row", "run", "index", "class_ids", "support", "query", "confusion"}
 
 
 def write_report(
@@ -43,27 +40,6 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for record in records:
             lines.write(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
-
-
-def read_records(path: Path) -> list[Record]:
-    """Reads episodes.jsonl.
-
-    Raises:
-      InputError: the file is missing or a line is not an episode; the message names the line.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no {path}; run eval.py with --out={path.parent} first.")
-    records = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"Line {number} of {path} is not JSON; evaluate again.") from error
-        if not (isinstance(record, dict) and record.keys() >= _FIELDS):
-            raise InputError(f"Line {number} of {path} is not an episode; evaluate again.")
-        records.append(record)
-    return records
 
 
 def markdown(description: Description, rows: Sequence[Row]) -> str:
@@ -99,10 +75,9 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
     lines = []
     for row in rows:
         for other in row["against"]:
-            low, high = map(_signed, other["ci95"])
             lines += [
                 f"{row['name']} minus {other['row']} on the same {other['episodes']} episodes: "
-                f"{_signed(other['difference'])} ({low} to {high})",
+                f"{_signed(other['difference'])} ({_interval(other['ci95'])})",
                 "",
             ]
     return lines
@@ -118,15 +93,18 @@ def differences_table(found: Sequence[Row]) -> str:
     """Returns what `results.differences` found, as aligned plain text without a final line end."""
     cells = [["row", "minus", "mean-IoU", "other", "difference", "95% interval", "episodes"]]
     for one in found:
-        low, high = map(_signed, one["ci95"])
         means = _number(one["mean_iou"]), _number(one["other_mean_iou"])
-        difference = _signed(one["difference"]), f"{low} to {high}", f"{one['episodes']:,}"
+        difference = _signed(one["difference"]), _interval(one["ci95"]), f"{one['episodes']:,}"
         cells.append([one["row"], one["other_row"], *means, *difference])
     return "\n".join(_aligned(cells, left=2))
 
 
-def _signed(points: float) -> str:
-    return f"{round(points, 1) + 0.0:+.1f}"  # no -0.0
+def _signed(points: float | None) -> str:
+    return "-" if points is None else f"{round(points, 1) + 0.0:+.1f}"  # no -0.0
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "-" if bounds is None else " to ".join(map(_signed, bounds))
 
 
 def _aligned(cells: Sequence[Sequence[str]], left: int) -> list[str]:

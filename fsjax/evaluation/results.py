@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsjax.config import TABLE
 from fsjax.errors import InputError
-from fsjax.evaluation.compare import common, paired_difference
 from fsjax.evaluation.controls import WRONG_SUPPORTS
-from fsjax.evaluation.metrics import Record, summarize
-from fsjax.evaluation.report import read_records
+from fsjax.evaluation.metrics import Record
+from fsjax.evaluation.paired import common, paired_difference
 
-_FIELDS = {"data_set", "version", "classes", "protocol", "rows"}
-_COUNTING = ("void", "counting")
+_FIELDS = {
+    "row": str,
+    "run": int,
+    "index": int,
+    "class_ids": list,
+    "support": list,
+    "query": list,
+    "confusion": list,
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +46,10 @@ class Results:
         """
         folder = Path(folder)
         header = _header(folder / "results.json")
-        records: dict[str, list[Record]] = {str(row["name"]): [] for row in header["rows"]}
+        records: dict[str, list[Record]] = {row["name"]: [] for row in header["rows"]}
         for record in read_records(folder / "episodes.jsonl"):
             records.setdefault(record["row"], []).append(record)
-        told = {str(row["name"]): row.get("episodes") for row in header["rows"]}
+        told = {row["name"]: row.get("episodes") for row in header["rows"]}
         if told != {name: len(lines) for name, lines in records.items()}:
             raise InputError(
                 f"results.json and episodes.jsonl in {folder} do not belong together; evaluate again."
@@ -59,24 +66,41 @@ class Results:
             raise InputError(f"{self.folder} has no row {name!r}: choose from {', '.join(self.records)}.")
         return self.records[name]
 
-    @property
-    def classes(self) -> dict[int, str]:
-        """Id and name of each class that was tested; a number alone where some class never occurred."""
-        ids = sorted({int(c) for lines in self.records.values() for line in lines for c in line["class_ids"]})
-        names = self.header["classes"]
-        return dict(zip(ids, names if len(names) == len(ids) else map(str, ids), strict=True))
+    def seed(self, name: str) -> Any:
+        """Returns the seed of a row's episodes."""
+        return next(row.get("seed") for row in self.header["rows"] if row["name"] == name)
 
     @property
     def counted(self) -> dict[str, str]:
         """How pixels of void are taken and intersections counted, the arguments of `metrics.count`."""
-        return {name: self.header["protocol"][name] for name in _COUNTING}
+        return {name: self.header["protocol"][name] for name in ("void", "counting")}
+
+
+def read_records(path: Path) -> list[Record]:
+    """Reads episodes.jsonl.
+
+    Raises:
+      InputError: the file is missing or a line is not an episode; the message names the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no {path}; run eval.py with --out={path.parent} first.")
+    records = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"Line {number} of {path} is not JSON; evaluate again.") from error
+        if not _is_episode(record):
+            raise InputError(f"Line {number} of {path} is not an episode; evaluate again.")
+        records.append(record)
+    return records
 
 
 def differences(results: Results, others: Results, rows: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Compares rows of two evaluations of the same episodes.
+    """Compares rows of two evaluations on the episodes that both rows have.
 
-    A row that has only some of the episodes is compared on those. A row of wrong supports is compared with
-    the one whose queries it shares, by the episodes' numbers.
+    A row of wrong supports is compared with the episodes whose numbers, and queries, it shares.
 
     Args:
       results: whose scores count.
@@ -84,15 +108,15 @@ def differences(results: Results, others: Results, rows: Sequence[tuple[str, str
       rows: of each comparison a row of `results` and one of `others`.
 
     Returns:
-      Of each {"row", "other_row", "mean_iou", "other_mean_iou", "difference", "ci95": [low, high],
-      "episodes"}, in percent, as `compare.paired_difference`.
+      Of each {"row", "other_row"} and what `paired.paired_difference` returns.
 
     Raises:
-      InputError: a row is missing, or the evaluations differ in data, classes, counting or episodes.
+      InputError: a row is missing, two rows share no episode, or the evaluations differ in data, classes or
+        counting.
     """
     for name, first, second in (
         *((name, results.header[name], others.header[name]) for name in ("data_set", "version", "classes")),
-        *((name, results.counted[name], others.counted[name]) for name in _COUNTING),
+        *((name, value, others.counted[name]) for name, value in results.counted.items()),
     ):
         if first != second:
             raise InputError(
@@ -114,16 +138,18 @@ def protocol_differences(results: Results, others: Results) -> list[str]:
 
 def _difference(results: Results, others: Results, row: str, other: str) -> dict[str, Any]:
     first, second = results.row(row), others.row(other)
-    if {row, other} & set(WRONG_SUPPORTS):
+    by_number = bool({row, other} & set(WRONG_SUPPORTS)) and results.seed(row) == others.seed(other)
+    if by_number:
         first, second = _by_number(first), _by_number(second)
-    if len(first) > len(second):
-        first = common(first, second)
-    elif len(first) < len(second):
-        second = common(second, first)
-    classes, counted = results.classes, results.counted
-    mean, other_mean = (summarize(records, classes, **counted)["mean_iou"] for records in (first, second))
-    found = paired_difference(first, second, classes, **counted)
-    return {"row": row, "other_row": other, "mean_iou": mean, "other_mean_iou": other_mean, **found}
+    first, second = common(first, second), common(second, first)
+    if not first:
+        raise InputError(
+            f"Row {row!r} of {results.folder} and row {other!r} of {others.folder} share no episode: "
+            "compare rows of the same seed or manifest."
+        )
+    ids = sorted({class_id for record in first for class_id in record["class_ids"]})
+    found = paired_difference(first, second, dict(zip(ids, map(str, ids), strict=True)), **results.counted)
+    return {"row": row, "other_row": other, **found}
 
 
 def _by_number(records: Sequence[Record]) -> list[Record]:
@@ -138,9 +164,41 @@ def _header(path: Path) -> dict[str, Any]:
         header = json.loads(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path} is not JSON; evaluate again.") from error
-    whole = isinstance(header, dict) and header.keys() >= _FIELDS
-    if not (
-        whole and header["protocol"].keys() >= set(_COUNTING) and all("name" in r for r in header["rows"])
-    ):
+    if not _is_header(header):
         raise InputError(f"{path} is no evaluation's; evaluate again.")
     return header
+
+
+def _is_header(header: Any) -> bool:
+    if not (isinstance(header, dict) and header.keys() >= {"data_set", "version", "classes"}):
+        return False
+    protocol, rows = header.get("protocol"), header.get("rows")
+    return (
+        isinstance(protocol, dict)
+        and all(protocol.get(name) in TABLE[f"eval.{name}"].choices for name in ("void", "counting"))
+        and isinstance(rows, list)
+        and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows)
+    )
+
+
+def _is_episode(record: Any) -> bool:
+    if not (isinstance(record, dict) and all(isinstance(record.get(n), kind) for n, kind in _FIELDS.items())):
+        return False
+    ids, ways, queries = record["class_ids"], record["support"], record["query"]
+    matrix = len(ids) + 2, len(ids) + 1
+    return (
+        all(isinstance(class_id, int) for class_id in ids)
+        and all(isinstance(way, list) and all(isinstance(name, str) for name in way) for way in ways)
+        and all(isinstance(name, str) for name in queries)
+        and len(record["confusion"]) == len(queries)
+        and all(_is_matrix(counts, *matrix) for counts in record["confusion"])
+    )
+
+
+def _is_matrix(counts: Any, rows: int, columns: int) -> bool:
+    return (
+        isinstance(counts, list)
+        and len(counts) == rows
+        and all(isinstance(row, list) and len(row) == columns for row in counts)
+        and all(isinstance(count, int) for row in counts for count in row)
+    )

@@ -14,9 +14,9 @@ from fsjax.data import manifest
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted
-from fsjax.evaluation.compare import Comparison
 from fsjax.evaluation.controls import ANY_OBJECT, ONE_WAY, ORACLE, WRONG_SUPPORTS
 from fsjax.evaluation.evaluate import evaluate
+from fsjax.evaluation.paired import Comparison
 from fsjax.evaluation.photos import Photos
 from fsjax.evaluation.scoring import Scoring
 from fsjax.evaluation.summary import Scored

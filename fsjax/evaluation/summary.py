@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsjax.evaluation.compare import Comparison, common, paired_difference
 from fsjax.evaluation.metrics import Record, summarize
+from fsjax.evaluation.paired import Comparison, common, paired_difference
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def summaries(
       comparisons: where both rows are there, the first is compared with the second in pairs of episodes.
 
     Raises:
-      InputError: where two rows that are compared have other episodes (see `compare.paired_difference`).
+      InputError: where two rows that are compared have other episodes (see `paired.paired_difference`).
     """
     counted = {"void": description.void, "counting": description.counting}
     rows = {

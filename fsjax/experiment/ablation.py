@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from fsjax import config as configuration
 from fsjax.errors import InputError
 from fsjax.evaluation import report
-from fsjax.evaluation.compare import Comparison
+from fsjax.evaluation.paired import Comparison
 from fsjax.evaluation.summary import Scored, summaries
 from fsjax.experiment.evaluation import evaluate
 from fsjax.experiment.settings import Sources, check

@@ -154,7 +154,8 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
         size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate,
         ignored=novel if train.other_classes == "ignore" else (),
     )  # fmt: skip
-    settings = OptimizerSettings(**{field.name: train[field.name] for field in fields(OptimizerSettings)})
+    given = {field.name: train[field.name] for field in fields(OptimizerSettings)}
+    settings = OptimizerSettings(**{**given, "milestones": tuple(train.milestones)})
     return Plan.make(
         sampler, inputs, settings, batch_size=config.batch_size, lr_scaling=config.lr_scaling,
         reference_batch_size=train.reference_batch_size, steps=train.steps, epochs=train.epochs,

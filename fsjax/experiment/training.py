@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from fsjax import compiled
 from fsjax import config as configuration
-from fsjax import programs
 from fsjax.config import Found
 from fsjax.data.loader import prefetch
 from fsjax.data.source import Source
@@ -183,7 +183,7 @@ def _filled_features(
     if not config.train.cached_features:
         return None
     stacked = replicate({**fixed, "head": {}})
-    mapped, side = programs.embed_frozen(method), plan.inputs.size
+    mapped, side = compiled.embed_frozen(method), plan.inputs.size
     blank = np.zeros((1, side, side, 3), np.uint8), np.full((1, 2), side, np.int32)
     features = FrozenFeatures(
         config.data.feature_dir,

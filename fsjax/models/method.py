@@ -18,7 +18,7 @@ class Segmenting(Protocol):
     """Features and supports to masks. Controls and training-free methods are this and nothing more.
 
     Features are a pytree whose leaves have images first. A method is immutable and compared by value, as are
-    its settings, so that methods of the same parts share their compiled programs.
+    its settings: what is compiled for one serves each that is equal to it (`fsjax.compiled`).
     """
 
     def __hash__(self) -> int:

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
 import optax
 
+from fsjax.compiled import kept
 from fsjax.errors import InputError
 
 
@@ -37,7 +37,7 @@ class OptimizerSettings:
     warmup: int
 
 
-@lru_cache  # equal settings have one schedule and one optimiser, whose step is then compiled once
+@kept  # equal settings have one schedule and one optimiser, whose step is then compiled once
 def learning_rate(settings: OptimizerSettings, steps: int, factor: float = 1.0) -> tuple[optax.Schedule, int]:
     """Returns the learning rate at each step, and the number of steps.
 
@@ -66,7 +66,7 @@ def learning_rate(settings: OptimizerSettings, steps: int, factor: float = 1.0) 
     raise ValueError(settings.schedule)
 
 
-@lru_cache
+@kept
 def make_optimizer(settings: OptimizerSettings, schedule: optax.Schedule) -> optax.GradientTransformation:
     """Returns the optimiser that settings describe, with a learning rate for each step."""
     if settings.optimizer == "adamw":

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from fsjax.compiled import kept
 from fsjax.devices import DEVICES
 from fsjax.episode import Episode
 from fsjax.models.method import Trainable
@@ -127,7 +127,7 @@ def train_step(method: Trainable, optimizer: optax.GradientTransformation, seed:
     return step
 
 
-@lru_cache(maxsize=4)
+@kept
 def make_train_step(method: Trainable, optimizer: optax.GradientTransformation, seed: int) -> Step:
     """Returns the pmapped `train_step`, the same for equal arguments, so that it is compiled once.
 

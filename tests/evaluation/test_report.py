@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from fsjax.errors import InputError
-from fsjax.evaluation.compare import Comparison
-from fsjax.evaluation.report import markdown, read_records, table, write_records, write_report
+from fsjax.evaluation.paired import Comparison
+from fsjax.evaluation.report import markdown, table, write_records, write_report
+from fsjax.evaluation.results import read_records
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
 
 DESCRIPTION = Description(
@@ -194,25 +195,6 @@ def test_not_a_number_is_never_written(tmp_path, rows):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_report(tmp_path, DESCRIPTION, [{**rows[0], "seconds": float("nan")}], [])
     assert not (tmp_path / "results.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("damaged", "says"),
-    [
-        (b'{"confus', "is not JSON"),
-        (b"\xff\x00", "is not JSON"),
-        (b"[1, 2]", "is not an episode"),
-        (b'{"confusion": []}', "is not an episode"),
-    ],
-)
-def test_unreadable_records_are_named(tmp_path, records, damaged, says):
-    path = tmp_path / "episodes.jsonl"
-    with pytest.raises(InputError, match="There is no"):
-        read_records(path)
-    write_records(path, records[:1])
-    path.write_bytes(path.read_bytes() + damaged)
-    with pytest.raises(InputError, match=f"Line 2 of .* {says}; evaluate again"):
-        read_records(path)
 
 
 def test_rows_are_compared_where_both_are_there(records):

@@ -7,8 +7,8 @@ import pytest
 
 from fsjax.errors import InputError
 from fsjax.evaluation.report import differences_table
-from fsjax.evaluation.results import Results, differences, protocol_differences
-from tests.evaluation.test_compare import episode
+from fsjax.evaluation.results import Results, differences, protocol_differences, read_records
+from tests.evaluation.test_paired import episode
 
 HEADER = {
     "data_set": "pets",
@@ -21,7 +21,7 @@ HEADER = {
 def write(folder, rows, **header):
     """Writes an evaluation's two files; rows are names and their records."""
     folder.mkdir(exist_ok=True)
-    told = [{"name": name, "episodes": len(records)} for name, records in rows.items()]
+    told = [{"name": name, "episodes": len(records), "seed": 1} for name, records in rows.items()]
     (folder / "results.json").write_text(json.dumps({**HEADER, **header, "rows": told}))
     lines = [json.dumps(record | {"row": name}) for name, records in rows.items() for record in records]
     (folder / "episodes.jsonl").write_text("\n".join(lines) + "\n")
@@ -67,13 +67,53 @@ def test_a_row_with_some_of_the_episodes_is_compared_on_those(tmp_path):
         assert found["difference"] == pytest.approx(sign * 100 * (9 - 3) / 10 / 2)
 
 
+def test_rows_that_lack_different_episodes_are_compared_on_what_both_have(tmp_path):
+    rows = {"first": row([9, 2, 7, 4])[:3], "second": row([3, 2, 5, 2])[1:]}
+    results = Results.read(write(tmp_path, rows))
+    (found,) = differences(results, results, [("first", "second")])
+    assert found["episodes"] == 2
+    assert found["difference"] == pytest.approx(100 * ((7 - 5) / 10 + (2 - 2) / 10) / 2)
+    assert found["mean_iou"] - found["other_mean_iou"] == pytest.approx(found["difference"])
+
+
+def test_means_are_over_the_same_runs(tmp_path):
+    """One run of two episodes against two runs of one: an easy object of 10 pixels, and a hard one of 100."""
+    shown = [episode("q0", 9, 1), episode("q1", 10, 90, index=1)]
+    first = Results.read(write(tmp_path / "first", {"a": shown}))
+    second = Results.read(write(tmp_path / "second", {"a": [shown[0], shown[1] | {"run": 1}]}))
+    for results, others, mean in ((first, second, 100 * 19 / 110), (second, first, 100 * (0.9 + 0.1) / 2)):
+        (found,) = differences(results, others, [("a", "a")])
+        assert (found["mean_iou"], found["other_mean_iou"]) == (pytest.approx(mean), pytest.approx(mean))
+        assert found["difference"] == 0
+
+
+def wrong(hits):
+    """A row whose supports show the other class."""
+    return [r | {"shown": [3 - r["class_ids"][0]]} for r in row(hits, support="other")]
+
+
 def test_a_wrong_support_is_compared_with_the_episode_of_its_number(tmp_path):
-    rows = {"right": row([9, 9, 9, 9]), "wrong_support_absent": row([4, 4, 4, 4], support="other")[1:]}
-    for record in rows["wrong_support_absent"]:
-        record["shown"] = [3 - record["class_ids"][0]]
+    rows = {"right": row([9, 9, 9, 9]), "wrong_support_absent": wrong([4, 4, 4, 4])[1:]}
     results = Results.read(write(tmp_path, rows))
     (found,) = differences(results, results, [("right", "wrong_support_absent")])
     assert (found["difference"], found["episodes"]) == (pytest.approx(50), 3)
+
+
+def test_numbers_of_other_seeds_are_other_episodes(tmp_path):
+    first = Results.read(write(tmp_path / "first", {"right": row([9, 9])}))
+    second = Results.read(write(tmp_path / "second", {"wrong_support_absent": wrong([4, 4])}))
+    second.header["rows"][0]["seed"] = 2
+    with pytest.raises(InputError, match="share no episode: compare rows of the same seed"):
+        differences(first, second, [("right", "wrong_support_absent")])
+
+
+def test_a_score_that_nothing_defines_has_no_difference(tmp_path):
+    nothing = [episode("q", 0, 0)]
+    results = Results.read(write(tmp_path, {"a": nothing, "b": nothing}))
+    found = differences(results, results, [("a", "b")])
+    assert (found[0]["difference"], found[0]["ci95"]) == (None, None)
+    *_, line = differences_table(found).splitlines()
+    assert line.split() == ["a", "b", "-", "-", "-", "-", "1"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +131,12 @@ def test_what_is_counted_otherwise_is_not_compared(tmp_path, header, said):
         differences(first, second, [("a", "a")])
 
 
+BROKEN = {
+    "rows": [None, [1], ["name"], [{"name": 3}], {}],
+    "protocol": [None, [], {}, {"void": "foo", "counting": "strict"}, {"void": "ignore"}],
+}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -98,6 +144,11 @@ def test_what_is_counted_otherwise_is_not_compared(tmp_path, header, said):
         ("{", "results.json is not JSON; evaluate again"),
         ("[]", "results.json is no evaluation's; evaluate again"),
         ('{"rows": []}', "results.json is no evaluation's; evaluate again"),
+        *(
+            (json.dumps({**HEADER, "rows": [], name: value}), "results.json is no evaluation's")
+            for name, values in BROKEN.items()
+            for value in values
+        ),
         (json.dumps({**HEADER, "rows": [{"name": "a", "episodes": 3}]}), "do not belong together"),
         (json.dumps({**HEADER, "rows": []}), "do not belong together"),
     ],
@@ -109,6 +160,39 @@ def test_a_damaged_folder_is_refused(tmp_path, text, said):
         (tmp_path / "results.json").write_text(text)
     with pytest.raises(InputError, match=said):
         Results.read(tmp_path)
+
+
+DAMAGED = {
+    "row": [[], None],
+    "run": [None, "1"],
+    "class_ids": [8, ["cat"], [1, 2]],
+    "support": ["s", ["s"], [[3]]],
+    "query": [3, [3], ["a", "b"]],
+    "confusion": [[], [[1]], [[[7, 0], [1, 1]]], [[[7, 0], [1], [0, 0]]], [[[7, 0], [1, 1], [0, None]]]],
+}
+
+
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [
+        (b'{"confus', "is not JSON"),
+        (b"\xff\x00", "is not JSON"),
+        (b"[1, 2]", "is not an episode"),
+        (b'{"confusion": []}', "is not an episode"),
+        *(
+            (json.dumps({**episode("q"), name: value}).encode(), "is not an episode")
+            for name, values in DAMAGED.items()
+            for value in values
+        ),
+    ],
+)
+def test_unreadable_records_are_named(tmp_path, damaged, says):
+    path = tmp_path / "episodes.jsonl"
+    with pytest.raises(InputError, match="There is no"):
+        read_records(path)
+    path.write_bytes(json.dumps(episode("q")).encode() + b"\n" + damaged)
+    with pytest.raises(InputError, match=f"Line 2 of .* {says}; evaluate again"):
+        read_records(path)
 
 
 def test_a_row_that_is_missing_is_named(tmp_path):

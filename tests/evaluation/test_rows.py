@@ -13,7 +13,7 @@ from fsjax.data import manifest
 from fsjax.data.sampling import other_support
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted
-from fsjax.evaluation.compare import Comparison
+from fsjax.evaluation.paired import Comparison
 from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
 from fsjax.models.prnet.adaptation import AdaptSettings

@@ -6,7 +6,7 @@ import pytest
 
 from fsjax import experiment
 from fsjax.errors import InputError
-from fsjax.evaluation.report import read_records
+from fsjax.evaluation.results import read_records
 from fsjax.experiment import ablation
 from fsjax.experiment.ablation import FULL, OFF
 from fsjax.models import build

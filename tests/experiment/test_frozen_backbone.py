@@ -8,7 +8,7 @@ import pytest
 
 from fsjax import experiment
 from fsjax.errors import InputError
-from fsjax.evaluation.report import read_records
+from fsjax.evaluation.results import read_records
 from fsjax.experiment.settings import plan_of, variables_before_training
 from fsjax.models import build
 from fsjax.training import frozen

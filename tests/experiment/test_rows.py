@@ -8,7 +8,7 @@ import pytest
 
 from fsjax import cli, experiment
 from fsjax.evaluation import controls
-from fsjax.evaluation.report import read_records
+from fsjax.evaluation.results import read_records
 from tests.runs import dpnet_config, prnet_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))

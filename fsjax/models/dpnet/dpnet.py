@@ -285,11 +285,11 @@ class DPNet:
 @lru_cache
 def _initial(head: Head, channels: int) -> Callable[[jax.Array], dict[str, Any]]:
     """Returns the program that draws a head over so many channels, compiled once."""
-    supports = Features(jnp.zeros((1, 1, 1, 5, 5, channels)), jnp.full((1, 1, 1, 2), 5, jnp.int32))
-    queries = jax.tree.map(lambda x: x[:, 0], supports)
-    masks, pixels = jnp.ones((1, 1, 1, 33, 33), jnp.uint8), jnp.full((1, 1, 1, 2), 33, jnp.int32)
 
     def both(head: Head) -> Segmented:
+        supports = Features(jnp.zeros((1, 1, 1, 5, 5, channels)), jnp.full((1, 1, 1, 2), 5, jnp.int32))
+        queries = jax.tree.map(lambda x: x[:, 0], supports)
+        masks, pixels = jnp.ones((1, 1, 1, 33, 33), jnp.uint8), jnp.full((1, 1, 1, 2), 33, jnp.int32)
         fitted = Supports(*head.describe(supports, masks, pixels), jnp.ones((1, 1, 1), bool))
         return head.segment(fitted, queries, Switches(), 0.5)
 

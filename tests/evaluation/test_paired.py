@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fsjax.errors import InputError
-from fsjax.evaluation.compare import common, paired_difference
 from fsjax.evaluation.metrics import summarize
+from fsjax.evaluation.paired import common, paired_difference
 
 POLICY = {"void": "ignore", "counting": "strict"}
 CLASSES = {1: "cat", 2: "dog"}

@@ -1,13 +1,15 @@
-"""The programs that segment: each is traced and compiled once, whichever segmenters call it.
+"""Compiled functions that segmenters of equal methods and settings share.
 
 Methods and settings are compared by value, so that a run's checkpoints, an untrained network and a second
-`Segmenter` of the same parts share what was compiled for the first one. All but `explain` are pmapped: their
-arguments, but for the variables' own replication, have an axis of devices first.
+`Segmenter` of the same parts are traced and compiled once for each shape and number of devices. The last
+`KEPT` methods of each function stay compiled as long as the process lives; no variables are kept.
+
+All but `explain` are pmapped: every argument has an axis of devices first, but for static ones.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 
@@ -15,14 +17,19 @@ from fsjax.models.method import Explainable, Segmenting, Trainable
 from fsjax.models.scales import mean_prediction, rescale
 
 KEPT = 16
-"""How many programs of a kind are kept."""
 
-Program = Callable[..., Any]
+Compiled = Callable[..., Any]
+Maker = TypeVar("Maker", bound=Callable[..., Any])
 
 
-@lru_cache(KEPT)
-def embed(method: Segmenting) -> Program:
-    """Returns `(variables, images, sizes, factor)` -> features of photos rescaled by the factor."""
+def kept(maker: Maker) -> Maker:
+    """Returns a function whose last results are kept by its arguments, which mypy still checks."""
+    return cast(Maker, lru_cache(KEPT)(maker))
+
+
+@kept
+def embed(method: Segmenting) -> Compiled:
+    """Returns `(variables, images, sizes, factor)` -> features of photos rescaled by the static factor."""
 
     def of_photos(variables, images, sizes, factor):
         return method.embed(variables, *rescale(images, sizes, factor, method.side))
@@ -30,14 +37,14 @@ def embed(method: Segmenting) -> Program:
     return jax.pmap(of_photos, static_broadcasted_argnums=3)
 
 
-@lru_cache(KEPT)
-def embed_frozen(method: Trainable) -> Program:
+@kept
+def embed_frozen(method: Trainable) -> Compiled:
     """Returns `(variables, images, sizes)` -> the map of features that a frozen extractor has, as float16."""
     return jax.pmap(lambda *photos: method.embed(*photos).map.astype("float16"))
 
 
-@lru_cache(KEPT)
-def describe(method: Segmenting) -> Program:
+@kept
+def describe(method: Segmenting) -> Compiled:
     """Returns `(variables, features, masks, sizes)` -> descriptions of photos, each with several masks."""
 
     def of_photos(variables, features, masks, sizes):
@@ -47,15 +54,18 @@ def describe(method: Segmenting) -> Program:
     return jax.pmap(of_photos)
 
 
-@lru_cache(KEPT)
-def fit(method: Segmenting) -> Program:
+@kept
+def fit(method: Segmenting) -> Compiled:
     """Returns `(variables, descriptions, present)` -> what is known of the classes of episodes."""
     return jax.pmap(jax.vmap(jax.vmap(method.fit, (None, 0, 0)), (None, 0, 0)))
 
 
-@lru_cache(KEPT)
-def segment(method: Segmenting, settings: Any, average: str) -> Program:
-    """Returns `(variables, fitted, queries at each scale, shape, sizes)` -> logits, averaged over scales."""
+@kept
+def segment(method: Segmenting, settings: Any, average: str) -> Compiled:
+    """Returns `(variables, fitted, queries, shape, sizes)` -> logits.
+
+    Queries are a tuple of their features at each scale, over which logits are averaged; the shape is static.
+    """
 
     def of_episodes(variables, fitted, queries, shape, sizes):
         def one(fitted, queries, sizes):
@@ -69,7 +79,7 @@ def segment(method: Segmenting, settings: Any, average: str) -> Program:
     return jax.pmap(of_episodes, static_broadcasted_argnums=3)
 
 
-@lru_cache(KEPT)
-def explain(method: Explainable, settings: Any) -> Program:
+@kept
+def explain(method: Explainable, settings: Any) -> Compiled:
     """Returns `(variables, fitted, queries)` -> what the comparison of cells finds, of one query."""
     return jax.jit(lambda variables, fitted, queries: method.explain(variables, fitted, queries, settings))

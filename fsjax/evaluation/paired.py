@@ -44,7 +44,8 @@ def paired_difference(
     The scores of `others` are subtracted; the other arguments are those of `metrics.count`.
 
     Returns:
-      {"difference": points, "ci95": [low, high], "episodes"}.
+      {"mean_iou", "other_mean_iou", "difference", "ci95": [low, high], "episodes"}, in percent, both means
+      over the runs of `records`. What nothing defines is None.
 
     Raises:
       InputError: an episode is in one of the rows only, or as `metrics.count`.
@@ -63,6 +64,8 @@ def paired_difference(
     mean, other = map(mean_iou, counts)
     means, other_means = resampled(counts)
     return {
+        "mean_iou": percent(mean),
+        "other_mean_iou": percent(other),
         "difference": percent(mean - other),
         "ci95": interval(means - other_means),
         "episodes": len(records),
