@@ -12,7 +12,10 @@ MOST_AREAS = 30_000
 
 # Most programs run once, so that a compiler which hardly optimises is the quicker one. Processes inherit it,
 # and XLA_FLAGS=--xla_backend_optimization_level=3 in the environment tests what users run.
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 "
+    "--xla_cpu_use_fusion_emitters=false"
+)
 os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 jax.config.update("jax_platforms", "cpu")
