@@ -25,6 +25,12 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a folder run in one process, where they share runs and compiled programs."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled_programs_stay_here():
     """The programs would keep what they compile in the user's home."""

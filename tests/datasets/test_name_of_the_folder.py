@@ -79,6 +79,7 @@ def test_prepare_works_by_module_in_the_clone(python):
     assert "python CLONE/datasets/prepare.py" in done.stdout
 
 
+@pytest.mark.slow
 def test_prepare_and_overview_work_by_path_from_another_folder(python, tmp_path):
     write_coco(tmp_path / "coco")
     place = ROOT / "datasets"

@@ -123,7 +123,7 @@ def test_a_description_does_not_depend_on_other_photos(tasks):
         np.testing.assert_array_equal(ours[0], theirs[0])
 
 
-@pytest.mark.parametrize("kept", [[0, 2, 3], [4]])
+@pytest.mark.parametrize("kept", [[0, 2, 3], pytest.param([4], marks=pytest.mark.slow)])
 def test_absent_shots_count_for_nothing(kept):
     task = draw(51, 2, 5, 2)
     present = np.zeros((2, 5), bool)
@@ -139,6 +139,7 @@ def test_absent_shots_count_for_nothing(kept):
         np.testing.assert_allclose(image[: theirs.shape[0], : theirs.shape[1]], theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_ways_may_have_different_numbers_of_shots():
     task = draw(52, 2, 3, 2)
     present = np.array([[True, False, True], [False, True, False]])
@@ -165,6 +166,7 @@ def test_a_way_without_shots_is_never_predicted():
         np.testing.assert_array_equal(maps[..., 0], 0)
 
 
+@pytest.mark.slow
 def test_the_discriminators_loss_skips_absent_shots():
     task = draw(54, 2, 3, 2)
     kept = [0, 2]

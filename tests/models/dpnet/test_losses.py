@@ -26,16 +26,23 @@ from tests.models.dpnet.toy import (
 from tests.models.tiny import swap_ways
 
 SWITCHED = [  # several at once: every combination is a program of its own
+    ({"pseudo_prototype": "global", "msf": False}, {"kind": "global", "msf": False}),
+    ({"selected_loss": True, "beta": 0.4}, {"judge": "selected", "beta": 0.4}),
+]
+MORE = [
     ({}, {}),
     ({"pseudo_prototype": "off"}, {"kind": "off"}),
-    ({"pseudo_prototype": "global", "msf": False}, {"kind": "global", "msf": False}),
     ({"pseudo_prototype": "cosine", "pim": False}, {"kind": "cosine", "pim": False}),
-    ({"selected_loss": True, "beta": 0.4}, {"judge": "selected", "beta": 0.4}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("shape", "changes", "options"), [(ONE, {}, {}), *((TWO, *switched) for switched in SWITCHED)]
+    ("shape", "changes", "options"),
+    [
+        (ONE, {}, {}),
+        *((TWO, *switched) for switched in SWITCHED),
+        *(pytest.param(TWO, *switched, marks=pytest.mark.slow) for switched in MORE),
+    ],
 )
 def test_loss(tasks, shape, changes, options):
     losses, terms, gradient = evaluate(tasks[shape], **changes)
