@@ -14,7 +14,7 @@ from fsjax.models.dpnet.head import Head, Switches
 from fsjax.models.layers.padding import nearest_fit, zero_padding
 from tests.models.tiny import random_task
 
-RATES = (1, 2)
+RATES = (1, 2, 3)
 ONE, TWO = (1, 1, 1), (2, 2, 2)  # ways, shots, queries
 STRIDE = 8
 SETTINGS = DPNetSettings(0.2)
