@@ -1,10 +1,12 @@
 """Every test runs on eight virtual CPU devices, with shapes checked and warnings as errors."""
 
+import gc
 import os
 from pathlib import Path
 
 import jax
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 CACHE = Path(os.environ.get("FSJAX_TEST_CACHE", ".pytest_cache/jax")).absolute()
 
@@ -25,11 +27,21 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class FolderScheduling(LoadScopeScheduling):
     """The tests of a folder run in one process, where they share runs and compiled programs."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::")[0].rpartition("/")[0]
+
+
+def pytest_collection_finish(session):
+    """What is imported stays: the garbage collector need not look at it again and again."""
+    gc.freeze()
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Called in place of --dist."""
+    return FolderScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -164,6 +164,7 @@ def test_dpnet_learns_over_it_and_leaves_it_alone(dpnet):
     assert {name.split("/")[1] for name in names} == parts
 
 
+@pytest.mark.slow
 def test_dpnet_is_evaluated_and_explained_with_it(dpnet):
     counts = evaluated(DPNET, dpnet[1], DPNetSettings(0.2), ("aux", "master", "frozen_fusion2"))
     assert list(counts) == ["frozen_fusion2", "aux", "master"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import train
+from fsjax.evaluation.pictures import figures
 from tests.commands.programs import CLASSES, PHOTOS, prepare, start, write_config
 from tests.voc import save_photo
 
@@ -21,6 +22,14 @@ def write_folder(root):
     prepare(root, PHOTOS)
     write_config(root)
     return root
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_pictures():
+    """That a program draws pictures is seen from small ones, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "DPI", 30)
+        yield
 
 
 @pytest.fixture

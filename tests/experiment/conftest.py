@@ -3,7 +3,16 @@
 import pytest
 
 from fsjax import experiment
+from fsjax.evaluation.pictures import figures
 from tests.runs import prnet_config, toy_sources
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_pictures():
+    """That a run draws pictures is seen from small ones, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "DPI", 30)
+        yield
 
 
 @pytest.fixture(scope="package")

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from fsjax.models.backbones import make
-from fsjax.models.scales import Scales, mean_prediction, rescale
+from fsjax.models.scales import Scales, mean_prediction
+from fsjax.models.scales import rescale as rescale_eagerly
 from tests.models.patch_net import PatchNet
 
+rescale = jax.jit(rescale_eagerly, static_argnums=(2, 3))
 ALIGNED, PATCHES = make("small", {}, "float32").side, PatchNet().side
 
 

@@ -6,6 +6,8 @@ from flax import linen as nn
 from jax.lax import Precision
 from jaxtyping import Array, Float
 
+from fsjax.models.layers.parameter import parameter
+
 
 class PairDense(nn.Module):
     """A fully connected layer, or 1x1 convolution, of the concatenation [x; vector].
@@ -30,8 +32,8 @@ class PairDense(nn.Module):
           *vectors: their leading axes are as many as those of `x`, and broadcast against them.
         """
         channels = x.shape[-1]
-        kernel = self.param("kernel", nn.initializers.he_normal(), (2 * channels, self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = parameter(self, "kernel", nn.initializers.he_normal(), (2 * channels, self.features))
+        bias = parameter(self, "bias", nn.initializers.zeros, (self.features,))
         of_cells = _product(x, kernel[:channels])
         row = (1,) * (x.ndim - 1) + (self.features,)
         return [of_cells + (_product(vector, kernel[channels:]) + bias.reshape(row)) for vector in vectors]

@@ -17,6 +17,8 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from fsjax.models.layers.parameter import parameter
+
 
 def conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], *, stride: int = 1, dilation: int = 1
@@ -65,10 +67,10 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 o"]:
         """Returns the convolved features."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        kernel = parameter(self, "kernel", nn.initializers.he_normal(), shape)
         y = conv(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride, dilation=self.dilation)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            bias = parameter(self, "bias", nn.initializers.zeros, (self.features,))
             y = y + bias.astype(self.dtype)[None, None, None, :]
         return y
 

@@ -5,6 +5,8 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from fsjax.models.layers.parameter import parameter
+
 
 class BatchNorm(nn.Module):
     """Batch normalisation with fixed or with batch statistics.
@@ -44,8 +46,8 @@ class BatchNorm(nn.Module):
             image left at all, the running statistics stay as they are and the result is finite.
         """
         channels = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, channels)
-        bias = self.param("bias", nn.initializers.zeros, channels)
+        scale = parameter(self, "scale", nn.initializers.ones, channels)
+        bias = parameter(self, "bias", nn.initializers.zeros, channels)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels)
 

@@ -1,6 +1,7 @@
 """ResNets behind the interface: every promise against what the network does."""
 
 import re
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,13 @@ NARROW = {"stage_sizes": (1, 1, 1, 2), "widths": (4, 4, 6, 8)}
 
 
 NETWORKS = [
-    *(ResNet(**NARROW, stages=stages) for stages in (1, 2, 3, 4, None)),
+    *(ResNet(**NARROW, stages=stages) for stages in (1, 2, 3, None)),
     *(small(widths) for widths in ((4,), (4, 8), (4, 8, 6))),
 ]
 BACKBONES = [ResNetBackbone(network) for network in NETWORKS]
 
 
+@cache
 def variables_shape(backbone):
     return jax.eval_shape(backbone.init, jax.random.key(0))
 
@@ -33,7 +35,7 @@ def features_shape(backbone, height, width, sizes=((1, 1),)):
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_cells_and_channels_are_those_of_its_features(backbone):
     assert isinstance(backbone, Backbone)
-    for height, width in zip(range(1, 90, 11), (97, 8, 9, 16, 17, 321, 65, 30, 31), strict=True):
+    for height, width in ((1, 97), (8, 9), (16, 17), (45, 321), (65, 30)):
         features = features_shape(backbone, height, width)
         assert features[DEEP].map.shape[1:3] == (backbone.cells(height), backbone.cells(width))
         for role in (SHALLOW, DEEP):
