@@ -28,10 +28,15 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 class FolderScheduling(LoadScopeScheduling):
-    """The tests of a folder run in one process, where they share runs and compiled programs."""
+    """The tests of a folder run in one process, where they share runs and compiled programs.
+
+    Those that lie in no folder of `tests` share nothing: each file of them goes by itself.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::")[0].rpartition("/")[0]
+        file = nodeid.split("::")[0]
+        folder = file.rpartition("/")[0]
+        return file if folder == "tests" else folder
 
 
 def pytest_collection_finish(session):

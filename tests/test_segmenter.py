@@ -169,10 +169,10 @@ def test_ignored_pixels_are_neither_class_nor_background():
 @pytest.mark.parametrize(
     ("segmenter", "input_"),
     [
-        (PRNET, "longside"),
         (JOINT, "square"),
         (replace(PRNET, scales=SCALES), "longside"),
-        (DPNET, "longside"),
+        pytest.param(PRNET, "longside", marks=pytest.mark.slow),
+        pytest.param(DPNET, "longside", marks=pytest.mark.slow),
     ],
 )
 def test_the_answers_are_those_of_one_episode_in_one_program(segmenter, input_):

@@ -65,6 +65,7 @@ def test_a_variant_is_the_run_that_train_makes(done, sources, tmp_path):
     assert in_table["per_class"] == master["per_class"]
 
 
+@pytest.mark.slow
 def test_an_ablation_that_is_killed_three_times_goes_on(done, sources, tmp_path, monkeypatch):
     def ablate():
         experiment.ablate(dpnet_config(), sources, tmp_path, VARIANTS)

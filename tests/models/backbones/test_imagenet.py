@@ -49,7 +49,7 @@ def learned(name):
     return name.endswith((".weight", ".bias"))
 
 
-@pytest.fixture(scope="module", params=BLOCKS)
+@pytest.fixture(scope="module", params=["resnet50", pytest.param("resnet101", marks=pytest.mark.slow)])
 def file(request, tmp_path_factory):
     """A network's name, and a file of all its weights: every value is 1 over its entry's place."""
     weights = {}

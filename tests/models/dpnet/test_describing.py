@@ -211,7 +211,7 @@ def test_a_photo_that_shows_nothing_of_a_class_is_absent():
     task = draw(51, 1, 3, 1)
     masks = task.episode.support_masks.copy()
     masks[0, 1] = 0
-    describe_all = jax.vmap(jax.vmap(partial(METHOD.describe, VARIABLES)))
+    describe_all = jax.jit(jax.vmap(jax.vmap(partial(METHOD.describe, VARIABLES))))
     descriptions = describe_all(task.supports, masks, task.episode.support_sizes)
     fitted = METHOD.fit(VARIABLES, descriptions, jnp.ones((1, 3), bool))
     np.testing.assert_array_equal(fitted.present, [[True, False, True]])

@@ -109,6 +109,7 @@ def test_alpha_has_a_gradient_at_zero(tasks):
     assert (losses != evaluate(tasks[ONE])[0]).all()
 
 
+@pytest.mark.slow
 def test_without_reliable_cells_the_prototype_stands_in(tasks):
     _, terms, _ = evaluate(tasks[ONE], beta=1.0)  # no confidence exceeds it
     for i, task in enumerate(tasks[ONE]):
@@ -173,7 +174,7 @@ def test_void_alone_is_a_loss_of_zero(tasks):
 
 def test_the_order_of_ways_changes_no_loss(tasks):
     task = tasks[TWO][0]
-    losses, _, _ = evaluate([swap_ways(task), task])
+    losses, _, _ = evaluate([swap_ways(task), task], **SWITCHED[-1][0])  # of the same program
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
 
 
