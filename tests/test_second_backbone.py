@@ -154,6 +154,7 @@ def test_prnet_is_evaluated_with_it(prnet):
     assert [matrix.sum() for matrix in counts["fusion2_adapt2"]] == first
 
 
+@pytest.mark.slow
 def test_dpnet_learns_over_it_and_leaves_it_alone(dpnet):
     before, after, losses = dpnet
     assert np.isfinite(losses).all()

@@ -132,6 +132,7 @@ def test_a_damaged_checkpoint_is_refused(harm, part, trained, tmp_path, refusal)
     assert Run.open(run).step == 1
 
 
+@pytest.mark.slow
 def test_damaged_arrays_are_refused(trained, tmp_path):
     run = damaged(trained, tmp_path, "cut", "state/d")
     command = [sys.executable, evaluation.__file__, f"--workdir={run}", f"--out={tmp_path}/out",

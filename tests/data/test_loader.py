@@ -131,7 +131,7 @@ class PositionFeatures:
         return np.broadcast_to(np.float16([position, flipped]), self.shape)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_features_pass_through(sampler, workers):
     features, slots = PositionFeatures(), Slots(2, 2, 3)
     source = Broken()  # its photos cannot be read

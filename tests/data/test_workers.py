@@ -107,6 +107,7 @@ WHOLE = (
 )
 
 
+@pytest.mark.slow
 def test_a_program_that_had_workers_ends_without_a_word():
     ended = subprocess.run([sys.executable, "-c", WHOLE], capture_output=True, text=True, timeout=WAIT)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "6\n", "")

@@ -73,6 +73,7 @@ def test_a_program_starts_beside_it_from_another_folder(python):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_prepare_works_by_module_in_the_clone(python):
     done = python("-m", "datasets.prepare", "--help", cwd=ROOT)
     assert done.returncode == 0, done.stderr

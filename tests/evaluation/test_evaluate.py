@@ -55,18 +55,22 @@ CASES = {
     "a rescued object": (prnet(), photos(), rescued()),
     "five shots": (prnet(), photos(), drawn(10, shots=5)),
     "three queries, joint": (prnet(joint=True), photos(), drawn(10, ways=2, shots=2, queries=3)),
+    "dpnet": (dpnet(), photos(size=SIDE + 1, label="original", label_side=90), drawn(9, ways=2, shots=2)),
+}
+MORE_CASES = {
     "three queries, original, longside, scales": (
         prnet(scales=THREE, input="longside"),
         photos(**LONGSIDE),
         drawn(10, ways=2, queries=3),
     ),
-    "dpnet": (dpnet(), photos(size=SIDE + 1, label="original", label_side=90), drawn(9, ways=2, shots=2)),
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_CASES)]
+)
 def test_counts_are_those_of_one_episode_at_a_time(name):
-    segmenter, read, specs = CASES[name]
+    segmenter, read, specs = (CASES | MORE_CASES)[name]
     outputs = segmenter.method.outputs
     (counts,) = evaluate(read, [Scoring(segmenter, specs, outputs)]).counts
     assert counts.keys() == set(outputs)

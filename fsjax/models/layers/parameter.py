@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -25,7 +26,7 @@ def parameter(
       flax.errors.FlaxError: where the variables lack the parameter, or hold one of another shape.
     """
     if module.has_variable("params", name):
-        value: Array = module.get_variable("params", name)
+        value = jnp.asarray(module.get_variable("params", name))
         if value.shape == shape:
             return value
-    return module.param(name, initializer, shape)
+    return jnp.asarray(module.param(name, initializer, shape))

@@ -59,9 +59,9 @@ def spoilt(descriptions, present):
     def leaf(x):
         there = present.reshape(*present.shape, *(1,) * (x.ndim - 2))
         rubbish = np.nan if x.dtype == np.float32 else True
-        return x if x.dtype == np.int32 else jnp.where(there, x, jnp.asarray(rubbish, x.dtype))
+        return x if x.dtype == np.int32 else np.where(there, x, np.asarray(rubbish, x.dtype))
 
-    return jax.tree.map(leaf, descriptions)
+    return jax.tree.map(leaf, jax.tree.map(np.asarray, descriptions))
 
 
 def test_a_description_is_what_the_paper_says_of_one_photo(tasks):

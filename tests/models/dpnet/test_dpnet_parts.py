@@ -23,7 +23,7 @@ z_score = jax.jit(interaction.z_score)
 
 
 def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return jnp.asarray(np.float32(np.random.default_rng(seed).normal(size=shape)))
 
 
 def keys_of(*seeds):
@@ -141,7 +141,7 @@ def drawn(module, *arguments, seed=0):
     """Parameters of order one for a module."""
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(module.init, jax.random.key(0), *arguments)
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), shapes)
+    return jax.tree.map(lambda leaf: np.float32(rng.normal(size=leaf.shape)), shapes)
 
 
 def test_a_vector_beside_cells_is_as_good_as_tiled():

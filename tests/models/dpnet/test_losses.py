@@ -77,6 +77,7 @@ def test_the_total_weighs_its_terms():
     np.testing.assert_array_equal(total_loss(terms, weights), [7, 2])
 
 
+@pytest.mark.slow
 def test_of_the_auxiliary_branch_alone_only_its_own_part_is_trained(tasks):
     losses, terms, gradient = evaluate(tasks[ONE], aux_only=True)
     np.testing.assert_array_equal(losses, terms["aux_loss"])
