@@ -30,7 +30,7 @@ DPNET = {
     "model.dpnet.width": 6,
     "model.dpnet.dis_hidden": 5,
     "model.dpnet.pim_hidden": 4,
-    "model.dpnet.rates": (1, 2),
+    "model.dpnet.rates": (1,),
     "model.dpnet.alpha_init": 0.5,
     "train.ways": 1,
     "train.steps": 4,

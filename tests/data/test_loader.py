@@ -79,7 +79,9 @@ def test_resuming_continues(source, sampler):
     assert_same(whole[3:], rest)
 
 
-@pytest.mark.parametrize(("threads", "workers"), [(0, 0), (1, 0), (5, 0), (1, 2)])
+@pytest.mark.parametrize(
+    ("threads", "workers"), [(0, 0), (1, 0), (5, 0), pytest.param(1, 2, marks=pytest.mark.slow)]
+)
 def test_threads_and_workers_change_nothing(source, sampler, threads, workers):
     slots = Slots(2, 2, 3)
     expected = [

@@ -152,6 +152,7 @@ def test_a_worker_that_is_killed_ends_the_build(start, gate, tmp_path):
     wait_for(lambda: not runs(other))
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_leaves_nothing(start, gate, tmp_path):
     process = start(2)
     reach_the_gate(process, gate, 2)

@@ -210,6 +210,7 @@ def test_the_command_says_what_it_found(tmp_path, capsys):
     assert "holds another data set, made of other files, lists or options" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_workers_prepare_the_same(tmp_path):
     class_folders(tmp_path / "mine", [f"class {n:03}" for n in range(20)])
     alone = prepared(tmp_path / "mine", tmp_path, name="alone")["train"]

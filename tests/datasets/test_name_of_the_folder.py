@@ -66,6 +66,7 @@ def test_the_stand_in_is_what_python_finds_elsewhere(python, site):
     assert "No module named datasets.prepare" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_program_starts_beside_it_from_another_folder(python):
     done = python(ROOT / "train.py", "--config.fold=x")
     assert done.returncode == 2, done.stderr

@@ -119,6 +119,7 @@ def test_counts_are_printed_beside_the_known_ones_a_second_time_too(downloads, c
         assert f"  {line}" in lines
 
 
+@pytest.mark.slow
 def test_worker_processes_build_the_same(downloads, tmp_path, monkeypatch):
     monkeypatch.setattr(building, "CHUNK", 2)
     assert run(downloads, tfds_dir=tmp_path / "built", workers=2) == 0

@@ -196,7 +196,7 @@ class Undecodable(ToySource):
         raise AssertionError(f"image {position} was decoded")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_episodes_of_stored_features(tmp_path, workers):
     features = make(tmp_path)
     features.fill(range(11), mirrored=True)

@@ -164,6 +164,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.slow
 def test_the_hub_s_own_variables_are_heard(tmp_path):
     """HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, as a user sets them."""
 
