@@ -116,12 +116,13 @@ def test_prnet_learns_with_it(prnet):
 @pytest.mark.parametrize(
     ("parameters", "tuned"),
     [
-        (
+        ("last_stage", {"layer/kernel", "layer/bias"}),
+        pytest.param("norm_affine", NORM, marks=pytest.mark.slow),
+        pytest.param(
             "all",
             {f"{layer}/{name}" for layer in ("embedding", "layer") for name in ("kernel", "bias")} | NORM,
+            marks=pytest.mark.slow,
         ),
-        ("last_stage", {"layer/kernel", "layer/bias"}),
-        ("norm_affine", NORM),
     ],
 )
 def test_prnet_adapts_it(prnet, parameters, tuned):

@@ -25,6 +25,7 @@ def variables():
     return jax.tree.map(lambda x: np.float32(rng.uniform(0.1, 0.5, x.shape)), shapes)
 
 
+@pytest.mark.slow
 def test_a_step_changes_the_head_alone(variables):
     plan = plan_of(dpnet_config(), ToySource())
     learned, fixed = split(METHOD, variables)
