@@ -77,8 +77,8 @@ def _check_same(plan: Plan, place: Path) -> None:
     about = about_of(place)
     if (about["kind"], about["version"]) != (plan.kind, plan.version):
         raise InputError(
-            f"{place.parent} holds another data set, made of other files, lists or options: give --name, or "
-            "delete the folder."
+            f"{place.parent} holds another data set, made of other files, lists or options: "
+            "give another --name, or delete the folder."
         )
 
 
