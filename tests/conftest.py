@@ -39,7 +39,7 @@ class FolderScheduling(LoadScopeScheduling):
         return file if folder == "tests" else folder
 
 
-def pytest_collection_finish(session):
+def pytest_collection_finish():
     """What is imported stays: the garbage collector need not look at it again and again."""
     gc.freeze()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import train
-from fsjax.evaluation.pictures import figures
 from tests.commands.programs import CLASSES, PHOTOS, prepare, start, write_config
+from tests.small_pictures import small_pictures  # noqa: F401
 from tests.voc import save_photo
 
 
@@ -22,14 +22,6 @@ def write_folder(root):
     prepare(root, PHOTOS)
     write_config(root)
     return root
-
-
-@pytest.fixture(scope="package", autouse=True)
-def small_pictures():
-    """That a program draws pictures is seen from small ones, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "DPI", 30)
-        yield
 
 
 @pytest.fixture

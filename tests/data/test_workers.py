@@ -56,6 +56,7 @@ def test_a_seed_gives_the_same_episodes_for_every_number_of_workers_and_hosts(po
     assert one[0] == digest([sampler(i) for i in range(12)], source.ids)
     assert loaded(source, sampler, hosts=2, workers=0) == one
     if policy == "pair_epoch":
+        assert loaded(source, sampler, hosts=1, workers=2) == one
         assert loaded(source, sampler, hosts=2, workers=1) == one
 
 
@@ -72,7 +73,7 @@ def test_a_worker_that_dies_is_a_sentence():
     source = Deadly()
     sampler = sampler_of(source)
     source.last = sampler(3).query[0]
-    read = batches(source, sampler, InputSettings(12), Slots(1, 1, 1), seed=0, stop=99, threads=1, workers=1)
+    read = batches(source, sampler, InputSettings(12), Slots(1, 1, 1), seed=0, stop=99, threads=1, workers=2)
     with pytest.raises(InputError, match=r"A worker process .* has died \(exit code -9\).* lower data\.work"):
         list(read)
 
@@ -83,7 +84,7 @@ from tests.data.test_workers import *
 if __name__ == "__main__":
     source = ToySource()
     sampler, settings = sampler_of(source), InputSettings(12)
-    read = batches(source, sampler, settings, Slots(1, 1, 1), seed=0, stop=10**6, threads=1, workers=1)
+    read = batches(source, sampler, settings, Slots(1, 1, 1), seed=0, stop=10**6, threads=1, workers=2)
     next(read)
     print(len(multiprocessing.active_children()), flush=True)
     time.sleep(600)
@@ -93,10 +94,10 @@ if __name__ == "__main__":
 def test_workers_end_with_a_parent_that_is_killed():
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         try:
-            assert int(parent.stdout.readline()) == 1
+            assert int(parent.stdout.readline()) in (1, 2)  # the second may only be starting
         finally:
             parent.kill()
-        # Its worker has its standard output from it: that ends when both have ended.
+        # Its workers have their standard output from it: that ends when the last of them has ended.
         assert parent.communicate(timeout=WAIT) == ("", None)
 
 

@@ -3,16 +3,8 @@
 import pytest
 
 from fsjax import experiment
-from fsjax.evaluation.pictures import figures
 from tests.runs import prnet_config, toy_sources
-
-
-@pytest.fixture(scope="package", autouse=True)
-def small_pictures():
-    """That a run draws pictures is seen from small ones, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "DPI", 30)
-        yield
+from tests.small_pictures import small_pictures  # noqa: F401
 
 
 @pytest.fixture(scope="package")

@@ -77,7 +77,7 @@ class PrototypeInteraction(nn.Module):
         (mixed,) = PairDense(channels, name="mix")(prototype, pseudo)
         hidden = nn.Dense(self.hidden, precision=Precision.HIGHEST, name="reduce")(z_score(mixed))
         weights = nn.Dense(channels, precision=Precision.HIGHEST, name="expand")(nn.relu(hidden))
-        alpha = self.param("alpha", nn.initializers.constant(self.alpha_init), ())
+        alpha = parameter(self, "alpha", nn.initializers.constant(self.alpha_init), ())
         return alpha * nn.sigmoid(weights)  # DPNet Eq. 5
 
 
