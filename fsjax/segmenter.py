@@ -5,7 +5,7 @@ fitted = Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,16 @@ class Segmenter:
             InputSettings(size=config.eval.size, input=config.eval.input),
             Scales(tuple(config.eval.scales), config.eval.scale_average),
         )
+
+    def with_settings(self, settings: Any) -> "Segmenter":
+        """Returns it with other settings; both share the variables, also on the devices."""
+        changed = replace(self, settings=settings)
+        object.__setattr__(changed, "_copies", self._copies)
+        return changed
+
+    def describes_as(self, other: "Segmenter") -> bool:
+        """Says whether another segmenter sees the same in supports, whatever the settings of both."""
+        return self.method == other.method and self.variables is other.variables
 
     @property
     def joint(self) -> bool:

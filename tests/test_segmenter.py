@@ -196,7 +196,7 @@ def test_the_answers_are_those_of_one_episode_in_one_program(segmenter, input_):
         stacked(truths, 2)[0], query_sizes, np.int32([1, 2]), np.float32(1), np.int32(0),
     )  # fmt: skip
     settings, scales = segmenter.settings, segmenter.scales
-    whole = jax.jit(lambda *given: segment_episode(segmenter.method, *given, settings, scales))
+    whole = jax.jit(lambda *given: segment_episode(segmenter.method, *given, scales)(settings))
     expected = whole(segmenter.variables, episode)
     found = segmenter.fit(images, masks, ways=[1, 1, 2, 2]).logits(queries)
     for t, logits in enumerate(found):

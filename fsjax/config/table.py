@@ -188,6 +188,9 @@ TABLE: dict[str, Field] = {
     "eval.adapt_episodes": Field(
         1_000, "Of each run, the first so many are adapted to.", low=1, high=1_000_000, free="always"
     ),
+    "eval.adapt_curve": Field(
+        False, "Scores all outputs before the adaptation and after each of its steps.", free="always"
+    ),
     "eval.policy": Field(
         "class_uniform",
         "How episodes are drawn; list_walk takes the (image, class) pairs in the list's order.",
@@ -198,6 +201,12 @@ TABLE: dict[str, Field] = {
         ("fusion0", "fusion1", "fusion2"),
         "Of the table: the method's outputs (dpnet: aux, master), adapted, controls, baselines, oracle.",
         each=Field("", "A row.", least=1), least=1, repeats=False, free="always",
+    ),
+    "eval.variants": Field(
+        (),
+        "Other settings of the segmentation that are rows beside, as threshold_over=map or beta=0.3.",
+        each=Field("", "field=value of eval.fusion, or beta; several with + between.", least=1),
+        repeats=False, free="always",
     ),
     "eval.size": Field(
         417, "Side of the square, or longer side, that images are resized to, in pixels.", low=8, high=SIDE,

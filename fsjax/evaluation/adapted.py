@@ -1,6 +1,6 @@
 """Evaluation one episode at a time: with test-time adaptation every episode has variables of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,8 +25,14 @@ from fsjax.segmenter import Segmenter
 
 
 def evaluate_adapted(
-    photos: Photos, segmenter: Segmenter, specs: Sequence[EpisodeSpec], adapt: AdaptSettings | None
-) -> dict[str, list[np.ndarray]]:
+    photos: Photos,
+    segmenter: Segmenter,
+    specs: Sequence[EpisodeSpec],
+    adapt: AdaptSettings | None,
+    *,
+    variants: Mapping[str, Any] | None = None,
+    curve: bool = False,
+) -> list[dict[str, list[np.ndarray]]]:
     """Tunes the variables to each episode's supports, segments its queries, and counts.
 
     Episodes run one after another on a device: weights that differ from episode to episode would turn every
@@ -37,57 +43,95 @@ def evaluate_adapted(
       segmenter: whose method is adaptable.
       specs: the episodes.
       adapt: how the variables are tuned; None leaves them alone.
+      variants: other settings of segmentation that the same variables are counted with, by name.
+      curve: counts before the first step and after each one (PRNet Figure 2), in one pass.
 
     Returns:
-      For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each.
+      After the last step, or after 0, 1, ... steps, of each output the confusion matrices of every episode,
+      int [T, N + 2, N + 1] each; a variant's outputs are named as `named` says.
     """
-    count = _counting(segmenter.method, segmenter.settings, segmenter.scales, adapt)
+    settings = {"": segmenter.settings, **(variants or {})}
+    count = _counting(segmenter.method, tuple(settings.items()), segmenter.scales, adapt, curve)
     stacked = replicate(segmenter.variables)
-    counted: dict[str, list[np.ndarray]] = {}
+    counted: list[dict[str, list[np.ndarray]]] = []
     slots = jax.local_device_count(), photos.batch_size
     batches = evaluation_batches(photos.source, specs, photos.settings, *slots, threads=photos.threads)
     with Progress("adapted", len(specs), "episode") as progress:
         for batch in prefetch(batches):
             there = np.asarray(batch.weight).reshape(-1) > 0
             for name, matrices in count(stacked, batch).items():
-                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])
-                counted.setdefault(name, []).extend(flat[there])
+                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])[there]
+                counted = counted or [{} for _ in range(flat.shape[1])]
+                for step, of_outputs in enumerate(counted):
+                    of_outputs.setdefault(name, []).extend(flat[:, step])
             progress.update(int(there.sum()))
     return counted
 
 
+def named(output: str, variant: str) -> str:
+    """Returns what an output is called under a variant of the settings; "" are the segmenter's own."""
+    return f"{output} {variant}" if variant else output
+
+
 @kept
 def _counting(
-    method: Segmenting, settings: Any, scales: Scales, adapt: AdaptSettings | None
+    method: Segmenting,
+    settings: tuple[tuple[str, Any], ...],
+    scales: Scales,
+    adapt: AdaptSettings | None,
+    curve: bool,
 ) -> Callable[[Variables, Episode], dict[str, jax.Array]]:
-    """Returns the pmapped function that adapts to a device's episodes and counts them, one after another."""
+    """Returns the pmapped function that adapts to a device's episodes and counts them, one after another.
+
+    What it returns has an axis of moments behind that of the episodes.
+    """
 
     def one(variables: Variables, episode: Episode) -> dict[str, jax.Array]:
-        if adapt is not None:
-            assert isinstance(method, Adaptable), "rows are checked before they are made"
-            shown = episode.support_images, episode.support_masks, episode.support_sizes
-            variables, _ = method.adapt(variables, *shown, adapt)
-        logits = segment_episode(method, variables, episode, settings, scales)
-        of_queries = jax.vmap(partial(_count, ways=len(episode.class_ids)))
-        return {
-            name: of_queries(values, episode.query_masks, episode.query_mask_sizes)
-            for name, values in logits.items()
-        }
+        def counted(variables: Variables) -> dict[str, jax.Array]:
+            return _count_episode(method, variables, episode, settings, scales)
+
+        if adapt is None:
+            return jax.tree.map(lambda x: x[None], counted(variables))
+        assert isinstance(method, Adaptable), "rows are checked before they are made"
+        shown = episode.support_images, episode.support_masks, episode.support_sizes
+        tuned, after = method.adapt(variables, *shown, adapt, counted if curve else None)
+        if not curve:
+            return jax.tree.map(lambda x: x[None], counted(tuned))
+        return jax.tree.map(lambda x, later: jnp.concatenate([x[None], later]), counted(variables), after)
 
     return jax.pmap(lambda variables, batch: jax.lax.map(partial(one, variables), batch))
 
 
-def segment_episode(
-    method: Segmenting, variables: Variables, episode: Episode, settings: Any, scales: Scales
+def _count_episode(
+    method: Segmenting,
+    variables: Variables,
+    episode: Episode,
+    settings: tuple[tuple[str, Any], ...],
+    scales: Scales,
 ) -> dict[str, jax.Array]:
-    """Returns the logits of one episode's queries on their labels' pixels, [T, H, W, N + 1], in one program.
+    """Returns the confusion matrices of an episode's queries by every output under all settings."""
+    segment = segment_episode(method, variables, episode, scales)
+    of_queries = jax.vmap(partial(_count, ways=len(episode.class_ids)))
+    return {
+        named(output, variant): of_queries(logits, episode.query_masks, episode.query_mask_sizes)
+        for variant, chosen in settings
+        for output, logits in segment(chosen).items()
+    }
+
+
+def segment_episode(
+    method: Segmenting, variables: Variables, episode: Episode, scales: Scales
+) -> Callable[[Any], dict[str, jax.Array]]:
+    """Returns what segments one episode's queries, by settings of the method, from features made once.
 
     Args:
       method: what segments.
       variables: of the method.
       episode: whose photos are embedded.
-      settings: of the method's segmentation.
       scales: at which queries are segmented.
+
+    Returns:
+      A function of settings that returns the logits on the labels' pixels, [T, H, W, N + 1].
     """
     N, K = episode.support_masks.shape[:2]
     features = method.embed(
@@ -101,14 +145,19 @@ def segment_episode(
     descriptions = describe(variables, features, by_way, episode.support_sizes)
     fitted = method.fit(variables, descriptions, jnp.ones((N, K), bool))
     shape = episode.query_masks.shape[1:]
+    queries = [
+        method.embed(variables, *rescale(episode.query_images, episode.query_sizes, factor, method.side))
+        for factor in scales.factors
+    ]
 
-    def at_scale(factor: float):
-        queries = method.embed(
-            variables, *rescale(episode.query_images, episode.query_sizes, factor, method.side)
-        )
-        return method.segment(variables, fitted, queries, shape, episode.query_mask_sizes, settings)
+    def segment(settings: Any) -> dict[str, jax.Array]:
+        logits = [
+            method.segment(variables, fitted, at_scale, shape, episode.query_mask_sizes, settings)
+            for at_scale in queries
+        ]
+        return mean_prediction(logits, scales.average)
 
-    return mean_prediction([at_scale(factor) for factor in scales.factors], scales.average)
+    return segment
 
 
 def _count(logits: Any, truth: Any, size: Any, ways: int) -> Any:

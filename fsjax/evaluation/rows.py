@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from fsjax.data import manifest
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
 from fsjax.errors import InputError
-from fsjax.evaluation.adapted import evaluate_adapted
+from fsjax.evaluation.adapted import evaluate_adapted, named
 from fsjax.evaluation.controls import ANY_OBJECT, ONE_WAY, ORACLE, WRONG_SUPPORTS
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.paired import Comparison
@@ -85,6 +85,8 @@ class Evaluation:
       adapt_length: of each run, the first so many episodes are adapted to.
       fusion: settings of prototypes that are rows beside a method's own.
       adapt: settings of the adaptation.
+      adapt_curve: whether all outputs are scored before the first step of the adaptation and after each.
+      variants: other settings of the segmenter whose rows stand beside its own, by name.
       extracted: filled in: how often each photo went through the segmenter's own backbone.
     """
 
@@ -97,6 +99,8 @@ class Evaluation:
     adapt_length: int
     fusion: FusionSettings
     adapt: AdaptSettings
+    adapt_curve: bool = False
+    variants: Mapping[str, Any] = field(default_factory=dict)
     extracted: Extracted = field(default_factory=Counter)
 
     def score(self, names: Sequence[str]) -> list[Scored]:
@@ -117,7 +121,7 @@ class Evaluation:
                 drawn = replace(self.segmenter, variables=self.untrained())
                 rows += self._alone(name, drawn)
             elif name == ADAPTED:
-                rows += self._adapted()
+                rows += self._adapted(names)
         own = list(self._own(fitting))
         if own:
             rows += self._pass(own, self.extracted)
@@ -127,21 +131,40 @@ class Evaluation:
     def comparisons(self) -> list[Comparison]:
         """The rows that are compared in pairs, where both are there: the second is subtracted."""
         final, others = self._method.final, [self._method.plain, *reversed(FROZEN_PROTOTYPES)]
-        adapted = Comparison(self._adapted_name, final, restricted=True)
-        return [adapted, *(Comparison(final, other) for other in others if other != final)]
+        last, before = _adapted_name(final, self.adapt.steps), _adapted_name(final, 0)
+        adapted = Comparison(last, before) if self.adapt_curve else Comparison(last, final, restricted=True)
+        variants = [Comparison(named(final, variant), final) for variant in self.variants]
+        return [adapted, *(Comparison(final, other) for other in others if other != final), *variants]
 
     @property
     def _method(self) -> Segmenting:
         return self.segmenter.method
 
-    @property
-    def _adapted_name(self) -> str:
-        return f"{self._method.final}_adapt{self.adapt.steps}"
-
     def _position(self, name: str) -> int:
         """Returns where a row stands in a table: baselines first, then controls, then the method's own."""
         controls = [*BASELINES, *FROZEN_PROTOTYPES, UNTRAINED, *ONE_WAY]
-        return [*controls, *self._method.outputs, self._adapted_name, ORACLE].index(name)
+        own = [named(output, v) for output in self._method.outputs for v in self._settings]
+        return [*controls, *own, *self._adapted_rows(self._method.outputs), ORACLE].index(name)
+
+    @property
+    def _settings(self) -> Sequence[str]:
+        """The names of the segmenter's own settings and of the variants."""
+        return "", *self.variants
+
+    def _adapted_rows(self, names: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Returns the rows of an adaptation; of each its place among the moments, and the output there.
+
+        A curve has those of all outputs that are rows by themselves.
+        """
+        steps = range(self.adapt.steps + 1) if self.adapt_curve else [self.adapt.steps]
+        asked = [output for output in self._method.outputs if output in names] if self.adapt_curve else []
+        return {
+            named(_adapted_name(output, step), variant): (moment, named(output, variant))
+            for moment, step in enumerate(steps)
+            for output in asked or [self._method.final]
+            for variant in self._settings
+            if not (variant and output == self._method.plain)
+        }
 
     def _fitting(self, names: Sequence[str]) -> Iterator[str]:
         for name in names:
@@ -156,6 +179,10 @@ class Evaluation:
         outputs = tuple(name for name in names if name in self._method.outputs)
         own = Scoring(self.segmenter, self.specs, outputs)
         yield from (Row(name, own, name) for name in outputs)
+        refined = tuple(name for name in outputs if name != plain)
+        for variant, settings in self.variants.items():
+            beside = Scoring(self.segmenter.with_settings(settings), self.specs, refined)
+            yield from (Row(named(name, variant), beside, name) for name in refined)
         prototypes = {name: FROZEN_PROTOTYPES[name] for name in names if name in FROZEN_PROTOTYPES}
         if prototypes:
             beside = Scoring(self._prototypes(), self.specs, tuple(prototypes.values()))
@@ -207,12 +234,15 @@ class Evaluation:
             matrices = counted.counts[scorings.index(scoring)][output]
             yield self._scored(name, scoring.specs, matrices, seconds)
 
-    def _adapted(self) -> Iterator[Scored]:
+    def _adapted(self, names: Sequence[str]) -> Iterator[Scored]:
         first = [s for s in self.specs if self._places[s.index][1] < self.adapt_length]
         began = time.monotonic()
-        counted = evaluate_adapted(self.photos, self.segmenter, first, self.adapt)
+        counted = evaluate_adapted(
+            self.photos, self.segmenter, first, self.adapt, variants=self.variants, curve=self.adapt_curve
+        )
         seconds = time.monotonic() - began
-        yield self._scored(self._adapted_name, first, counted[self._method.final], seconds)
+        for row, (moment, output) in self._adapted_rows(names).items():
+            yield self._scored(row, first, counted[moment][output], seconds)
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int]]:
@@ -237,3 +267,7 @@ class Evaluation:
             for spec, matrices in zip(specs, counted, strict=True)
         ]
         return Scored(name, records, manifest.digest(specs, ids), seconds)
+
+
+def _adapted_name(output: str, steps: int) -> str:
+    return f"{output}_adapt{steps}"

@@ -43,10 +43,15 @@ class Supports:
 
         Args:
           photos: how they are read.
-          segmenters: with one backbone and the same variables of it; each describes in its own way.
+          segmenters: with one backbone and the same variables of it; those that differ in settings alone
+            describe alike.
           trees: keeps the descriptions.
         """
-        self._photos, self._segmenters, self._trees = photos, segmenters, trees
+        self._photos, self._trees = photos, trees
+        self._segmenters: list[Segmenter] = []
+        for segmenter in segmenters:
+            if not any(map(segmenter.describes_as, self._segmenters)):
+                self._segmenters.append(segmenter)
         self._names: dict[tuple[int, Asked], str] = {}
         self._spare: float | None = None  # bytes left for features
         self.extracted: Extracted = Counter()
@@ -75,7 +80,7 @@ class Supports:
 
     def of(self, segmenter: Segmenter, spec: EpisodeSpec) -> tuple[Any, Any]:
         """Returns the descriptions of an episode's supports, leaves [N, K, ...]."""
-        number = self._segmenters.index(segmenter)
+        number = next(i for i, known in enumerate(self._segmenters) if segmenter.describes_as(known))
         described = [
             (
                 self._trees.get(_key(number, position)),

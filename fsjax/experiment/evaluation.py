@@ -150,6 +150,8 @@ def _evaluation(
         adapt_length=config.eval.adapt_episodes,
         fusion=FusionSettings(**config.eval.fusion),
         adapt=AdaptSettings(**config.eval.adapt),
+        adapt_curve=config.eval.adapt_curve,
+        variants=build.variants(config),
     )
 
 

@@ -47,6 +47,7 @@ def check_settings(config: ConfigDict) -> None:
     configuration.check(config)
     method = build.method(config.model)
     check_rows(config.eval.rows, method)
+    build.variants(config)  # refuses now what could not be scored later
     if method.frozen and not config.model.weights:
         raise InputError(
             "This method never trains its backbone: set model.weights to imagenet, to a file or a run's "

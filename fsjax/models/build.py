@@ -1,10 +1,13 @@
 """The one place that makes a method from a configuration."""
 
+from dataclasses import fields, replace
 from typing import Any
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from fsjax.config import TABLE
+from fsjax.errors import InputError
 from fsjax.models import backbones
 from fsjax.models.backbones.backbone import SHALLOW, Backbone
 from fsjax.models.dpnet.dpnet import DPNet, DPNetSettings
@@ -31,6 +34,32 @@ def segment_settings(config: ConfigDict) -> Any:
     if config.model.name == "prnet":
         return FusionSettings(**config.eval.fusion)
     return DPNetSettings(config.eval.beta)
+
+
+def variants(config: ConfigDict) -> dict[str, Any]:
+    """Returns the settings that `eval.variants` names: the method's own with some fields changed.
+
+    Raises:
+      InputError: for what is not of the form field=value, several with + between them, or not a field of the
+        method's segmentation or a value of it.
+    """
+    own = segment_settings(config)
+    return {text: _changed(own, text, config.model.name) for text in config.eval.variants}
+
+
+def _changed(settings: Any, text: str, method: str) -> Any:
+    prefix = "eval.fusion." if method == "prnet" else "eval."
+    names = [field.name for field in fields(settings)]
+    changes = {}
+    for part in text.split("+"):
+        name, equals, value = part.partition("=")
+        if name not in names or not equals:
+            raise InputError(
+                f"eval.variants holds {text!r}: write field=value, with + between several; the fields are "
+                f"{', '.join(names)}."
+            )
+        changes[name] = TABLE[prefix + name].read(prefix + name, value)
+    return replace(settings, **changes)
 
 
 def _dpnet(model: ConfigDict, backbone: Backbone) -> DPNet:

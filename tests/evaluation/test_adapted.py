@@ -11,6 +11,7 @@ from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import Scoring
 from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.prnet.fusion import FusionSettings
 from tests.evaluation.episodes import SIDE, SOURCE, assert_same, drawn, photos, prnet
 from tests.models.tiny import two_layer_backbone
 
@@ -22,12 +23,14 @@ SPECS = drawn(11, ways=2, queries=2)  # on eight devices: the last batch is fill
 
 @pytest.fixture(scope="module")
 def adapted():
-    return evaluate_adapted(photos(), SEGMENTER, SPECS, TUNED)
+    (counted,) = evaluate_adapted(photos(), SEGMENTER, SPECS, TUNED)
+    return counted
 
 
 @pytest.fixture(scope="module")
 def plain():
-    return evaluate_adapted(photos(), SEGMENTER, SPECS, None)
+    (counted,) = evaluate_adapted(photos(), SEGMENTER, SPECS, None)
+    return counted
 
 
 def test_every_episode_is_segmented_with_variables_of_its_own(adapted, plain):
@@ -58,10 +61,33 @@ def test_no_filling_is_counted_and_every_pixel_is(adapted):
 
 
 def test_no_step_leaves_everything_as_it_is(plain):
-    untouched = evaluate_adapted(photos(), SEGMENTER, SPECS, replace(TUNED, steps=0))
+    (untouched,) = evaluate_adapted(photos(), SEGMENTER, SPECS, replace(TUNED, steps=0))
     assert_same(untouched, plain, OUTPUTS)
 
 
 def test_episodes_do_not_depend_on_one_another(adapted):
-    backwards = evaluate_adapted(photos(), SEGMENTER, SPECS[::-1], TUNED)
+    (backwards,) = evaluate_adapted(photos(), SEGMENTER, SPECS[::-1], TUNED)
     assert_same({name: counts[::-1] for name, counts in backwards.items()}, adapted, OUTPUTS)
+
+
+def test_a_curve_is_what_each_number_of_steps_gives_alone(plain):
+    gentle = replace(TUNED, learning_rate=3e-4)  # larger rates end in features of zero, and in ties
+    variants = {"threshold_over=map": FusionSettings(threshold_over="map")}
+    curve = evaluate_adapted(photos(), SEGMENTER, SPECS, gentle, variants=variants, curve=True)
+    (alone,) = evaluate_adapted(photos(), SEGMENTER, SPECS, gentle)
+    over_map = SEGMENTER.with_settings(variants["threshold_over=map"])
+    (varied,) = evaluate_adapted(photos(), over_map, SPECS, gentle)
+    assert len(curve) == gentle.steps + 1
+    for moment, found, expected in (
+        *((0, output, plain[output]) for output in OUTPUTS),
+        *((-1, output, alone[output]) for output in OUTPUTS),
+        (-1, "fusion2 threshold_over=map", varied["fusion2"]),
+    ):
+        assert max(_moved(curve[moment][found], expected)) <= 8
+    assert min(_moved(curve[1]["fusion0"], plain["fusion0"])) > 0
+    assert max(_moved(curve[2]["fusion0"], curve[1]["fusion0"])) > 100
+    assert max(_moved(varied["fusion2"], alone["fusion2"])) > 100
+
+
+def _moved(counts, others):
+    return [abs(x - y).sum() for x, y in zip(counts, others, strict=True)]

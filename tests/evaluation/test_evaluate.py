@@ -74,7 +74,7 @@ def test_counts_are_those_of_one_episode_at_a_time(name):
     outputs = segmenter.method.outputs
     (counts,) = evaluate(read, [Scoring(segmenter, specs, outputs)]).counts
     assert counts.keys() == set(outputs)
-    assert_same(counts, evaluate_adapted(read, segmenter, specs, None), outputs)
+    assert_same(counts, *evaluate_adapted(read, segmenter, specs, None), outputs)
 
 
 def shown_its_truth(spec):
@@ -94,7 +94,7 @@ def test_the_oracle_is_shown_the_truth_of_its_queries(specs):
     read = replace(photos(), source=Alike())
     (counts,) = evaluate(read, [Scoring(prnet(), specs, ("fusion0",), oracle=True)]).counts
     by_hand = [shown_its_truth(spec) for spec in specs]
-    assert_same(counts, evaluate_adapted(read, prnet(), by_hand, None), ["fusion0"])
+    assert_same(counts, *evaluate_adapted(read, prnet(), by_hand, None), ["fusion0"])
 
 
 def test_the_oracle_segments_at_one_scale():
@@ -121,7 +121,7 @@ def test_scorings_share_a_pass_and_keep_their_own_counts():
     for scoring, counts in zip(scorings, counted.counts, strict=True):
         (alone,) = evaluate(photos(), [scoring]).counts
         assert_same(counts, alone, scoring.outputs)
-    assert_same(counted.counts[1], evaluate_adapted(photos(), plain, wrong, None), ["fusion2"])
+    assert_same(counted.counts[1], *evaluate_adapted(photos(), plain, wrong, None), ["fusion2"])
     assert not any(spec.shown == spec.class_ids for spec in wrong)
 
 

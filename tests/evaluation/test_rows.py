@@ -57,7 +57,7 @@ def confusions(row):
 
 def counted(segmenter, specs, output, adapt=None, read=None):
     """One episode at a time."""
-    found = evaluate_adapted(read or photos(), segmenter, specs, adapt)
+    (found,) = evaluate_adapted(read or photos(), segmenter, specs, adapt)
     return [matrices.tolist() for matrices in found[output]]
 
 
