@@ -20,6 +20,7 @@ from fsjax.compilation import CompileTime, keep_compiled
 from fsjax.config import TABLE, Field, check_names
 from fsjax.config import trains as trains_anything
 from fsjax.config.fields import nearest
+from fsjax.config.protocols import DATA_NAME, PROTOCOL, follow
 from fsjax.errors import InputError
 from fsjax.models import backbones
 
@@ -275,7 +276,7 @@ def set_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
       InputError: for an unknown field, naming the nearest, or a value that is not allowed.
     """
     pairs = [argument.removeprefix("--config.").partition("=") for argument in arguments]
-    for name, _, text in sorted(pairs, key=lambda pair: pair[0].startswith(OPTIONS)):
+    for name, _, text in sorted(pairs, key=lambda pair: _turn(pair[0])):
         known = TABLE | _options(config)
         if name not in known:
             raise InputError(_unknown(name, known))
@@ -284,7 +285,15 @@ def set_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
         for section in sections:
             part = part[section]
         part[last] = known[name].read(name, text)
+        if name == PROTOCOL:
+            follow(config, part[last])
     return config
+
+
+def _turn(name: str) -> int:
+    """Returns when a field is set: data decide what a protocol says, and a backbone what options it has."""
+    first = (DATA_NAME, PROTOCOL)
+    return first.index(name) if name in first else len(first) + name.startswith(OPTIONS)
 
 
 def _options(config: ConfigDict) -> dict[str, Field]:

@@ -9,10 +9,12 @@ from fsjax.config.argument import apply, parse
 from fsjax.config.checking import check, check_names, default, trains
 from fsjax.config.differences import check_equal, check_evaluation_owns, check_resumable
 from fsjax.config.fields import Field, check_fields
+from fsjax.config.protocols import PROTOCOLS, departures, follow
 from fsjax.config.table import SECTIONS_LEFT_FREE, TABLE
 from fsjax.config.versions import VERSION, Found, store, upgrade
 
 __all__ = [
+    "PROTOCOLS",
     "SECTIONS_LEFT_FREE",
     "TABLE",
     "VERSION",
@@ -26,6 +28,8 @@ __all__ = [
     "check_names",
     "check_resumable",
     "default",
+    "departures",
+    "follow",
     "parse",
     "store",
     "trains",

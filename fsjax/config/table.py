@@ -180,6 +180,11 @@ TABLE: dict[str, Field] = {
         each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="always",
     ),
     # Evaluation
+    "eval.protocol": Field(
+        "",
+        "The field's protocol that other fields follow; those given beside it depart from it.",
+        choices=("", "panet", "canet", "pfenet", "hsnet", "dpnet"), free="always",
+    ),
     "eval.ways": Field(1, "Classes of an episode.", low=1, high=1000, free="always"),
     "eval.shots": Field(1, "Supports of each class.", low=1, high=1000, free="always"),
     "eval.queries": Field(1, "Queries of an episode.", low=1, high=1000, free="always"),

@@ -11,13 +11,15 @@ the prediction 0..N. Way n is `class_ids[n - 1]`. Intersections and unions are s
 episodes before they are divided: a mean of per-episode IoUs would give a tiny object the say of a large one.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int32, UInt8
 
+from fsjax.config import TABLE
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 from fsjax.models.layers.padding import inside
@@ -109,15 +111,16 @@ def summarize(
     """Returns the scores of one row of results.json, in percent.
 
     mean_iou is the mean over the fold's classes, then over the runs; binary_iou pools all classes into
-    one foreground and averages it with the background (as PANet). std is the population deviation of
-    mean_iou over the runs (as PANet), None for one run. A class that never occurs is left out of the
-    means and named in missing_classes; per_class is
-    the mean over the runs in which a class occurs. A score that nothing defines is None.
+    one foreground and averages it with the background (as PANet). std is the population deviation over the
+    runs (as PANet), None for one run. A class that never occurs is left out of the means and named in
+    missing_classes; per_class is the mean over the runs in which a class occurs. A score that nothing defines
+    is None.
 
     The arguments are those of `count`.
 
     Returns:
-      {"mean_iou", "binary_iou", "ci95": [low, high], "std", "per_class": {class name: IoU},
+      {"mean_iou", "ci95": [low, high], "std", "binary_iou", "binary_ci95": [low, high], "binary_std",
+      "per_class": {class name: IoU}, "per_run": [{"mean_iou", "binary_iou"}, ...],
       "missing_classes": [class name, ...], "episodes", "runs"}.
 
     Raises:
@@ -130,34 +133,65 @@ def summarize(
     """
     counts = count(records, classes, void=void, counting=counting)
     intersections, unions = _sums_by_run(counts)
-    mean_ious = _mean_iou(intersections, unions)
+    mean, binary = (
+        _over_runs(score(intersections, unions), resampled([counts], score)[0])
+        for score in (_mean_iou, _binary_iou)
+    )
     class_ious = _mean(_ratio(intersections[:, 1:], unions[:, 1:]), axis=0)
     per_class = {name: percent(iou) for name, iou in zip(classes.values(), class_ious, strict=True)}
+    per_run = zip(mean["per_run"], binary["per_run"], strict=True)
     return {
-        "mean_iou": percent(mean_iou(counts)),
-        "binary_iou": percent(_mean(_binary_iou(intersections, unions))),
-        "ci95": interval(resampled([counts])[0]),
-        "std": percent(np.std(mean_ious)) if len(mean_ious) > 1 else None,
+        "mean_iou": mean["score"], "ci95": mean["ci95"], "std": mean["std"],
+        "binary_iou": binary["score"], "binary_ci95": binary["ci95"], "binary_std": binary["std"],
         "per_class": per_class,
+        "per_run": [{"mean_iou": mean_iou, "binary_iou": binary_iou} for mean_iou, binary_iou in per_run],
         "missing_classes": [name for name, iou in per_class.items() if iou is None],
-        "episodes": len(records),
-        "runs": len(mean_ious),
+        "episodes": len(records), "runs": len(intersections),
+    }  # fmt: skip
+
+
+def scores(records: Sequence[Record], classes: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Returns what `summarize` does under every policy for void and every counting.
+
+    Args:
+      records: lines of episodes.jsonl, of one row.
+      classes: id and name of each class of the fold.
+
+    Returns:
+      Of each {"void", "counting"} and the scores.
+    """
+    policies = itertools.product(TABLE["eval.void"].choices, TABLE["eval.counting"].choices)
+    return [
+        {"void": void, "counting": counting, **summarize(records, classes, void=void, counting=counting)}
+        for void, counting in policies
+    ]
+
+
+def _over_runs(of_runs: np.ndarray, replicates: np.ndarray) -> dict[str, Any]:
+    """Returns the mean of a score over the runs, its interval and its deviation."""
+    return {
+        "score": percent(_mean(of_runs)),
+        "per_run": list(map(percent, of_runs)),
+        "ci95": interval(replicates),
+        "std": percent(np.std(of_runs)) if len(of_runs) > 1 else None,
     }
 
 
-def resampled(rows: Sequence[Counts]) -> Float[np.ndarray, "rows replicates"]:
-    """Bootstraps the mean-IoU of rows; each run's episodes are redrawn with replacement.
+def resampled(
+    rows: Sequence[Counts], score: Callable[..., np.ndarray] | None = None
+) -> Float[np.ndarray, "rows replicates"]:
+    """Bootstraps the mean-IoU, or another score, of rows; each run's episodes are redrawn with replacement.
 
     The rows hold the same episodes in the same order and runs, and are redrawn alike. How often each episode
     is drawn is multinomial, so a replicate is one weighted sum of counts.
     """
-    rng = np.random.default_rng(0)
+    rng, score = np.random.default_rng(0), score or _mean_iou
     ious = []
     for run in np.unique(rows[0].runs):
         chosen = rows[0].runs == run
         episodes = int(chosen.sum())
         times = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=REPLICATES).astype(float)
-        ious.append([_mean_iou(times @ c.intersections[chosen], times @ c.unions[chosen]) for c in rows])
+        ious.append([score(times @ c.intersections[chosen], times @ c.unions[chosen]) for c in rows])
     return _mean(np.asarray(ious), axis=0)
 
 

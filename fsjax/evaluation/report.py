@@ -3,8 +3,9 @@
 Every file is written under a temporary name and renamed when it is whole.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from fsjax.evaluation.summary import Description
 from fsjax.files import replacing
 
 Row = dict[str, Any]
+
+_VOID = {"ignore": "ignored", "background": "as background"}
 
 
 def write_report(
@@ -27,19 +30,24 @@ def write_report(
       records: the episodes of all rows; they are streamed.
     """
     out_dir = Path(out_dir)
-    write_records(out_dir / "episodes.jsonl", records)
+    sha256 = write_records(out_dir / "episodes.jsonl", records)
     with replacing(out_dir / "results.md") as temporary:
         temporary.write_text(markdown(description, rows), encoding="utf-8")
-    results = json.dumps({**description.header(), "rows": list(rows)}, indent=2, allow_nan=False)
+    header = {**description.header(), "episodes_sha256": sha256}
+    results = json.dumps({**header, "rows": list(rows)}, indent=2, allow_nan=False)
     with replacing(out_dir / "results.json") as temporary:
         temporary.write_text(results + "\n", encoding="utf-8")
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Writes one JSON line a record; the file appears when the last one is written."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
+def write_records(path: Path, records: Iterable[Record]) -> str:
+    """Writes one JSON line a record; the file appears when the last one is written. Returns its sha256."""
+    sha256 = hashlib.sha256()
+    with replacing(path) as temporary, temporary.open("wb") as lines:
         for record in records:
-            lines.write(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
+            line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+            sha256.update(line)
+            lines.write(line)
+    return sha256.hexdigest()
 
 
 def markdown(description: Description, rows: Sequence[Row]) -> str:
@@ -51,6 +59,7 @@ def markdown(description: Description, rows: Sequence[Row]) -> str:
         "",
         f"- Data: {description.data_set} {description.version}",
         f"- Classes: {', '.join(header['classes'])}",
+        *_preset_lines(header),
         f"- Protocol: {protocol}",
         *_training_lines(description),
         *_episode_lines(rows),
@@ -61,6 +70,7 @@ def markdown(description: Description, rows: Sequence[Row]) -> str:
         *_markdown_table([_headings(rows), *map(_cells, rows)]),
         "",
         *comparisons(rows),
+        *_other_countings(rows, header["protocol"]),
         *_markdown_table(_class_cells(rows, header["classes"])),
         *(line for mark in _marks(rows) for line in ("", mark)),
     ]
@@ -152,8 +162,43 @@ def _class_cells(rows: Sequence[Row], classes: Sequence[str]) -> list[list[str]]
     return [["row", *names], *scores]
 
 
+def _other_countings(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
+    """Returns the table of the scores that the same predictions have under other policies, if they differ."""
+    own = protocol["void"], protocol["counting"]
+    columns = {
+        (score["void"], score["counting"]): f"void {_VOID[score['void']]}, {score['counting']}"
+        for score in rows[0]["scores"]
+    }
+    by_row = [{(s["void"], s["counting"]): _pair(s) for s in row["scores"]} for row in rows]
+    others = [key for key in columns if any(cells[key] != cells[own] for cells in by_row)]
+    if not others:
+        return []
+    head = ["row", *(columns[key] for key in (own, *others))]
+    body = [
+        [row["name"], *(cells[key] for key in (own, *others))]
+        for row, cells in zip(rows, by_row, strict=True)
+    ]
+    what = "The same predictions counted otherwise, mean-IoU / binary-IoU; the first column is the one above."
+    return [what, "", *_markdown_table([head, *body]), ""]
+
+
+def _pair(score: Mapping[str, Any]) -> str:
+    return f"{_number(score['mean_iou'])} / {_number(score['binary_iou'])}"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _preset_lines(header: Mapping[str, Any]) -> list[str]:
+    """Says which of the field's protocols is followed, and where not."""
+    if not header["preset"]:
+        return []
+    departures = [
+        f"{name} {found['here']} instead of {found['preset']}" for name, found in header["departures"].items()
+    ]
+    but = f", but {', '.join(departures)}" if departures else " throughout"
+    return [f"- Protocol preset: {header['preset']}{but}"]
 
 
 def _training_lines(description: Description) -> list[str]:

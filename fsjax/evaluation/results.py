@@ -1,5 +1,6 @@
 """Evaluations read back from their folders, and compared episode by episode."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Results:
         """Reads results.json and episodes.jsonl.
 
         Raises:
-          InputError: one of them is missing, is damaged or has other rows than the other.
+          InputError: one of them is missing, is damaged or does not belong to the other.
         """
         folder = Path(folder)
         header = _header(folder / "results.json")
@@ -50,7 +51,8 @@ class Results:
         for record in read_records(folder / "episodes.jsonl"):
             records.setdefault(record["row"], []).append(record)
         told = {row["name"]: row.get("episodes") for row in header["rows"]}
-        if told != {name: len(lines) for name, lines in records.items()}:
+        same = header.get("episodes_sha256") in (None, _sha256(folder / "episodes.jsonl"))
+        if not same or told != {name: len(lines) for name, lines in records.items()}:
             raise InputError(
                 f"results.json and episodes.jsonl in {folder} do not belong together; evaluate again."
             )
@@ -155,6 +157,11 @@ def _difference(results: Results, others: Results, row: str, other: str) -> dict
 def _by_number(records: Sequence[Record]) -> list[Record]:
     """Returns the same episodes as if each one's support were its number."""
     return [{**r, "support": [[str(r["index"])]], "shown": r["class_ids"]} for r in records]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsjax.evaluation.metrics import Record, summarize
+from fsjax.evaluation.metrics import Record, scores, summarize
 from fsjax.evaluation.paired import Comparison, common, paired_difference
 
 
@@ -29,6 +29,8 @@ class Description:
       split: of the data.
       fold: whose classes are tested.
       classes: id and name of each tested class.
+      preset: the name of the protocol that it follows, "" of none.
+      departures: the fields in which it departs from that, with the preset's value and its own.
       protocol: how episodes are drawn and read: ways, shots, queries, policy, eligibility, folds, input,
         size, label, scales, support_void.
       void: see `metrics.count`.
@@ -57,6 +59,8 @@ class Description:
     void: str
     counting: str
     seed: int
+    preset: str = ""
+    departures: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     step: int | None = None
     augmentation: str = ""
@@ -79,6 +83,10 @@ class Description:
             "fold": self.fold,
             "classes": list(self.classes.values()),
             "trained_classes": list(self.trained_classes),
+            "preset": self.preset,
+            "departures": {
+                name: {"preset": preset, "here": here} for name, (preset, here) in self.departures.items()
+            },
             "protocol": {**self.protocol, **policies, **self.settings},
             "step": self.step,
             "augmentation": self.augmentation,
@@ -109,6 +117,7 @@ def summaries(
         row.name: {
             "name": row.name,
             **summarize(row.records, description.classes, **counted),
+            "scores": scores(row.records, description.classes),
             "trained_classes": list(description.trained_classes),
             "seed": description.seed,
             "manifest": row.manifest,

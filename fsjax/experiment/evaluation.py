@@ -213,6 +213,7 @@ def _description(
             "input": part.input, "size": part.size, "label": part.label,
             "scales": list(part.scales), **several, "support_void": part.support_void,
         },
+        preset=part.protocol, departures=configuration.departures(_as_drawn(config, header, evaluation)),
         void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
         seed=header.seed, step=run.step if run else None,
         augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
@@ -222,3 +223,11 @@ def _description(
         weights_sha256=_digest_of_weights(config, run, variables),
         manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),
     )  # fmt: skip
+
+
+def _as_drawn(config: ConfigDict, header: manifest.Header, evaluation: Evaluation) -> ConfigDict:
+    """Returns the configuration with what a manifest's header says of the episodes in place of its own."""
+    drawn = config.copy_and_resolve_references()
+    drawn.eval.policy, drawn.eval.runs = header.policy, header.runs
+    drawn.eval.episodes = evaluation.run_length
+    return drawn

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsjax.errors import InputError
-from fsjax.evaluation.metrics import confusion, summarize
+from fsjax.evaluation.metrics import confusion, scores, summarize
 
 POLICY = {"void": "ignore", "counting": "strict"}
 ONE_WAY = {1: "cat", 2: "dog"}
@@ -181,3 +181,27 @@ def test_interval_is_a_point_when_all_episodes_agree():
 def test_errors_say_what_is_wrong(records, says):
     with pytest.raises(InputError, match=says):
         summarize(records, ONE_WAY, **POLICY)
+
+
+def test_every_policy_is_counted_from_the_same_records():
+    records = random_records(np.random.default_rng(4), episodes=9, classes=3, ways=2, runs=3)
+    classes = {1: "cat", 2: "dog", 3: "cow"}
+    found = scores(records, classes)
+    policies = [(v, c) for v in ("ignore", "background") for c in ("strict", "panet_compat")]
+    assert [(score["void"], score["counting"]) for score in found] == policies
+    for score in found:
+        alone = summarize(records, classes, void=score["void"], counting=score["counting"])
+        assert {name: score[name] for name in alone} == alone
+
+
+def test_runs_are_told_apart():
+    records = random_records(np.random.default_rng(5), episodes=12, runs=3)
+    row = summarize(records, ONE_WAY, **POLICY)
+    alone = [summarize([r for r in records if r["run"] == run], ONE_WAY, **POLICY) for run in range(3)]
+    for name, deviation in (("mean_iou", "std"), ("binary_iou", "binary_std")):
+        per_run = [run[name] for run in row["per_run"]]
+        assert per_run == pytest.approx([of_run[name] for of_run in alone])
+        assert row[name] == pytest.approx(np.mean(per_run))
+        assert row[deviation] == pytest.approx(np.std(per_run))
+    low, high = row["binary_ci95"]
+    assert low < row["binary_iou"] < high

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -68,11 +69,13 @@ def test_report_round_trip(tmp_path, rows, records):
 
     results = json.loads((out / "results.json").read_text())
     assert results.pop("rows") == rows
+    assert results.pop("episodes_sha256") == sha256((out / "episodes.jsonl").read_bytes()).hexdigest()
     assert [row["mean_iou"] for row in rows] == pytest.approx([50, 80])
     protocol = {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"}
     assert results == {
         "title": "Six toys", "data_set": "toy", "version": "1.0.0", "split": "test", "fold": 0,
-        "classes": ["cat", "dog"], "trained_classes": [], "protocol": {**protocol, "omega_s": 0.5},
+        "classes": ["cat", "dog"], "trained_classes": [], "preset": "", "departures": {},
+        "protocol": {**protocol, "omega_s": 0.5},
         "step": 870, "augmentation": "", "tested_images_in_training": 0, "checkpoint_sha256": None,
         "weights_sha256": "cd" * 32, "manifest_sha256": None, "provenance": made, "config": {"seed": 0},
     }  # fmt: skip
@@ -126,6 +129,25 @@ def test_markdown_says_what_was_evaluated(tmp_path, rows, records):
     assert ["fusion1", "80.0", "-"] in cells
     assert {len(line) for line in cells} == {6, 3}
     assert "*" not in text
+
+
+def test_markdown_says_which_preset_is_followed(rows):
+    followed = replace(DESCRIPTION, preset="panet")
+    assert "\n- Protocol preset: panet throughout\n" in markdown(followed, rows)
+    departed = replace(followed, departures={"eval.size": (417, 128), "eval.runs": (5, 2)})
+    line = "- Protocol preset: panet, but eval.size 128 instead of 417, eval.runs 2 instead of 5"
+    assert f"\n{line}\n" in markdown(departed, rows)
+    assert json.loads(json.dumps(departed.header()))["departures"]["eval.runs"] == {"preset": 5, "here": 2}
+
+
+def test_the_same_predictions_are_counted_in_other_ways(rows):
+    assert "counted otherwise" not in markdown(DESCRIPTION, rows)
+    one = make_records("fusion0", 5)[0] | {"confusion": [[[90, 0], [5, 5], [0, 10]]]}
+    text = markdown(DESCRIPTION, make_rows([one]))
+    cells = markdown_cells(text)
+    head = ["row", "void ignored, strict", "void as background, strict", "void as background, panet_compat"]
+    assert head in cells
+    assert ["fusion0", "50.0 / 72.4", "25.0 / 55.4", "25.0 / 55.4"] in cells
 
 
 def markdown_cells(text):

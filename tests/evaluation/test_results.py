@@ -1,5 +1,6 @@
 """Results are read back whole or not at all, and compared by what their episodes show."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -33,6 +34,15 @@ def row(hits, **more):
     return [
         episode(f"q{i}", hit, 10 - hit, index=i, class_id=1 + i % 2, **more) for i, hit in enumerate(hits)
     ]
+
+
+def test_episodes_that_changed_after_the_results_are_refused(tmp_path):
+    folder = write(tmp_path / "first", {"a": row([9, 2])})
+    sha256 = hashlib.sha256((folder / "episodes.jsonl").read_bytes()).hexdigest()
+    Results.read(write(folder, {"a": row([9, 2])}, episodes_sha256=sha256))
+    write(folder, {"a": row([9, 3])}, episodes_sha256=sha256)
+    with pytest.raises(InputError, match=r"do not belong together; evaluate again\.$"):
+        Results.read(folder)
 
 
 def test_scores_and_their_difference_are_those_of_the_pixels(tmp_path):
