@@ -1,0 +1,1 @@
+"""The papers' tables and figures: the numbers that they print, and ours beside them."""
