@@ -48,7 +48,8 @@ def wheel(tmp_path_factory):
 def test_the_wheel_ships_the_library_and_nothing_else(wheel):
     about = f"fsjax-{fsjax.__version__}.dist-info"
     shipped = {name for name in wheel.namelist() if not name.startswith(f"{about}/")}
-    assert shipped == {"fsjax/py.typed", *map(Path.as_posix, MODULES)}
+    data = {"fsjax/py.typed", "fsjax/reproduction/published.json"}
+    assert shipped == data | set(map(Path.as_posix, MODULES))
     assert f"{about}/licenses/LICENSE" in wheel.namelist()
 
 
