@@ -135,7 +135,8 @@ class Segmenter:
         for image, mask in shown:
             photo, size = self._as_input(image)
             small = resize_mask(mask, *size.tolist())
-            by_way = np.stack([padded(mask_of_way(small, n), self.inputs.size) for n in range(1, N + 1)])
+            side = self.inputs.size
+            by_way = np.stack([padded(mask_of_way(small, n), side, side) for n in range(1, N + 1)])
             features = self.embed(photo[None, None], size[None, None])
             described.append(self.describe(features, by_way[None, None], np.tile(size, (1, 1, N, 1))))
         cells = jax.tree.map(lambda *x: np.stack([np.stack(x, 2)] * N, 2), *(d[0] for d in described))
@@ -188,7 +189,7 @@ class Segmenter:
 
     def _as_input(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         height, width = input_size(image.shape[0], image.shape[1], self.inputs)
-        resized = padded(resize_image(image, height, width), self.inputs.size)
+        resized = padded(resize_image(image, height, width), self.inputs.size, self.inputs.size)
         return resized, np.array([height, width], np.int32)
 
     def _placed(self, devices: int) -> Variables:

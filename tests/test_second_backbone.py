@@ -72,7 +72,7 @@ def evaluated(method, variables, settings, rows):
         segmenter=Segmenter(method, variables, settings, InputSettings(SIDE)),
         untrained=lambda: variables,
         sampler=drawn,
-        photos=Photos(SOURCE, InputSettings(SIDE, label="original", label_side=40), batch_size=1),
+        photos=Photos(SOURCE, InputSettings(SIDE, label="original"), batch_size=1),
         specs=specs,
         run_length=3,
         adapt_length=2,

@@ -9,19 +9,21 @@ from jaxtyping import Float16, Int32, UInt8
 from PIL import Image
 
 from fsjax.data.augment import Warp, draw_warp, warp_mask, warp_picture
-from fsjax.data.opening import by, open_mask, open_photo
+from fsjax.data.opening import open_mask, open_photo
 from fsjax.data.resizing import lost_labels, mirror, padded, resize_mask
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.episode import IGNORED, Episode
-from fsjax.errors import InputError
 
 _FLIPS, _WARPS = 1, 4  # the third words of their seed sequences; see sampling.py
 ATTEMPTS = 10
 """Crops and rotations that are tried before a photo is only resized."""
 
+LABEL_STEP = 128
+"""Pixels: arrays of original labels have sides that are multiples of it."""
+
 Photo = tuple[UInt8[np.ndarray, "S S 3"], Int32[np.ndarray, "2"]]
-Mask = tuple[UInt8[np.ndarray, "M M"], Int32[np.ndarray, "2"]]
+Mask = tuple[UInt8[np.ndarray, "H W"], Int32[np.ndarray, "2"]]
 """At the top left of zeros, and the height and width in pixels of what is there."""
 
 
@@ -39,7 +41,6 @@ class InputSettings:
     support_void: str = ""  # of supports' masks; as `void` where it is empty
     ignored: tuple[int, ...] = ()  # class ids whose pixels become 255 where they would be background
     flip: bool = False  # flip each photo with its mask, left to right, in half of the cases
-    label_side: int = 0  # with label="original": the side of the array that holds a query mask
     crop: float = 1.0  # resize each photo to U(1, crop) times `size` and cut it back anywhere; 1: off
     rotate: float = 0.0  # rotate each photo by U(-rotate, rotate) degrees in half of the cases; 0: off
 
@@ -47,11 +48,6 @@ class InputSettings:
     def warps(self) -> bool:
         """Whether photos are cropped or rotated at random."""
         return self.crop > 1 or self.rotate > 0
-
-    @property
-    def query_mask_side(self) -> int:
-        """The side of the array that holds a query mask, in pixels."""
-        return self.label_side if self.label == "original" else self.size
 
 
 @runtime_checkable
@@ -72,6 +68,29 @@ def input_size(height: int, width: int, settings: InputSettings) -> tuple[int, i
         return settings.size, settings.size
     scale = settings.size / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def label_shape(source: Source, positions: Sequence[int], settings: InputSettings) -> tuple[int, int]:
+    """Returns the height and width of the array that holds the query masks of some photos.
+
+    Original sizes are rounded up, so that photos of many sizes make few shapes, for each of which a program
+    is compiled.
+
+    Args:
+        source: the photos.
+        positions: of them.
+        settings: the labels' size.
+    """
+    if settings.label != "original":
+        return settings.size, settings.size
+    height, width = np.max([source.size(position) for position in positions], axis=0).tolist()
+    return _rounded(height), _rounded(width)
+
+
+def _rounded(side: int) -> int:
+    """Returns a side rounded up to a multiple of 128, or of an eighth of the power of two above it."""
+    step = max(LABEL_STEP, 2 ** (side - 1).bit_length() // 8)
+    return -(-side // step) * step
 
 
 def mask_of_way(mask: np.ndarray, way: int) -> np.ndarray:
@@ -95,7 +114,7 @@ def load_mask(
     way: int | None,
     settings: InputSettings,
     *,
-    original: bool,
+    original: tuple[int, int] | None = None,
 ) -> Mask:
     """Returns the mask of a photo; nothing is drawn at random.
 
@@ -105,22 +124,16 @@ def load_mask(
         class_ids: the classes that are asked for; class_ids[n - 1] is n in the mask.
         way: what the photo is a support of, 1 to N; None for a query.
         settings: the policies for void pixels and other classes, and the sizes.
-        original: whether the mask stays as large as it is stored, M = `label_side`; otherwise it is resized
-            with its photo, M = S, and no class vanishes.
+        original: height and width of the array for a mask that stays as large as it is stored, of
+            `label_shape`; None resizes it with its photo into S x S, and no class vanishes.
 
     Raises:
-        InputError: the mask is not of its photo's size, or stays larger than `label_side`.
+        InputError: the mask is not of its photo's size.
     """
     mask = stored_mask(source, position, class_ids, way, settings)
-    if not original:
+    if original is None:
         mask = resize_mask(mask, *input_size(mask.shape[0], mask.shape[1], settings))
-    elif max(mask.shape) > settings.label_side:
-        raise InputError(
-            f"the mask of image '{source.ids[position]}' is {by(mask.shape)}; "
-            f"give label_side={max(mask.shape)} or more."
-        )
-    side = settings.label_side if original else settings.size
-    return padded(mask, side), np.array(mask.shape, np.int32)
+    return padded(mask, *(original or (settings.size,) * 2)), np.array(mask.shape, np.int32)
 
 
 def kept_warp(
@@ -172,10 +185,10 @@ def load_episode(
         images are float16 [N, K, h, w, C] and [T, h, w, C]; their sizes are still the photos' in pixels.
 
     Raises:
-        InputError: a mask differs from its photo in size, or is larger than `label_side`.
+        InputError: a mask differs from its photo in size.
     """
     ways, shots, queries = len(spec.support), len(spec.support[0]), len(spec.query)
-    picks = picks_of(spec, settings)
+    picks = picks_of(source, spec, settings)
     draws = np.random.default_rng([seed, spec.index, _FLIPS]).random(ways * shots + queries)
     flips = [settings.flip and draw < 0.5 for draw in draws.tolist()]
     photos = []
@@ -192,22 +205,24 @@ def load_episode(
 
 
 def empty_episode(
-    spec: EpisodeSpec, settings: InputSettings, features: FeatureReader | None = None
+    source: Source, spec: EpisodeSpec, settings: InputSettings, features: FeatureReader | None = None
 ) -> Episode:
     """Returns the filling of a spare slot: shaped as the spec's episode, weight 0, everything else 0.
 
     Its sizes are full, so that nothing divides by an area of zero.
     """
-    S, M = settings.size, settings.query_mask_side
+    S = settings.size
     of_photo, dtype = ((S, S, 3), np.uint8) if features is None else (features.shape, np.float16)
 
-    def blank(*lead: int, side: int) -> "_Labelled":
-        image, mask = np.zeros((*lead, *of_photo), dtype), np.zeros((*lead, side, side), np.uint8)
-        return _Labelled(image, np.full((*lead, 2), S, np.int32), mask, np.full((*lead, 2), side, np.int32))
+    def blank(*lead: int, shape: tuple[int, int]) -> "_Labelled":
+        image, mask = np.zeros((*lead, *of_photo), dtype), np.zeros((*lead, *shape), np.uint8)
+        full = np.broadcast_to(np.array(shape, np.int32), (*lead, 2))
+        return _Labelled(image, np.full((*lead, 2), S, np.int32), mask, full)
 
-    support = blank(len(spec.support), len(spec.support[0]), side=S)
+    support = blank(len(spec.support), len(spec.support[0]), shape=(S, S))
     nothing = replace(spec, index=0, class_ids=(0,) * len(spec.class_ids))
-    return _episode(nothing, support, blank(len(spec.query), side=M), weight=0)
+    query = blank(len(spec.query), shape=label_shape(source, spec.query, settings))
+    return _episode(nothing, support, query, weight=0)
 
 
 class Pick(NamedTuple):
@@ -216,17 +231,17 @@ class Pick(NamedTuple):
     position: int
     class_ids: Sequence[int]
     way: int | None  # what it is a support of; None for a query
-    original: bool  # the mask stays as large as it is stored
+    original: tuple[int, int] | None  # as in `load_mask`
 
 
-def picks_of(spec: EpisodeSpec, settings: InputSettings) -> list[Pick]:
+def picks_of(source: Source, spec: EpisodeSpec, settings: InputSettings) -> list[Pick]:
     """Returns the photos of an episode, way by way and then the queries."""
     supports = [
-        Pick(position, spec.shown, way, False)
+        Pick(position, spec.shown, way, None)
         for way, positions in enumerate(spec.support, 1)
         for position in positions
     ]
-    original = settings.label == "original"
+    original = label_shape(source, spec.query, settings) if settings.label == "original" else None
     return supports + [Pick(position, spec.class_ids, None, original) for position in spec.query]
 
 
@@ -240,7 +255,7 @@ class _Labelled(NamedTuple):
 
     image: np.ndarray  # uint8 [..., S, S, 3], or features float16 [..., h, w, C]
     size: np.ndarray  # int32 [..., 2]
-    mask: np.ndarray  # uint8 [..., M, M]
+    mask: np.ndarray  # uint8 [..., H, W]
     mask_size: np.ndarray  # int32 [..., 2]
 
 
@@ -252,7 +267,7 @@ def _resized(source: Source, pick: Pick, settings: InputSettings, flip: bool) ->
 def _photo(source: Source, position: int, settings: InputSettings, flip: bool) -> Photo:
     height, width = input_size(*source.size(position), settings)
     picture = _flipped(open_photo(source, position, height, width), flip)
-    return padded(np.asarray(picture), settings.size), np.array([height, width], np.int32)
+    return padded(np.asarray(picture), settings.size, settings.size), np.array([height, width], np.int32)
 
 
 def _flipped(picture: Image.Image, flip: bool) -> Image.Image:

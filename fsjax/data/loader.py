@@ -150,7 +150,7 @@ class _Load:
         number = self.slots.episode(element)
         if number is None or number >= self.end:
             any_spec = self.spec_of(0)  # only its shape counts
-            return empty_episode(any_spec, self.settings, self.features)
+            return empty_episode(self.source, any_spec, self.settings, self.features)
         return load_episode(self.source, self.spec_of(number), self.settings, self.seed, self.features)
 
 

@@ -34,7 +34,7 @@ def count_redraws(
         return Redraws(0, 0, 0, 0)
     given_up = []
     for spec in specs:
-        for number, pick in enumerate(picks_of(spec, settings)):
+        for number, pick in enumerate(picks_of(source, spec, settings)):
             mask = stored_mask(source, pick.position, pick.class_ids, pick.way, settings)
             given_up.append(kept_warp(mask, settings, warp_words(seed, spec, number))[2])
     again = sum(attempts > 0 for attempts in given_up)

@@ -45,11 +45,11 @@ def lost_labels(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h2 w
     return labels[(labels > 0) & (labels < IGNORED)]
 
 
-def padded(array: np.ndarray, side: int) -> np.ndarray:
-    """Returns the array at the top left of zeros [side, side, ...]; itself where it has that size."""
-    if array.shape[:2] == (side, side):
+def padded(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns the array at the top left of zeros [height, width, ...]; itself where it has that size."""
+    if array.shape[:2] == (height, width):
         return array
-    result = np.zeros((side, side, *array.shape[2:]), array.dtype)
+    result = np.zeros((height, width, *array.shape[2:]), array.dtype)
     result[: array.shape[0], : array.shape[1]] = array
     return result
 

@@ -1,6 +1,7 @@
 """Evaluation one episode at a time: with test-time adaptation every episode has variables of its own."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from fsjax.compiled import kept
+from fsjax.data.images import label_shape
 from fsjax.data.loader import evaluation_batches, prefetch
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.devices import replicate
 from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
-from fsjax.evaluation.photos import Photos
+from fsjax.evaluation.photos import Photos, in_batches
 from fsjax.models.method import Adaptable, Segmenting
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prototypes import masks_by_way
@@ -53,19 +55,27 @@ def evaluate_adapted(
     settings = {"": segmenter.settings, **(variants or {})}
     count = _counting(segmenter.method, tuple(settings.items()), segmenter.scales, adapt, curve)
     stacked = replicate(segmenter.variables)
-    counted: list[dict[str, list[np.ndarray]]] = []
-    slots = jax.local_device_count(), photos.batch_size
-    batches = evaluation_batches(photos.source, specs, photos.settings, *slots, threads=photos.threads)
+    found: list[dict[str, np.ndarray]] = [{} for _ in specs]
     with Progress("adapted", len(specs), "episode") as progress:
-        for batch in prefetch(batches):
-            there = np.asarray(batch.weight).reshape(-1) > 0
+        for batch, episodes in _batches(photos, specs):
             for name, matrices in count(stacked, batch).items():
-                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])[there]
-                counted = counted or [{} for _ in range(flat.shape[1])]
-                for step, of_outputs in enumerate(counted):
-                    of_outputs.setdefault(name, []).extend(flat[:, step])
-            progress.update(int(there.sum()))
-    return counted
+                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])
+                for episode, of_moments in zip(episodes, flat, strict=False):  # the rest are fillings
+                    found[episode][name] = of_moments
+            progress.update(len(episodes))
+    moments = range(len(next(iter(found[0].values()))))
+    return [{name: [one[name][moment] for one in found] for name in found[0]} for moment in moments]
+
+
+def _batches(photos: Photos, specs: Sequence[EpisodeSpec]) -> Iterator[tuple[Episode, list[int]]]:
+    """Yields batches of episodes whose labels have one shape, and which of the specs they are."""
+    shapes = [label_shape(photos.source, spec.query, photos.settings) for spec in specs]
+    slots = jax.local_device_count(), photos.batch_size
+    for shape in sorted(set(shapes)):
+        numbers = [number for number, of_spec in enumerate(shapes) if of_spec == shape]
+        alike = [specs[number] for number in numbers]
+        loaded = evaluation_batches(photos.source, alike, photos.settings, *slots, threads=photos.threads)
+        yield from zip(prefetch(loaded), in_batches(numbers, math.prod(slots)), strict=True)
 
 
 def named(output: str, variant: str) -> str:

@@ -4,6 +4,7 @@ Variables do not change in an evaluation without adaptation, and its episodes ar
 of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10,000.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fsjax.data.images import mask_of_way
+from fsjax.data.resizing import padded
 from fsjax.data.store import Store
 from fsjax.evaluation.controls import count_prediction
 from fsjax.evaluation.metrics import confusion
@@ -76,13 +78,20 @@ class _Call(NamedTuple):
     places: Sequence[Place]
 
 
+class _Kind(NamedTuple):
+    """What calls must share to be made at once: the scoring, and the labels' array."""
+
+    scoring: int
+    shape: tuple[int, int]
+
+
 class _Counting:
     """Collects calls until the devices' slots are full, and puts their counts where they belong."""
 
     def __init__(self, photos: Photos, scorings: Sequence[Scoring], supports: Supports, queries: Queries):
         self._photos, self._scorings, self._supports, self._queries = photos, scorings, supports, queries
-        self._places = [self._fitting(i) for i in range(len(scorings))]
-        self._pending: list[list[_Call]] = [[] for _ in scorings]
+        self._pending: dict[_Kind, list[_Call]] = {}
+        self._fitting: dict[_Kind, tuple[int, int]] = {}
         self._found: list[dict[str, list[list[Any]]]] = [
             {output: [[None] * len(spec.query) for spec in s.specs] for output in s.outputs} for s in scorings
         ]
@@ -95,55 +104,61 @@ class _Counting:
                 for group, queries in batch:
                     self._add(group, queries)
                 progress.update(len(batch))
-        for scoring, calls in enumerate(self._pending):
+        for kind, calls in self._pending.items():
             if calls:
-                self._count(scoring, calls)
+                self._count(kind, calls)
         return [
             {output: [np.stack(of_queries) for of_queries in found] for output, found in of_outputs.items()}
             for of_outputs in self._found
         ]
 
-    def _fitting(self, number: int) -> tuple[int, int]:
+    def _places(self, kind: _Kind) -> tuple[int, int]:
         """Returns how many groups of queries a call has slots for on a device, and episodes of each group."""
-        scoring, side = self._scorings[number], self._photos.settings.query_mask_side
-        if scoring.segmenter is None:
-            return 1, 1
+        if kind not in self._fitting:
+            self._fitting[kind] = self._fitted(kind)
+        return self._fitting[kind]
+
+    def _fitted(self, kind: _Kind) -> tuple[int, int]:
+        scoring, segmenter = self._scorings[kind.scoring], self._segmenter(kind.scoring)
         spec = scoring.specs[0]
-        queries = len(spec.query) if scoring.together else 1
-        size = queries * side**2 * (len(spec.class_ids) + 1) * 4 * len(scoring.segmenter.method.outputs)
+        pixels = (len(spec.query) if scoring.together else 1) * math.prod(kind.shape)
+        size = pixels * (len(spec.class_ids) + 1) * 4 * len(segmenter.method.outputs)
         if not scoring.oracle:
-            size += tree_bytes(self._supports.of(scoring.segmenter, spec))
+            size += tree_bytes(self._supports.of(segmenter, spec))
         most = max(1, LARGEST // size)
-        episodes = min(episodes_a_call(self._queries.groups, number), most)
+        episodes = min(episodes_a_call(self._queries.groups, kind.scoring), most)
         return max(1, min(self._photos.batch_size, most) // episodes), episodes
 
-    def _slots(self, scoring: int) -> int:
+    def _slots(self, kind: _Kind) -> int:
         """Returns how many groups of queries are in a call, on all devices."""
-        return jax.local_device_count() * self._places[scoring][0]
+        return jax.local_device_count() * self._places(kind)[0]
 
     def _add(self, group: Group, queries: Sequence[Embedded]) -> None:
         by_scoring: dict[int, list[Place]] = {}
         for place in group.places:
             by_scoring.setdefault(place.scoring, []).append(place)
+        height, width = np.max([one.truth.shape for one in queries], axis=0).tolist()
         for scoring, places in by_scoring.items():
             if self._scorings[scoring].segmenter is None:
                 self._count_objects(scoring, places, queries)
                 continue
-            _, episodes = self._places[scoring]
+            kind = _Kind(scoring, (height, width))
+            pending, (_, episodes) = self._pending.setdefault(kind, []), self._places(kind)
             for start in range(0, len(places), episodes):
-                self._pending[scoring].append(_Call(queries, places[start : start + episodes]))
-                if len(self._pending[scoring]) == self._slots(scoring):
-                    self._count(scoring, self._pending[scoring])
-                    self._pending[scoring] = []
+                pending.append(_Call(queries, places[start : start + episodes]))
+                if len(pending) == self._slots(kind):
+                    self._count(kind, pending)
+                    pending.clear()
 
-    def _count(self, number: int, calls: Sequence[_Call]) -> None:
-        """Segments and counts the calls of a scoring, at most as many as there are slots."""
-        scoring, segmenter, slots = self._scorings[number], self._segmenter(number), self._slots(number)
-        filled = [self._filled(call, self._places[number][1]) for call in calls]
+    def _count(self, kind: _Kind, calls: Sequence[_Call]) -> None:
+        """Segments and counts calls of a kind, at most as many as there are slots."""
+        number, slots = kind.scoring, self._slots(kind)
+        scoring, segmenter = self._scorings[number], self._segmenter(number)
+        filled = [self._filled(call, self._places(kind)[1]) for call in calls]
         features = on_devices(
             [_over_queries([one.features for one in call.queries]) for call in filled], slots
         )
-        truths = on_devices([self._truths(number, call) for call in filled], slots)
+        truths = on_devices([self._truths(kind, call) for call in filled], slots)
         sizes = on_devices([np.stack([one.truth.size for one in call.queries]) for call in filled], slots)
         if scoring.oracle:  # at one scale, whatever the others are segmented at
             features = [features[segmenter.scales.unscaled]]
@@ -152,7 +167,7 @@ class _Counting:
             descriptions = on_devices([self._described(number, call) for call in filled], slots)
         present = np.ones(jax.tree.leaves(descriptions)[0].shape[:5], bool)
         fitted = segmenter.fit_described(descriptions, present)
-        logits = segmenter.segment_features(fitted, features, truths.shape[-2:], sizes)
+        logits = segmenter.segment_features(fitted, features, kind.shape, sizes)
         counting = _counting(self._ways(number))
         for output in scoring.outputs:
             counted = np.asarray(counting(logits[output], truths, sizes))
@@ -176,12 +191,17 @@ class _Counting:
     def _ways(self, scoring: int) -> int:
         return len(self._scorings[scoring].specs[0].class_ids)
 
-    def _truths(self, scoring: int, call: _Call) -> np.ndarray:
-        """Returns the truth of a call's queries in each of its episodes, uint8 [E, T, M, M]."""
-        specs = self._scorings[scoring].specs
+    def _truths(self, kind: _Kind, call: _Call) -> np.ndarray:
+        """Returns the truth of a call's queries in each of its episodes, uint8 [E, T, H, W]."""
+        specs = self._scorings[kind.scoring].specs
         return np.stack(
             [
-                np.stack([one.truth.masks[specs[place.episode].class_ids] for one in call.queries])
+                np.stack(
+                    [
+                        padded(one.truth.masks[specs[place.episode].class_ids], *kind.shape)
+                        for one in call.queries
+                    ]
+                )
                 for place in call.places
             ]
         )
@@ -198,7 +218,7 @@ class _Counting:
         """Describes the queries themselves by their truth, T of them for every way: [D, q, E, N, T, ...]."""
         segmenter, N = self._segmenter(number), self._ways(number)
         D, q, E, T, *side = truths.shape
-        masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, M, M]
+        masks = np.stack([mask_of_way(truths, way) for way in range(1, N + 1)], 3)  # [D, q, E, N, T, H, W]
         by_photo = np.moveaxis(masks, 4, 2).reshape(D, q * T, E * N, *side)
         mask_sizes = np.broadcast_to(sizes.reshape(D, q * T, 1, 2), (D, q * T, E * N, 2))
         flat = jax.tree.map(lambda x: x.reshape(D, q * T, *x.shape[3:]), features)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fsjax.data.images import load_mask, load_photo
+from fsjax.data.images import label_shape, load_mask, load_photo
 from fsjax.evaluation.controls import any_object, shown_classes
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
 from fsjax.evaluation.scoring import Group, Scoring, group_queries
@@ -21,9 +21,15 @@ Classes = tuple[int, ...]
 class Truth(NamedTuple):
     """What a query photo shows, for each set of classes that is scored on it."""
 
-    masks: Mapping[Classes, np.ndarray]  # uint8 [M, M]: 0, 1..N, 255
+    masks: Mapping[Classes, np.ndarray]  # uint8 [H, W]: 0, 1..N, 255
     size: np.ndarray  # int32 [2]
-    objects: np.ndarray | None  # bool [M, M], where any object is, if asked for
+    objects: np.ndarray | None  # bool [H, W], where any object is, if asked for
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the arrays."""
+        height, width = next(iter(self.masks.values())).shape
+        return height, width
 
 
 class Query(NamedTuple):
@@ -102,14 +108,8 @@ class Queries:
 
     def _load(self, position: int) -> Query:
         source, settings = self._photos.source, self._photos.settings
-        read = partial(
-            load_mask,
-            source,
-            position,
-            way=None,
-            settings=settings,
-            original=settings.label == "original",
-        )
+        shape = label_shape(source, (position,), settings) if settings.label == "original" else None
+        read = partial(load_mask, source, position, way=None, settings=settings, original=shape)
         image, size = load_photo(source, position, settings)
         masks = {classes: read(class_ids=classes) for classes in sorted(self._classes[position])}
         objects = (

@@ -102,7 +102,7 @@ class Supports:
         image, size = load_photo(source, position, settings)
         masks, names = {}, {}
         for classes, way in asked:
-            mask, _ = load_mask(source, position, classes, way, settings, original=False)
+            mask, _ = load_mask(source, position, classes, way, settings)
             by_way = mask_of_way(mask, way)
             name = hashlib.sha256(by_way.tobytes()).hexdigest()
             masks[name], names[classes, way] = by_way, name

@@ -171,7 +171,6 @@ def photos_of(config: ConfigDict, source: Source, sampler: EpisodeSampler) -> Ph
         input=config.eval.input,
         label=config.eval.label,
         support_void=config.eval.support_void,
-        label_side=int(sampler.index.sizes.max()),
     )
     memory = int(config.eval.memory * 1e9)
     return Photos(source, settings, config.eval.batch_size, config.data.threads, memory)

@@ -19,7 +19,7 @@ def source():
 
 @pytest.mark.parametrize("label", ["input", "original"])
 def test_a_flip_mirrors_photo_and_mask_within_their_rectangles(source, label):
-    settings = InputSettings(24, input="longside", label=label, label_side=40)
+    settings = InputSettings(24, input="longside", label=label)
     flips = []
     for i in range(60):
         spec = replace(SPEC, index=i)

@@ -77,8 +77,8 @@ def test_arrays_are_the_photos_and_relabelled_masks():
 
 @pytest.mark.parametrize("label", ["input", "original"])
 def test_shapes_and_types(source, label):
-    episode = load_episode(source, SPEC, InputSettings(16, label=label, label_side=40))
-    side = 16 if label == "input" else 40
+    episode = load_episode(source, SPEC, InputSettings(16, label=label))
+    side = 16 if label == "input" else 128
     shapes = {
         "support_images": ((2, 2, 16, 16, 3), np.uint8),
         "support_masks": ((2, 2, 16, 16), np.uint8),
@@ -91,7 +91,7 @@ def test_shapes_and_types(source, label):
         "weight": ((), np.float32),
         "index": ((), np.int32),
     }
-    for filled in (episode, empty_episode(SPEC, InputSettings(16, label=label, label_side=40))):
+    for filled in (episode, empty_episode(ToySource(), SPEC, InputSettings(16, label=label))):
         assert {k: (v.shape, v.dtype) for k, v in filled._asdict().items()} == shapes
 
 
@@ -118,7 +118,7 @@ def test_longside_leaves_the_rest_zero(source):
 
 
 def test_original_labels_are_scored_as_stored(source):
-    settings = InputSettings(16, label="original", label_side=44)
+    settings = InputSettings(16, label="original")
     episode = load_episode(source, SPEC, settings)
     for mask, (h, w), position in zip(episode.query_masks, episode.query_mask_sizes, SPEC.query, strict=True):
         assert (h, w) == source.size(position)
@@ -126,8 +126,6 @@ def test_original_labels_are_scored_as_stored(source):
         names[[3, 5, 255]] = 1, 2, 255
         np.testing.assert_array_equal(mask[:h, :w], names[source.labels(position)])
         assert not mask[h:].any()
-    with pytest.raises(InputError, match=r"image 'toy_00\d' is .* give label_side="):
-        load_episode(source, SPEC, replace(settings, label_side=20))
 
 
 def test_controls_show_another_class(source):
@@ -197,17 +195,17 @@ def test_masks_are_asked_for_by_way(drawn):
     [
         InputSettings(20),
         InputSettings(30, input="longside", void="background"),
-        InputSettings(24, label="original", label_side=44),
-        InputSettings(24, input="longside", label="original", label_side=44, void="background"),
+        InputSettings(24, label="original"),
+        InputSettings(24, input="longside", label="original", void="background"),
     ],
 )
 def test_an_episode_is_made_of_photos_and_masks_that_are_loaded_alone(source, settings):
     episode = load_episode(source, SPEC, settings)
-    original = settings.label == "original"
+    original = (128, 128) if settings.label == "original" else None
     for way, k in np.ndindex(2, 2):
         position = SPEC.support[way][k]
         check(load_photo(source, position, settings), episode, "support", "images", (way, k))
-        mask = load_mask(source, position, (3, 5), way + 1, settings, original=False)
+        mask = load_mask(source, position, (3, 5), way + 1, settings)
         check(mask, episode, "support", "masks", (way, k))
     for t, position in enumerate(SPEC.query):
         check(load_photo(source, position, settings), episode, "query", "images", t)
@@ -233,7 +231,7 @@ def test_random_settings_leave_a_photo_alone(source):
 
 def test_any_object_is_the_mask_of_all_classes(source):
     mask, (height, width) = load_mask(
-        source, 7, range(1, 7), None, InputSettings(16, label_side=40), original=True
+        source, 7, range(1, 7), None, InputSettings(16, label="original"), original=(128, 256)
     )
     np.testing.assert_array_equal(mask[:height, :width], source.labels(7))
 
@@ -245,8 +243,8 @@ def test_a_rescued_object_keeps_its_class():
             labels[9, 9] = 4
             return labels
 
-    source, settings = Speck(), InputSettings(3, label_side=40)
-    mask, size = load_mask(source, 0, (1, 4), 1, settings, original=False)
+    source, settings = Speck(), InputSettings(3)
+    mask, size = load_mask(source, 0, (1, 4), 1, settings)
     assert sorted(mask.ravel().tolist()) == [0] * 8 + [2]
     assert size.tolist() == [3, 3]
 
@@ -269,10 +267,10 @@ def test_void_of_supports_and_queries(source, settings, of_supports, of_queries)
 
 
 def test_other_classes_are_ignored_where_they_would_be_background(source):
-    settings = InputSettings(16, label_side=40, void="background", ignored=(2, 4, 6))
+    settings = InputSettings(16, void="background", ignored=(2, 4, 6))
     for position in range(12):
         labels, (height, width) = source.labels(position), source.size(position)
-        mask, _ = load_mask(source, position, (3, 4), None, settings, original=True)
+        mask, _ = load_mask(source, position, (3, 4), None, settings, original=(128, 128))
         expected = np.zeros((height, width), int)
         for row, column in np.ndindex(height, width):
             label = labels[row, column]
@@ -304,7 +302,7 @@ class TellTale:
     [
         InputSettings(24, flip=True),
         InputSettings(24, input="longside", flip=True, void="background"),
-        InputSettings(24, label="original", label_side=44, flip=True),
+        InputSettings(24, label="original", flip=True),
     ],
 )
 def test_features_take_the_place_of_photos_and_of_nothing_else(source, settings):
@@ -327,17 +325,20 @@ def test_features_take_the_place_of_photos_and_of_nothing_else(source, settings)
 
 
 def test_a_filling_is_zero_but_for_its_sizes():
-    empty = empty_episode(SPEC, InputSettings(16, label="original", label_side=30))
+    empty = empty_episode(ToySource(), SPEC, InputSettings(16, label="original"))
     assert (empty.support_sizes == 16).all()
     assert (empty.query_sizes == 16).all()
-    assert (empty.query_mask_sizes == 30).all()
+    assert (empty.query_mask_sizes == 128).all()
     rest = [value for name, value in empty._asdict().items() if not name.endswith("sizes")]
     assert not any(np.any(value) for value in rest)
 
 
 def test_a_filling_among_features():
     settings = InputSettings(16)
-    empty, photos = empty_episode(SPEC, settings, TellTale()), empty_episode(SPEC, settings)
+    empty, photos = (
+        empty_episode(ToySource(), SPEC, settings, TellTale()),
+        empty_episode(ToySource(), SPEC, settings),
+    )
     for name, value in empty._asdict().items():
         if name.endswith("images"):
             assert value.dtype == np.float16

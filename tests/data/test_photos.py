@@ -46,7 +46,7 @@ class Photos:
     [
         InputSettings(24),
         InputSettings(97, input="longside", flip=True),
-        InputSettings(64, label="original", label_side=500, void="background"),
+        InputSettings(64, label="original", void="background"),
     ],
 )
 def test_every_episode_shows_its_classes(shared, tmp_path, settings):

@@ -58,6 +58,6 @@ def test_void_and_background_are_not_objects():
 
 
 def test_a_mirror_image_stays_in_its_rectangle():
-    photo = padded(np.arange(1, 7, dtype=np.uint8).reshape(2, 3), 4)
+    photo = padded(np.arange(1, 7, dtype=np.uint8).reshape(2, 3), 4, 4)
     assert mirror(photo, np.int32([2, 3])).tolist() == [[3, 2, 1, 0], [6, 5, 4, 0], [0] * 4, [0] * 4]
     assert photo[0].tolist() == [1, 2, 3, 0]

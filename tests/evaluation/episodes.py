@@ -19,7 +19,7 @@ from tests.toy import ToySource
 
 SIDE = 32
 BACKBONE = linear_backbone()
-LONGSIDE = {"input": "longside", "label": "original", "label_side": 90}
+LONGSIDE = {"input": "longside", "label": "original"}
 
 
 class Toy(ToySource):

@@ -49,7 +49,7 @@ def test_the_classes_that_a_photo_shows_are_numbered_from_one():
 @pytest.mark.parametrize("void", ["ignore", "background"])
 def test_any_object_is_scored_on_the_stored_pixels(void):
     specs = drawn(9, queries=2)
-    read = photos(label="original", label_side=90, void=void)
+    read = photos(label="original", void=void)
     (counts,) = evaluate(read, [Scoring(None, specs, (ANY_OBJECT,))]).counts
     for spec, matrices in zip(specs, counts[ANY_OBJECT], strict=True):
         for position, matrix in zip(spec.query, matrices, strict=True):

@@ -55,7 +55,7 @@ CASES = {
     "a rescued object": (prnet(), photos(), rescued()),
     "five shots": (prnet(), photos(), drawn(10, shots=5)),
     "three queries, joint": (prnet(joint=True), photos(), drawn(10, ways=2, shots=2, queries=3)),
-    "dpnet": (dpnet(), photos(size=SIDE + 1, label="original", label_side=90), drawn(9, ways=2, shots=2)),
+    "dpnet": (dpnet(), photos(size=SIDE + 1, label="original"), drawn(9, ways=2, shots=2)),
 }
 MORE_CASES = {
     "three queries, original, longside, scales": (

@@ -104,7 +104,7 @@ def test_queries_that_wait_for_one_another_are_embedded_once():
 def test_groups_come_with_their_own_photos_in_their_own_order():
     specs = drawn(12, ways=2, queries=3)
     scorings = [Scoring(segmenter, specs, ("fusion2",)) for segmenter in (prnet(), prnet(joint=True))]
-    read = photos(0, label="original", label_side=90)
+    read = photos(0, label="original")
     with planned(scorings, read) as queries:
         groups = list(chain.from_iterable(queries.embedded()))
     assert {group.positions for group, _ in groups} == {
@@ -119,7 +119,7 @@ def test_groups_come_with_their_own_photos_in_their_own_order():
             assert (height, width) == read.source.size(position)
             for of_classes in classes:
                 mask = one.truth.masks[of_classes]
-                assert mask.shape == (90, 90)
+                assert mask.shape == (128, 128)
                 assert not mask[height:].any()
                 assert not mask[:, width:].any()
                 truth = read.source.mask(position, of_classes, None)

@@ -36,7 +36,7 @@ def test_everything_has_the_photos_own_sizes(joint, draw):
 @pytest.mark.parametrize(("joint", "draw"), [(False, {}), (True, TWO_WAYS)], ids=["one way", "joint"])
 def test_what_is_shown_is_what_is_counted(joint, draw):
     specs = drawn(4, **draw)
-    read = photos(label="original", label_side=90)
+    read = photos(label="original")
     (counts,) = evaluate(read, [Scoring(prnet(joint), specs, ("fusion0", "fusion2"))]).counts
     for episode, (spec, shown) in enumerate(
         zip(specs, show(prnet(joint), SOURCE, specs, INPUTS), strict=True)
