@@ -147,6 +147,9 @@ TABLE: dict[str, Field] = {
     "train.void": Field(
         "ignore", "What becomes of void pixels of training masks.", choices=("ignore", "background")
     ),
+    "train.support_void": Field(
+        "", "Void pixels of supports; empty: as train.void.", choices=("", "ignore", "background")
+    ),
     "train.other_classes": Field(
         "background",
         "What pixels of novel classes are in training masks; ignore makes them 255 (as RePRI).",
