@@ -113,7 +113,7 @@ def test_one_benchmark_is_the_same_for_both_methods():
     assert dpnet.model.weights == str(cli.run_folder(prnet))
 
 
-@pytest.mark.parametrize("name", ["prnet_pascal", "dpnet_pascal", "prnet_coco", "panet_coco"])
+@pytest.mark.parametrize("name", ["prnet_pascal", "dpnet_pascal", "prnet_coco", "dpnet_coco", "panet_coco"])
 def test_a_benchmark_that_is_not_there_is_asked_for_in_one_sentence(name, tmp_path):
     config = cli.load_config(FOLDER / f"{name}.py")
     config.data.tfds_dir = str(tmp_path)
