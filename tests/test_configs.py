@@ -9,6 +9,7 @@ import pytest
 import datasets
 from fsjax import cli
 from fsjax.config import check, trains
+from fsjax.config.checking import flatten
 from fsjax.errors import InputError
 from fsjax.models import build
 
@@ -69,6 +70,39 @@ def test_prnet_is_trained_as_its_paper_says(name):
     assert (evaluation.adapt.steps, evaluation.runs, evaluation.episodes) == (5, 5, 1000)
 
 
+@pytest.mark.parametrize(
+    ("name", "split", "tested"), [("panet_pascal", "", "trainaug"), ("panet_coco", "contiguous", "train")]
+)
+def test_panet_is_trained_and_tested_as_its_code_does(name, split, tested):
+    config = cli.load_config(FOLDER / f"{name}.py")
+    data, model, train, evaluation = config.data, config.model, config.train, config.eval
+    assert (data.split, data.train_list, data.test_list, data.min_area) == (split, tested, tested, "none")
+    assert (model.backbone, model.weights, model.support_loss, model.scale) == (
+        "vgg16", "imagenet", "panet", 20
+    )  # fmt: skip
+    assert (train.size, train.steps, config.batch_size, train.ways, train.queries) == (417, 30_000, 1, 1, 1)
+    assert (train.optimizer, train.learning_rate, train.momentum, train.weight_decay) == (
+        "sgd", 1e-3, 0.9, 5e-4
+    )  # fmt: skip
+    assert (train.schedule, train.milestones, train.decay) == ("step", (10_000, 20_000), 0.1)
+    assert (train.void, train.support_void, evaluation.void) == ("ignore", "background", "ignore")
+    assert (evaluation.support_void, evaluation.counting) == ("background", "panet_compat")
+    assert (evaluation.rows, evaluation.runs, evaluation.episodes) == (("fusion0",), 5, 1000)
+    assert (evaluation.size, evaluation.input, evaluation.label) == (417, "square", "input")
+    shapes = jax.eval_shape(build.method(model).init, jax.random.key(0))
+    assert sum(x.size for x in jax.tree.leaves(shapes)) == 14_714_688
+    config = cli.set_fields(config, ["--config.model.backbone=resnet50"])
+    assert build.method(config.model).backbone.imagenet() == "timm/resnet50.tv_in1k"
+
+
+def test_panet_on_the_benchmark_differs_from_prnet_by_its_own_parts():
+    panet, prnet = (flatten(cli.load_config(FOLDER / f"{name}_shapes.py")) for name in ("panet", "prnet"))
+    assert {name for name in panet if panet[name] != prnet[name]} == {
+        "model.support_loss", "train.support_void",
+        "eval.rows", "eval.support_void", "eval.counting", "eval.adapt_episodes",
+    }  # fmt: skip
+
+
 def test_one_benchmark_is_the_same_for_both_methods():
     prnet, dpnet = (cli.load_config(FOLDER / f"{name}_shapes.py:fold=2") for name in ("prnet", "dpnet"))
     assert prnet.data == dpnet.data
@@ -79,7 +113,7 @@ def test_one_benchmark_is_the_same_for_both_methods():
     assert dpnet.model.weights == str(cli.run_folder(prnet))
 
 
-@pytest.mark.parametrize("name", ["prnet_pascal", "dpnet_pascal", "prnet_coco", "dpnet_coco"])
+@pytest.mark.parametrize("name", ["prnet_pascal", "dpnet_pascal", "prnet_coco", "dpnet_coco", "panet_coco"])
 def test_a_benchmark_that_is_not_there_is_asked_for_in_one_sentence(name, tmp_path):
     config = cli.load_config(FOLDER / f"{name}.py")
     config.data.tfds_dir = str(tmp_path)

@@ -86,6 +86,12 @@ TABLE: dict[str, Field] = {
         free="resume",
     ),
     "model.scale": Field(20.0, "prnet: of the cosines.", above=0, high=10_000),
+    "model.support_loss": Field(
+        "nway",
+        "prnet, training: query prototypes segment the supports among all classes (Eq. 4), or, as PANet's, "
+        "each way against background.",
+        choices=("nway", "panet"),
+    ),
     "model.compute_dtype": Field(
         "float32", "What convolutions compute in.", choices=("float32", "bfloat16", "float16")
     ),
@@ -140,6 +146,9 @@ TABLE: dict[str, Field] = {
     ),
     "train.void": Field(
         "ignore", "What becomes of void pixels of training masks.", choices=("ignore", "background")
+    ),
+    "train.support_void": Field(
+        "", "Void pixels of supports; empty: as train.void.", choices=("", "ignore", "background")
     ),
     "train.other_classes": Field(
         "background",

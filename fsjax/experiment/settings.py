@@ -20,7 +20,8 @@ from fsjax.errors import InputError
 from fsjax.evaluation.photos import Photos
 from fsjax.evaluation.rows import check_rows
 from fsjax.models import build
-from fsjax.models.method import Trainable
+from fsjax.models.method import Adaptable, Trainable
+from fsjax.models.prnet.adaptation import check_adapted
 from fsjax.models.variables import Variables
 from fsjax.training.optimizer import OptimizerSettings
 from fsjax.training.plan import Plan
@@ -55,6 +56,8 @@ def check_settings(config: ConfigDict) -> None:
         )
     if config.model.weights == IMAGENET:
         method.backbone.imagenet()  # refuses now what could not be fetched or loaded later
+    if isinstance(method, Adaptable):
+        check_adapted(method.backbone, config.eval.adapt.parameters)
 
 
 def check(config: ConfigDict, sources: Sources) -> None:
@@ -152,7 +155,8 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     without = novel if config.data.drop_novel_images else ()
     sampler = _sampler(config, source, base, train, config.seed, without)
     inputs = InputSettings(
-        size=train.size, void=train.void, flip=train.flip, crop=train.crop, rotate=train.rotate,
+        size=train.size, void=train.void, support_void=train.support_void, flip=train.flip, crop=train.crop,
+        rotate=train.rotate,
         ignored=novel if train.other_classes == "ignore" else (),
     )  # fmt: skip
     given = {field.name: train[field.name] for field in fields(OptimizerSettings)}

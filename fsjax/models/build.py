@@ -25,7 +25,7 @@ def method(model: ConfigDict) -> Trainable:
     """
     backbone = backbones.make(model.backbone, model.backbone_options.to_dict(), model.compute_dtype)
     if model.name == "prnet":
-        return PRNet(backbone, model.scale)
+        return PRNet(backbone, model.scale, model.support_loss)
     return _dpnet(model, backbone)
 
 

@@ -121,7 +121,18 @@ def test_what_a_backbones_options_may_not_be(backbone, name, sentence, monkeypat
         (["--config.shots=5"], "no field shots: did you mean"),
         (["--config.eval.fusion.omega=1"], "no field eval.fusion.omega: did you mean eval.fusion.omega_"),
         (["--config.model.backbone_options.stage=3"], "no field model.backbone_options.stage"),
-        (["--config.model.backbone=vgg"], "model.backbone is 'vgg': choose one of resnet50, resnet101, sm"),
+        (["--config.model.backbone=vgg"], "model.backbone is 'vgg': choose one of resnet50, resnet101, vg"),
+        (
+            ["--config.model.backbone=vgg16", "--config.eval.adapt.parameters=norm_affine"],
+            "eval.adapt.parameters is norm_affine, and this backbone has no normalisation: set it to all or",
+        ),
+        (
+            [
+                "--config.model.backbone=vgg16", "--config.model.backbone_options.width=8",
+                "--config.model.weights=imagenet",
+            ],
+            "model.weights is imagenet, whose VGG-16 has a width of 64",
+        ),
         (["--config.eval.rows=fusion0,fusion9"], "eval.rows holds 'fusion9': choose from fusion0"),
         (["--config.eval.rows=master"], "eval.rows holds 'master': choose from fusion0"),
         (["--config.eval.rows=rgb,rgb"], "eval.rows is"),

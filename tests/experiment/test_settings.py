@@ -51,6 +51,19 @@ def test_fields_of_the_masks_reach_the_photos(sources):
     assert (settings.support_void, settings.void) == ("background", "ignore")
 
 
+@pytest.mark.parametrize("value", ["", "ignore", "background"])
+def test_void_of_supports_in_training(sources, value):
+    values = {"train.support_void": value, "train.void": "background" if value == "ignore" else "ignore"}
+    plan = plan_of(prnet_config(values), sources["train"])
+    batch = next(plan.episodes(sources["train"], 0, threads=1, workers=0))
+    void_of_supports, void_of_queries = (
+        (masks == 255).any() for masks in (batch.support_masks, batch.query_masks)
+    )
+    assert (void_of_supports, void_of_queries) == {
+        "": (True, True), "ignore": (True, False), "background": (False, True)
+    }[value]  # fmt: skip
+
+
 def test_a_walk_through_the_list_is_written_and_evaluated_again(sources, tmp_path):
     values = {"eval.policy": "list_walk", "eval.rows": ("rgb",), "eval.episodes": 4, "eval.shots": 2}
     first = experiment.evaluate(prnet_config(values), sources, tmp_path / "first")

@@ -13,6 +13,8 @@ from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import Backbone
 from fsjax.models.backbones.resnet import ResNet, resnet50, resnet101, small
 from fsjax.models.backbones.resnet_backbone import ResNetBackbone
+from fsjax.models.backbones.vgg import VGG
+from fsjax.models.backbones.vgg_backbone import VGGBackbone
 
 _PRETRAINED = {
     "stages": Field(4, "the last stage that is built", low=1, high=4),
@@ -34,6 +36,11 @@ _FROM_SCRATCH = {
     ),
     "batch_statistics": Field(True, "normalise by the batch in training"),
 }
+_WITHOUT_NORM = {
+    "width": Field(
+        64, "channels of the first block, the others having 2, 4, 8 and 8 times as many", low=1, high=512
+    ),
+}
 
 
 def _resnet(
@@ -47,9 +54,14 @@ def _resnet(
     return ResNetBackbone(network(**options, dtype=dtype, axis_name=DEVICES), batch_statistics, repository)
 
 
+def _vgg(dtype: DTypeLike, *, width: int) -> Backbone:
+    return VGGBackbone(VGG(width, dtype=dtype), "timm/vgg16.tv_in1k")
+
+
 _BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
     "resnet50": (_PRETRAINED, partial(_resnet, resnet50, "timm/resnet50.tv_in1k")),
     "resnet101": (_PRETRAINED, partial(_resnet, resnet101, "timm/resnet101.tv_in1k")),
+    "vgg16": (_WITHOUT_NORM, _vgg),
     "small": (_FROM_SCRATCH, partial(_resnet, small, "")),
 }
 """For each name its options, and what makes it: a function of the type to compute in and of all options."""

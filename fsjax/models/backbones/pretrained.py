@@ -1,12 +1,12 @@
-"""Pretrained weights for the ResNets, from files with torchvision's key names, which are timm's, too.
+"""Pretrained weights, from files with torchvision's key names, which are timm's, too.
 
-Such a file holds `conv1.weight`, `bn1.running_mean`, `layer1.0.downsample.0.weight` and so on, with
+A ResNet's holds `conv1.weight`, `bn1.running_mean`, `layer1.0.downsample.0.weight` and so on, with
 convolutions OIHW. Every key is accounted for: it is loaded, left out by one of the rules in
 `_is_left_out`, or an error.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from fsjax.errors import InputError
 from fsjax.models.backbones import weights_file
-from fsjax.models.backbones.resnet import MEAN_BGR
+from fsjax.models.backbones.normalization import MEAN_BGR
 
 _LEAVES = {
     "kernel": "weight",
@@ -45,11 +45,35 @@ def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: st
         names it.
     """
     weights = weights_file.read(Path(path))
-    leaves, tree = jax.tree_util.tree_flatten_with_path(variables_shape)
-    expected = {_key([part.key for part in names]): leaf.shape for names, leaf in leaves}
-    stages = max(int(key[len("layer")]) for key in expected if key.startswith("layer"))
-
     _check_convention(path, weights, convention)
+    stages = max(int(name[len("layer")]) for name in variables_shape["params"] if name.startswith("layer"))
+    return place(path, weights, variables_shape, _key, lambda key: _is_left_out(key, weights[key], stages))
+
+
+def place(
+    path: str | Path,
+    weights: weights_file.Weights,
+    variables_shape: Mapping[str, Any],
+    key_of: Callable[[list[str]], str],
+    is_left_out: Callable[[str], bool],
+) -> dict[str, Any]:
+    """Returns a network's variables, each taken from where a file has it; every key is accounted for.
+
+    Args:
+      path: of the file, for sentences.
+      weights: what `weights_file.read` found in it.
+      variables_shape: the shapes of the variables, in a tree.
+      key_of: the file's key of a variable, given the names that lead to it.
+      is_left_out: says of a key that has no place whether that is as it should be.
+
+    Returns:
+      A tree like `variables_shape` of float32 NumPy arrays, convolutions HWIO.
+
+    Raises:
+      InputError: as `load`.
+    """
+    leaves, tree = jax.tree_util.tree_flatten_with_path(variables_shape)
+    expected = {key_of([part.key for part in names]): leaf.shape for names, leaf in leaves}
     for key, shape in expected.items():
         if key not in weights:
             raise InputError(
@@ -60,8 +84,8 @@ def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: st
                 f"{path}: {key} has the shape {weights[key].shape}, the network needs {_stored(shape)}; "
                 "choose the weights of the backbone that is configured."
             )
-    for key in weights.keys() - expected.keys():
-        if not _is_left_out(key, weights[key], stages):
+    for key in sorted(weights.keys() - expected.keys()):
+        if not is_left_out(key):
             raise InputError(
                 f"{path}: {key} of shape {weights[key].shape} has no place in the network; "
                 "choose the weights of the backbone that is configured."

@@ -6,49 +6,14 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
 from fsjax.models.backbones.backbone import Features
+from fsjax.models.backbones.normalization import normalize
 from fsjax.models.layers.conv import Conv
 from fsjax.models.layers.norm import BatchNorm
 from fsjax.models.layers.padding import strided, zero_padding
-
-MEAN_RGB = (0.485, 0.456, 0.406)  # of ImageNet, of values in [0, 1]
-DEVIATION_RGB = (0.229, 0.224, 0.225)
-MEAN_BGR = (103.06262, 115.902885, 123.15163)  # of ImageNet, of values in [0, 255]: MSRA's ResNets
-
-
-def normalize(
-    images: UInt8[Array, "b h w 3"], sizes: Int[Array, "b 2"], convention: str
-) -> Float[Array, "b h w 3"]:
-    """Returns what the weights of a convention expect of a photo, with the padding set to zero.
-
-    Args:
-      images: RGB.
-      sizes: valid height and width of each image, in pixels.
-      convention: `torchvision` (RGB in [0, 1], minus ImageNet's mean, over its deviation) or `caffe`
-        (BGR in [0, 255], minus the mean).
-    """
-    photos = images.astype(jnp.float32)
-    if convention == "torchvision":
-        photos = (photos / 255 - _pixel(MEAN_RGB)) / _pixel(DEVIATION_RGB)
-    else:
-        photos = photos[..., ::-1] - _pixel(MEAN_BGR)
-    return zero_padding(photos, sizes)
-
-
-def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-    """Returns the 3x3 maxima at stride 2 of non-negative features, with zeros around them.
-
-    One axis after the other, by slices: on a CPU the gradient takes a tenth of `nn.max_pool`'s time.
-    """
-    for axis in (1, 2):
-        length = (x.shape[axis] + 1) // 2
-        padded = jnp.pad(x, [(1, 1) if axis == padded_axis else (0, 0) for padded_axis in range(4)])
-        first, middle, last = (_every_second(padded, start, length, axis) for start in range(3))
-        x = jnp.maximum(jnp.maximum(first, middle), last)
-    return x
+from fsjax.models.layers.pool import max_pool
 
 
 class Block(nn.Module):
@@ -215,11 +180,3 @@ def _conv_norm(
 
 def _features(x, sizes):
     return Features(zero_padding(x.astype(jnp.float32), sizes), sizes)
-
-
-def _every_second(x, start, length, axis):
-    return lax.slice_in_dim(x, start, start + 2 * length - 1, 2, axis)
-
-
-def _pixel(values):
-    return jnp.asarray(values, jnp.float32)[None, None, None, :]

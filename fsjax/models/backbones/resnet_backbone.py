@@ -75,7 +75,7 @@ class ResNetBackbone:
         if not self.repository:
             raise InputError(
                 "model.weights is imagenet, and there are no such weights for this backbone: choose "
-                "model.backbone=resnet50 or resnet101, or model.weights=random to train from scratch."
+                "model.backbone=resnet50, resnet101 or vgg16, or model.weights=random to train from scratch."
             )
         if self.network.convention != "torchvision":
             raise InputError(

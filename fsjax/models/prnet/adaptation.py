@@ -8,6 +8,7 @@ import jax
 import optax
 from flax import traverse_util
 
+from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import Backbone
 
 
@@ -43,6 +44,26 @@ def is_adapted(backbone: Backbone, path: tuple[str, ...], parameters: str) -> bo
         return True
     group = backbone.group(path)
     return group.norm if parameters == "norm_affine" else group.stage == backbone.stages
+
+
+def check_adapted(backbone: Backbone, parameters: str) -> None:
+    """Makes sure that a backbone has parameters to tune.
+
+    Args:
+      backbone: any network.
+      parameters: as `AdaptSettings.parameters`.
+
+    Raises:
+      InputError: it has no normalisation, whose scales and biases are asked for.
+    """
+    if parameters != "norm_affine":  # the shapes of all parameters take a moment
+        return
+    shapes = jax.eval_shape(backbone.init, jax.random.key(0))["params"]
+    if not any(is_adapted(backbone, path, parameters) for path in traverse_util.flatten_dict(shapes)):
+        raise InputError(
+            "eval.adapt.parameters is norm_affine, and this backbone has no normalisation: set it to all or "
+            "last_stage."
+        )
 
 
 def adapt(

@@ -1,7 +1,8 @@
 """PRNet: Prototype Refinement Network for Few-Shot Segmentation (Liu and Qin, arXiv 2002.03579).
 
-The head has no parameters: its equations are functions of features, in prototypes.py (Eq. 1 to Eq. 4),
-fusion.py (Eq. 7 to Eq. 14) and adaptation.py (Eq. 6). This module joins them to a feature extractor.
+The head has no parameters: its equations are functions of features, in prototypes.py (Eq. 1 to Eq. 3),
+losses.py (Eq. 4), fusion.py (Eq. 7 to Eq. 14) and adaptation.py (Eq. 6). This module joins them to a feature
+extractor. Without refinement (`fusion0`) and with `support_loss="panet"` it is PANet.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from fsjax.models.backbones.backbone import DEEP, Backbone, Features
 from fsjax.models.layers.cross_entropy import ABSENT, cross_entropy, upsample
 from fsjax.models.prnet.adaptation import AdaptSettings, adapt, is_adapted
 from fsjax.models.prnet.fusion import FusionSettings, fuse
+from fsjax.models.prnet.losses import SUPPORT_LOSSES, segmentation_loss
 from fsjax.models.prnet.prototypes import (
     Pooled,
     Prototypes,
@@ -42,10 +44,13 @@ class PRNet:
     Attributes:
       backbone: the feature extractor.
       scale: of the cosines before the softmax; the paper gives none, PANet takes 20.
+      support_loss: how query prototypes segment the supports in training: among all N + 1 classes ("nway",
+        Eq. 4), or each way against background alone ("panet").
     """
 
     backbone: Backbone
     scale: float = 20.0
+    support_loss: str = "nway"
 
     frozen: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, ...]] = ("fusion0", "fusion1", "fusion2")
@@ -106,8 +111,8 @@ class PRNet:
         """Returns L_train of PRNet Eq. 5 for each episode, and its two terms.
 
         Support prototypes segment the queries (Eq. 1 and Eq. 2); the query prototypes of the predicted masks
-        segment the supports (Eq. 3 and Eq. 4), with N + 1 classes. A class that the prediction does not hold
-        drops out of the support loss. Both means run over all pixels of all images together.
+        segment the supports (Eq. 3 and Eq. 4). A class that the prediction does not hold drops out of the
+        support loss. The query's mean runs over all pixels of all queries together.
 
         Args:
           variables: unused, the head has none.
@@ -121,18 +126,16 @@ class PRNet:
         return terms["query_loss"] + terms["support_loss"], terms
 
     def _losses(self, supports: Features, queries: Features, episode: Episode) -> dict[str, Array]:
-        p_s = support_prototypes(supports.map, episode.support_masks, supports.sizes, episode.support_sizes)
-        m_q = self._compare(queries.map, p_s)
-        query_loss = self._cross_entropy(
-            m_q, episode.query_masks, queries.sizes, episode.query_mask_sizes, p_s
+        masks, pixels = episode.support_masks, episode.support_sizes
+        p_s = support_prototypes(supports.map, masks, supports.sizes, pixels)
+        query_loss = segmentation_loss(
+            queries, episode.query_masks, episode.query_mask_sizes, p_s, self.scale
         )
-        predict = jax.vmap(predicted_classes, (0, None, 0))
-        predicted = predict(m_q, p_s.present, queries.sizes)
+        m_q = jax.vmap(cosine_map, (0, None))(queries.map, p_s.vectors)
+        predicted = jax.vmap(predicted_classes, (0, None, 0))(m_q, p_s.present, queries.sizes)
         classes = jnp.arange(p_s.present.shape[0])
         p_q, _ = query_prototypes(queries.map, predicted[..., None] == classes[None, None, None])  # Eq. 3
-        flat, masks, sizes = _flatten_shots((supports, episode.support_masks, episode.support_sizes))
-        m_s = self._compare(flat.map, p_q)  # Eq. 4
-        support_loss = self._cross_entropy(m_s, masks, flat.sizes, sizes, p_q)
+        support_loss = SUPPORT_LOSSES[self.support_loss](supports, masks, pixels, p_q, self.scale)
         return {"query_loss": query_loss, "support_loss": support_loss}
 
     def adapt(
@@ -250,13 +253,6 @@ class PRNet:
             return jnp.where(fitted.present[None, None, None], full, ABSENT)
 
         return {name: logits(similarities) for name, similarities in maps._asdict().items()}
-
-    def _compare(self, features, prototypes: Prototypes):
-        return jax.vmap(cosine_map, (0, None))(features, prototypes.vectors)
-
-    def _cross_entropy(self, similarities, masks, cells, pixels, prototypes: Prototypes):
-        present = jnp.broadcast_to(prototypes.present[None], (masks.shape[0], *prototypes.present.shape))
-        return cross_entropy(self.scale * similarities, masks, cells, pixels, present)
 
 
 def _flatten_shots(tree: Any) -> Any:

@@ -106,6 +106,6 @@ def test_the_torchvision_convention_has_a_repository(network):
 
 def test_the_small_network_has_none():
     with pytest.raises(
-        InputError, match=r"no such weights for this backbone: choose .*resnet50 or resnet101"
+        InputError, match=r"no such weights for this backbone: choose .*resnet50, resnet101 or vgg16"
     ):
         make("small", {}, "float32").imagenet()

@@ -10,8 +10,9 @@ import safetensors.numpy
 from PIL import Image
 
 from fsjax.errors import InputError
+from fsjax.models.backbones.normalization import MEAN_BGR
 from fsjax.models.backbones.pretrained import load
-from fsjax.models.backbones.resnet import MEAN_BGR, ResNet, resnet50
+from fsjax.models.backbones.resnet import ResNet, resnet50
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
 """The ResNets: sizes, counts, one block against NumPy, and exactness under padding."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
-from fsjax.models.backbones.resnet import Block, ResNet, max_pool, normalize, resnet50, resnet101, small
+from fsjax.models.backbones.resnet import Block, ResNet, resnet50, resnet101, small
 
 TINY = {"stage_sizes": (1, 1, 1, 2), "widths": (8, 8, 8, 8)}
 
@@ -135,33 +132,6 @@ def test_a_bottleneck_agrees_with_numpy(convention, stride, dilation):
     expected = layer(y, "conv3", "bn3") + layer(x, "downsample_conv", "downsample_bn", stride)
     np.testing.assert_allclose(total[0], expected, rtol=1e-4, atol=1e-4)
     assert sizes.tolist() == [list(expected.shape[:2])]
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8, 2), (1, 9, 6, 2)])
-def test_max_pool_and_its_gradient(shape):
-    x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-
-    def plain(x):
-        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-
-    @partial(jax.jit, static_argnums=1)
-    def value_and_gradient(x, pool):
-        y, vjp = jax.vjp(lambda x: pool(nn.relu(x)), x)
-        return y, vjp(jnp.arange(1.0, y.size + 1).reshape(y.shape))[0]
-
-    for ours, theirs in zip(value_and_gradient(x, max_pool), value_and_gradient(x, plain), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-
-
-def test_normalisation_by_hand():
-    images = jnp.asarray(np.array([[[[255, 0, 128], [9, 9, 9]]]], np.uint8))
-    sizes = jnp.array([[1, 1]])
-    torchvision = normalize(images, sizes, "torchvision")
-    np.testing.assert_allclose(torchvision[0, 0, 0], [2.2489, -2.0357, 0.4265], atol=1e-4)
-    caffe = normalize(images, sizes, "caffe")
-    np.testing.assert_allclose(caffe[0, 0, 0], [128 - 103.06262, -115.902885, 255 - 123.15163], atol=1e-4)
-    assert not torchvision[0, 0, 1].any()
-    assert not caffe[0, 0, 1].any()
 
 
 def test_it_trains_with_batch_statistics_and_filled_slots(random_variables):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from fsjax.errors import InputError
 from fsjax.models import backbones
-from fsjax.models.prnet.adaptation import AdaptSettings, is_adapted
+from fsjax.models.prnet.adaptation import AdaptSettings, check_adapted, is_adapted
 from fsjax.models.prnet.prnet import PRNet
 from tests.models.prnet import reference
 from tests.models.tiny import linear_backbone, patch_colours, random_episode, two_layer_backbone
@@ -162,6 +163,18 @@ def test_the_choices_fit_a_real_extractor():
     assert len(chosen["last_stage"]) == 3 * 9 + 3  # three bottlenecks and a shortcut
     assert chosen["norm_affine"] == {name for name in chosen["all"] if "bn" in name}
     assert len(chosen["norm_affine"]) == 2 * 53
+
+
+def test_a_network_without_normalisation_has_none_to_adapt():
+    vgg = backbones.make("vgg16", {}, "float32")
+    for parameters in ("all", "last_stage"):
+        check_adapted(vgg, parameters)
+    check_adapted(backbones.make("small", {}, "float32"), "norm_affine")
+    with pytest.raises(InputError, match=r"norm_affine, and this backbone has no normalisation: set it to"):
+        check_adapted(vgg, "norm_affine")
+    names = traverse_util.flatten_dict(jax.eval_shape(vgg.init, jax.random.key(0))["params"])
+    last = {name[0] for name in names if is_adapted(vgg, name, "last_stage")}
+    assert last == {"conv5_1", "conv5_2", "conv5_3"}
 
 
 def test_empty_masks_leave_the_weights_finite(two_layers, episode):

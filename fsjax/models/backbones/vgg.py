@@ -1,0 +1,68 @@
+"""VGG-16 as PANet dilates it (Wang and others, ICCV 2019), exact under padding, as a linen module."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int, UInt8
+
+from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features
+from fsjax.models.backbones.normalization import normalize
+from fsjax.models.layers.conv import Conv
+from fsjax.models.layers.padding import strided, zero_padding
+from fsjax.models.layers.pool import max_pool
+
+DEPTHS = (2, 2, 3, 3, 3)
+"""Convolutions of each block; those of block 5 are called conv5_1 to conv5_3."""
+
+_FACTORS = (1, 2, 4, 8, 8)
+_POOLS = (2, 2, 2, 1)  # strides of the max-pooling after each block but the last
+_DILATIONS = (1, 1, 1, 1, 2)
+
+
+class VGG(nn.Module):
+    """VGG-16's thirteen convolutions at output stride 8: no normalisation, no classifier.
+
+    Max-pooling is 3x3; after block 4 it has stride 1, and block 5 is dilated instead. With a width of 64 it
+    has 14,714,688 parameters, biases included.
+
+    Attributes:
+      width: channels of block 1; the others have 2, 4, 8 and 8 times as many.
+      dtype: what the convolutions compute in; parameters and results are float32.
+    """
+
+    width: int = 64
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: UInt8[Array, "b h w 3"], sizes: Int[Array, "b 2"]) -> dict[str, Features]:
+        """Returns block 4 after its last ReLU as SHALLOW, and block 5 before its last ReLU as DEEP.
+
+        A padded photo's features are exactly the unpadded one's.
+
+        Args:
+          images: RGB; what lies beyond `sizes` is not used.
+          sizes: valid height and width of each image, in pixels.
+        """
+        x: Float[Array, "b h w c"] = normalize(images, sizes, "torchvision")
+        for block in range(1, 5):
+            x = zero_padding(nn.relu(self._block(block, x, sizes)), sizes)
+            shallow, stride = x, _POOLS[block - 1]
+            sizes = strided(sizes, stride)
+            x = zero_padding(max_pool(x, stride), sizes)
+        deep = self._block(5, x, sizes)
+        return {SHALLOW: _features(shallow, sizes), DEEP: _features(deep, sizes)}
+
+    def _block(self, block, x, sizes):
+        """The sums of a block's last convolution, before its ReLU."""
+        width, dilation = self.width * _FACTORS[block - 1], _DILATIONS[block - 1]
+        for layer in range(1, DEPTHS[block - 1] + 1):
+            if layer > 1:
+                x = zero_padding(nn.relu(x), sizes)
+            name = f"conv{block}_{layer}"
+            x = Conv(width, 3, dilation=dilation, use_bias=True, dtype=self.dtype, name=name)(x)
+        return x
+
+
+def _features(x: Float[Array, "b h w c"], sizes: Int[Array, "b 2"]) -> Features:
+    return Features(zero_padding(x.astype(jnp.float32), sizes), sizes)
