@@ -167,6 +167,12 @@ def _number(value: float | None) -> str:
 
 def _training_lines(description: Description) -> list[str]:
     """Says what was trained, and what of the test was seen in training."""
+    if description.predictions:
+        masks, sha256 = description.predictions["masks"], description.predictions["sha256"]
+        return [
+            f"- Predictions: external, {masks} masks of another program, sha256 {sha256}",
+            "- What they were trained on is not known",
+        ]
     lines = ["- Checkpoint: none" if description.step is None else f"- Checkpoint: step {description.step}"]
     if description.checkpoint_sha256:
         lines[0] += f", sha256 {description.checkpoint_sha256}"
