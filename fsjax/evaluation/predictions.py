@@ -113,18 +113,14 @@ def count_predictions(
         truth = truth_of(source, position, class_ids, settings)
         return [_counted(folder, mask, truth, len(class_ids), settings) for mask in masks]
 
-    matrices = [np.zeros(0)] * len(specs)
-    for place, spec in enumerate(specs):
-        ways = len(spec.class_ids)
-        matrices[place] = np.zeros((len(spec.query), ways + 2, ways + 1), np.int64)
-    digests = {}
+    counted, digests = {}, {}
     found = ahead(count, groups.items(), threads=threads, depth=2 * threads)
     with Progress("predictions", len(names), "mask") as progress, closing(found):
         for of_photo in found:
             for mask, matrix, sha256 in of_photo:
-                matrices[mask.episode][mask.query] = matrix
-                digests[mask.name] = sha256
+                counted[mask.episode, mask.query], digests[mask.name] = matrix, sha256
             progress.update(len(of_photo))
+    matrices = [np.stack([counted[e, t] for t in range(len(spec.query))]) for e, spec in enumerate(specs)]
     lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
     return Counted(matrices, len(digests), hashlib.sha256(lines.encode()).hexdigest())
 

@@ -65,19 +65,15 @@ def score_predictions(
       name: of the row; by default the folder's.
 
     Raises:
-      InputError: for a manifest of other data, a name that tables cannot hold, or as
-        `count_predictions`.
+      InputError: for a manifest of other data, a name that tables cannot hold, or as `count_predictions`.
     """
-    folder, out, name = Path(folder), Path(out), name or Path(folder).resolve().name
-    if not name.strip() or set(name) & set(DIVIDERS):
-        raise InputError(f"{name!r} is no name for a row: give one without | : and ; by --name.")
+    folder, out = Path(folder), Path(out)
+    name = _checked(name or folder.resolve().name)
     header, specs = read_episodes(episodes, source)
-    part = config.eval
-    settings = InputSettings(size=part.size, input=part.input, label=part.label)
+    settings = InputSettings(size=config.eval.size, input=config.eval.input, label=config.eval.label)
     began = time.monotonic()
     counted = count_predictions(folder, specs, source, settings, threads=config.data.threads)
     seconds = time.monotonic() - began
-
     make_writable(out)
     records = _records(name, specs, counted, source, len(specs) // header.runs)
     sha256 = manifest.digest(specs, source.ids)
@@ -87,6 +83,13 @@ def score_predictions(
     manifest.write(out / "manifest.jsonl", header, specs, source.ids)
     report.write_report(out, about, rows, records)
     return Results(about, scored, rows)
+
+
+def _checked(name: str) -> str:
+    """Returns the name of a row, which tables and flags can hold."""
+    if not name.strip() or set(name) & set(DIVIDERS):
+        raise InputError(f"{name!r} is no name for a row: give one without | : and ; by --name.")
+    return name
 
 
 def _records(
