@@ -2,12 +2,16 @@
 
     python eval.py --workdir=runs/prnet_shapes_fold0 --out=runs/again --config.eval.seed=7
     python eval.py --config=configs/prnet_pascal.py --config.model.weights=resnet50.npz --out=runs/untrained
+    python eval.py --predictions=masks --episodes=episodes.jsonl --out=runs/theirs
 
-With --workdir the configuration is the run's own; flags may change what belongs to the evaluation.
+With --workdir the configuration is the run's own; flags may change what belongs to the evaluation. With
+--predictions nothing is segmented: masks of another program are scored (docs/other_codebases.md).
 """
 
 import sys
 from pathlib import Path
+
+from absl.flags import FlagValues
 
 import datasets
 from fsjax import cli, experiment
@@ -17,12 +21,15 @@ from fsjax.evaluation import report
 from fsjax.training.runs import Run
 
 FLAGS = {
-    "config": "The configuration's file where there is no --workdir; by default configs/prnet_shapes.py.",
+    "config": "The configuration's file where there is no --workdir; by default configs/prnet_shapes.py, and "
+    "with --predictions what the manifest says.",
     "workdir": "The run whose latest checkpoint is evaluated.",
     "step": "The checkpoint to evaluate instead of the latest; train.keep says which stay.",
     "out": "The folder for tables and pictures.",
     "episodes": "A manifest to take the episodes from instead of drawing them.",
     "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",
+    "predictions": "Instead of segmenting: a folder with a PNG of each query of --episodes, to be scored.",
+    "name": "The row of these predictions; by default their folder's name.",
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
@@ -45,6 +52,9 @@ def program(argv: list[str]) -> None:
         raise InputError(
             f"--step is {flags.step!r}: give the number of a checkpoint, and its run with --workdir."
         )
+    if flags.predictions or flags.name:
+        _score(flags, settings)
+        return
     run = Run.open(flags.workdir, int(flags.step) if flags.step else None) if flags.workdir else None
     config = cli.configured(run.config if run else flags.config or CONFIG, settings)
     sources = datasets.load(config.data)
@@ -57,6 +67,30 @@ def program(argv: list[str]) -> None:
     results = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
     print(report.table(results.rows))
     print(f"Tables and pictures are in {flags.out}.")
+
+
+def _score(flags: FlagValues, settings: list[str]) -> None:
+    """Scores the masks of another program, and prints the table."""
+    if not flags.predictions:
+        raise InputError("--name is the row of --predictions: name their folder, too.")
+    if not (flags.episodes and flags.out) or flags.step:
+        raise InputError(
+            "--predictions goes with --episodes, the manifest that they were made for, and --out, not with "
+            "--save_episodes or --step: there is nothing to draw or to segment."
+        )
+    if Path(flags.out).resolve() == Path(flags.episodes).resolve().parent:
+        raise InputError("--out is the folder of --episodes, whose files would be replaced: name another.")
+    if flags.workdir:
+        base = Run.open(flags.workdir).config
+    else:
+        base = flags.config or experiment.config_of_manifest(flags.episodes)
+    config = cli.configured(base, settings)
+    source = datasets.load(config.data)["test"]
+    results = experiment.score_predictions(
+        config, source, flags.predictions, flags.episodes, flags.out, name=flags.name
+    )
+    print(report.table(results.rows))
+    print(f"Tables are in {flags.out}.")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -127,13 +127,7 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
             unknown image id, an image twice, a class twice, a support without its class or a query without
             any of them (the line is named), or its lines do not match its sha256.
     """
-    try:
-        if Path(path).is_fifo():  # it would be waited for
-            raise InputError(f"manifest '{path}' is a pipe; name a file.")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"manifest '{path}' cannot be read ({error.strerror}); check the path.") from None
-    first, _, lines = content.partition(b"\n")
+    first, _, lines = _content(path).partition(b"\n")
     header, sha256 = _parse_header(first, path)
     for field, mine in {"data_set": source.name, "version": source.version, "split": source.split}.items():
         if getattr(header, field) != mine:
@@ -163,6 +157,24 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
             "the file was changed or cut short, so write it anew."
         )
     return header, specs
+
+
+def read_header(path: str | Path) -> Header:
+    """Returns a manifest's header alone, which names the data set that the rest is to be read with.
+
+    Raises:
+        InputError: the file is missing, or its first line is no header.
+    """
+    return _parse_header(_content(path).partition(b"\n")[0], path)[0]
+
+
+def _content(path: str | Path) -> bytes:
+    try:
+        if Path(path).is_fifo():  # it would be waited for
+            raise InputError(f"manifest '{path}' is a pipe; name a file.")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"manifest '{path}' cannot be read ({error.strerror}); check the path.") from None
 
 
 def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:

@@ -87,10 +87,15 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
         for other in row["against"]:
             lines += [
                 f"{row['name']} minus {other['row']} on the same {other['episodes']} episodes: "
-                f"{_signed(other['difference'])} ({_interval(other['ci95'])})",
+                f"{difference(other)}",
                 "",
             ]
     return lines
+
+
+def difference(found: Mapping[str, Any]) -> str:
+    """Returns a difference with its interval, e.g. "+3.6 (+2.5 to +4.7)"."""
+    return f"{_signed(found['difference'])} ({_interval(found['ci95'])})"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -100,13 +105,17 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def differences_table(found: Sequence[Row]) -> str:
-    """Returns what `results.differences` found, as aligned plain text without a final line end."""
-    cells = [["row", "minus", "mean-IoU", "other", "difference", "95% interval", "episodes"]]
+    """Returns what `results.differences` found, as aligned plain text without a final line end.
+
+    Where all have a "folder", it is the first column.
+    """
+    folder = ["folder"] if all("folder" in one for one in found) else []
+    cells = [[*folder, "row", "minus", "mean-IoU", "other", "difference", "95% interval", "episodes"]]
     for one in found:
         means = _number(one["mean_iou"]), _number(one["other_mean_iou"])
-        difference = _signed(one["difference"]), _interval(one["ci95"]), f"{one['episodes']:,}"
-        cells.append([one["row"], one["other_row"], *means, *difference])
-    return "\n".join(_aligned(cells, left=2))
+        apart = _signed(one["difference"]), _interval(one["ci95"]), f"{one['episodes']:,}"
+        cells.append([*(one[name] for name in folder), one["row"], one["other_row"], *means, *apart])
+    return "\n".join(_aligned(cells, left=len(folder) + 2))
 
 
 def _signed(points: float | None) -> str:
@@ -203,6 +212,12 @@ def _preset_lines(header: Mapping[str, Any]) -> list[str]:
 
 def _training_lines(description: Description) -> list[str]:
     """Says what was trained, and what of the test was seen in training."""
+    if description.predictions:
+        masks, sha256 = description.predictions["masks"], description.predictions["sha256"]
+        return [
+            f"- Predictions: external, {masks} masks of another program, sha256 {sha256}",
+            "- What they were trained on is not known",
+        ]
     lines = ["- Checkpoint: none" if description.step is None else f"- Checkpoint: step {description.step}"]
     if description.checkpoint_sha256:
         lines[0] += f", sha256 {description.checkpoint_sha256}"

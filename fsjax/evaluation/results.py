@@ -68,9 +68,18 @@ class Results:
             raise InputError(f"{self.folder} has no row {name!r}: choose from {', '.join(self.records)}.")
         return self.records[name]
 
+    def told(self, name: str) -> dict[str, Any]:
+        """Returns what results.json says of a row.
+
+        Raises:
+          InputError: there is no such row.
+        """
+        self.row(name)
+        return next(row for row in self.header["rows"] if row["name"] == name)
+
     def seed(self, name: str) -> Any:
         """Returns the seed of a row's episodes."""
-        return next(row.get("seed") for row in self.header["rows"] if row["name"] == name)
+        return self.told(name).get("seed")
 
     @property
     def counted(self) -> dict[str, str]:
@@ -99,7 +108,9 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
-def differences(results: Results, others: Results, rows: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+def differences(
+    results: Results, others: Results, rows: Sequence[tuple[str, str]], *, shared: bool = False
+) -> list[dict[str, Any]]:
     """Compares rows of two evaluations on the episodes that both rows have.
 
     A row of wrong supports is compared with the episodes whose numbers, and queries, it shares.
@@ -108,14 +119,28 @@ def differences(results: Results, others: Results, rows: Sequence[tuple[str, str
       results: whose scores count.
       others: whose scores are subtracted; may be the same.
       rows: of each comparison a row of `results` and one of `others`.
+      shared: whether rows of other manifests are compared, too, on the episodes that both happen to have.
 
     Returns:
       Of each {"row", "other_row"} and what `paired.paired_difference` returns.
 
     Raises:
-      InputError: a row is missing, two rows share no episode, or the evaluations differ in data, classes or
-        counting.
+      InputError: a row is missing, two rows share no episode, or the evaluations differ in data, classes,
+        counting or, unless `shared`, manifests.
     """
+    _check_counted_alike(results, others)
+    for row, other in rows if not shared else ():
+        if not same_manifest(results, others, row, other):
+            raise InputError(
+                f"Row {row!r} of {results.folder} and row {other!r} of {others.folder} are of other "
+                "manifests: evaluate one with the other's manifest.jsonl as --episodes, or compare the "
+                "episodes that both have with --shared_episodes."
+            )
+    return [_difference(results, others, row, other) for row, other in rows]
+
+
+def _check_counted_alike(results: Results, others: Results) -> None:
+    """Makes sure that two evaluations are of the same data and classes, counted by the same rules."""
     for name, first, second in (
         *((name, results.header[name], others.header[name]) for name in ("data_set", "version", "classes")),
         *((name, value, others.counted[name]) for name, value in results.counted.items()),
@@ -125,15 +150,33 @@ def differences(results: Results, others: Results, rows: Sequence[tuple[str, str
                 f"{results.folder} and {others.folder} differ in {name}, {first} and {second}: "
                 "compare evaluations of the same data that are counted alike."
             )
-    return [_difference(results, others, row, other) for row, other in rows]
+
+
+def same_manifest(results: Results, others: Results, row: str, other: str) -> bool:
+    """Says whether two rows were evaluated on the episodes of one manifest, or on some of them.
+
+    A row of fewer episodes has a sha256 of its own beside that of the whole evaluation's manifest. Rows of
+    which neither is known count as one manifest's.
+    """
+    first, second = (
+        {result.header.get("manifest_sha256"), result.told(name).get("manifest")} - {None}
+        for result, name in ((results, row), (others, other))
+    )
+    return bool(first & second) or not (first or second)
 
 
 def protocol_differences(results: Results, others: Results) -> list[str]:
-    """Returns a line for each entry of the protocols that is not the same in both."""
+    """Returns a line for each entry of the protocols that is not the same in both.
+
+    How another program made its predictions is not known: what is said of one alone is then left out.
+    """
     first, second = results.header["protocol"], others.header["protocol"]
+    names = dict.fromkeys([*first, *second])
+    if any(result.header.get("predictions") for result in (results, others)):
+        names = dict.fromkeys(name for name in names if name in first and name in second)
     return [
         f"{name.replace('_', ' ')}: {first.get(name, 'none')} against {second.get(name, 'none')}"
-        for name in dict.fromkeys([*first, *second])
+        for name in names
         if first.get(name) != second.get(name)
     ]
 
@@ -185,6 +228,9 @@ def _is_header(header: Any) -> bool:
         and all(protocol.get(name) in TABLE[f"eval.{name}"].choices for name in ("void", "counting"))
         and isinstance(rows, list)
         and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows)
+        and isinstance(header.get("manifest_sha256"), str | None)
+        and all(isinstance(name, str) for name in header.get("trained_classes") or ())
+        and all(isinstance(row.get("manifest"), str | None) for row in rows)
     )
 
 

@@ -47,6 +47,7 @@ class Description:
       manifest_sha256: of the episodes.
       config: the whole configuration.
       provenance: of `provenance.provenance`.
+      predictions: of masks that another program predicted: their folder, how many, and their sha256.
     """
 
     title: str
@@ -71,10 +72,12 @@ class Description:
     manifest_sha256: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    predictions: Mapping[str, Any] | None = None
 
     def header(self) -> dict[str, Any]:
         """Returns what stands in results.json before the rows."""
         policies = {"void": self.void, "counting": self.counting}
+        external = {"predictions": dict(self.predictions)} if self.predictions else {}
         return {
             "title": self.title,
             "data_set": self.data_set,
@@ -94,6 +97,7 @@ class Description:
             "checkpoint_sha256": self.checkpoint_sha256,
             "weights_sha256": self.weights_sha256,
             "manifest_sha256": self.manifest_sha256,
+            **external,
             "provenance": dict(self.provenance),
             "config": dict(self.config),
         }

@@ -2,11 +2,12 @@
 
 from fsjax.experiment.ablation import TABLES, ablate, check_ablation
 from fsjax.experiment.evaluation import Results, evaluate
+from fsjax.experiment.predictions import config_of_manifest, score_predictions
 from fsjax.experiment.rehearsal import rehearse
 from fsjax.experiment.settings import Sources, check, check_settings, novel_episodes
 from fsjax.experiment.training import train
 
 __all__ = [
-    "TABLES", "Results", "Sources", "ablate", "check", "check_ablation", "check_settings", "evaluate",
-    "novel_episodes", "rehearse", "train",
+    "TABLES", "Results", "Sources", "ablate", "check", "check_ablation", "check_settings",
+    "config_of_manifest", "evaluate", "novel_episodes", "rehearse", "score_predictions", "train",
 ]  # fmt: skip

@@ -108,16 +108,26 @@ def novel_episodes(
         )
         count = config.eval.runs * config.eval.episodes if count is None else count
         return header, [sampler(i) for i in range(count)], sampler
-    header, specs = manifest.read(path, source)
+    header, specs = read_episodes(path, source)
     if header.fold != config.fold or set(header.classes.values()) != set(novel):
         raise InputError(
             f"{path} holds episodes of fold {header.fold}, not of fold={config.fold}: name another."
         )
+    return header, specs, _sampler(config, source, novel, header, header.seed)
+
+
+def read_episodes(path: str | Path, source: Source) -> tuple[manifest.Header, list[EpisodeSpec]]:
+    """Returns the header and the episodes of a manifest, run after run.
+
+    Raises:
+      InputError: as `manifest.read`, or its runs do not divide its episodes.
+    """
+    header, specs = manifest.read(path, source)
     if not specs or len(specs) % header.runs:
         raise InputError(
             f"{path} holds {len(specs)} episodes, which are not {header.runs} runs: write it anew."
         )
-    return header, specs, _sampler(config, source, novel, header, header.seed)
+    return header, specs
 
 
 def _sampler(

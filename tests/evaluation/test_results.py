@@ -8,7 +8,13 @@ import pytest
 
 from fsjax.errors import InputError
 from fsjax.evaluation.report import differences_table
-from fsjax.evaluation.results import Results, differences, protocol_differences, read_records
+from fsjax.evaluation.results import (
+    Results,
+    differences,
+    protocol_differences,
+    read_records,
+    same_manifest,
+)
 from tests.evaluation.test_paired import episode
 
 HEADER = {
@@ -142,8 +148,10 @@ def test_what_is_counted_otherwise_is_not_compared(tmp_path, header, said):
 
 
 BROKEN = {
-    "rows": [None, [1], ["name"], [{"name": 3}], {}],
+    "rows": [None, [1], ["name"], [{"name": 3}], {}, [{"name": "a", "manifest": []}]],
     "protocol": [None, [], {}, {"void": "foo", "counting": "strict"}, {"void": "ignore"}],
+    "manifest_sha256": [3, ["m"]],
+    "trained_classes": [[3], [["cat"]]],
 }
 
 
@@ -218,3 +226,37 @@ def test_protocols_are_told_apart(tmp_path):
     assert protocol_differences(first, first) == []
     lines = ["input size: 321 against none", "beta: none against 0.5"]
     assert protocol_differences(first, second) == lines
+    external = Results.read(write(tmp_path / "theirs", {"a": row([1])}, predictions={"masks": 1}))
+    assert protocol_differences(first, external) == protocol_differences(external, second) == []
+    external.header["protocol"]["input_size"] = 417
+    assert protocol_differences(external, first) == ["input size: 417 against 321"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ({}, {}, True),
+        ({"whole": "m"}, {"whole": "m"}, True),
+        ({"whole": "m", "row": "some"}, {"whole": "m", "row": "m"}, True),
+        ({"whole": "m", "row": "some"}, {"whole": "some", "row": "some"}, True),
+        ({"whole": "m", "row": "m"}, {"whole": "n", "row": "n"}, False),
+        ({"whole": "m"}, {"whole": "n"}, False),
+        ({"whole": "m"}, {}, False),
+        ({"row": "m"}, {"row": "m"}, True),
+    ],
+)
+def test_rows_are_of_one_manifest_or_of_some_of_its_episodes(tmp_path, first, second, same):
+    both = []
+    for name, sha256 in (("first", first), ("second", second)):
+        results = Results.read(
+            write(tmp_path / name, {"a": row([1, 2])}, manifest_sha256=sha256.get("whole"))
+        )
+        results.header["rows"][0]["manifest"] = sha256.get("row")
+        both.append(results)
+    assert same_manifest(*both, "a", "a") is same
+    if same:
+        assert differences(*both, [("a", "a")])[0]["episodes"] == 2
+    else:
+        with pytest.raises(InputError, match=r"are of other manifests: .* or compare the episodes that both"):
+            differences(*both, [("a", "a")])
+        assert differences(*both, [("a", "a")], shared=True)[0]["episodes"] == 2
