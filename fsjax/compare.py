@@ -13,7 +13,7 @@ import sys
 from fsjax import cli
 from fsjax.errors import InputError
 from fsjax.evaluation import report
-from fsjax.evaluation.results import Results, differences, protocol_differences
+from fsjax.evaluation.results import Results, differences, protocol_differences, selections
 
 FLAGS = {
     "rows": "The rows, divided by commas, or by semicolons where a name has commas; row:other where the "
@@ -38,6 +38,8 @@ def program(argv: list[str]) -> None:
     print(report.differences_table(differences(results, others, pairs)))
     for line in protocol_differences(results, others):
         print(f"The protocols differ in {line}.")
+    for line in selections(results, others):
+        print(line)
 
 
 def _named(text: str) -> list[tuple[str, str]]:

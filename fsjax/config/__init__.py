@@ -10,7 +10,7 @@ from fsjax.config.checking import check, check_names, default, trains
 from fsjax.config.differences import check_equal, check_evaluation_owns, check_resumable
 from fsjax.config.fields import Field, check_fields
 from fsjax.config.table import SECTIONS_LEFT_FREE, TABLE
-from fsjax.config.versions import VERSION, Found, store, upgrade
+from fsjax.config.versions import VERSION, Found, Selected, store, upgrade
 
 __all__ = [
     "SECTIONS_LEFT_FREE",
@@ -18,6 +18,7 @@ __all__ = [
     "VERSION",
     "Field",
     "Found",
+    "Selected",
     "apply",
     "check",
     "check_equal",
