@@ -79,12 +79,16 @@ def scored_apart(run_folder, config, sources, novel, steps, out):
 
 
 @pytest.mark.parametrize("select", ["novel_fold", "base_val"])
-def test_the_best_of_independent_evaluations_is_selected(select, apart, novel_run, tmp_path):
+def test_the_best_of_independent_evaluations_is_selected(select, apart, novel_run, tmp_path, caplog):
     config, workdir = selecting(select), tmp_path / "run"
     if select == "novel_fold":
         workdir, run = novel_run, Run.open(novel_run)
     else:
-        run = experiment.train(config, apart, workdir)
+        with caplog.at_level(logging.INFO, logger="fsjax.experiment.selection"):
+            run = experiment.train(config, apart, workdir)
+        said = [record.message for record in caplog.records if " episodes of base_val, in " in record.message]
+        assert [line.split(":")[0] for line in said] == ["Step 2", "Step 4", "Step 5"]
+        assert all(" s (selecting took " in line for line in said)
     scores = scored_apart(workdir, config, apart, select == "novel_fold", STEPS, tmp_path)
     lines = {line["step"]: line["selection"] for line in read_metrics(workdir) if "selection" in line}
     assert lines.keys() == set(STEPS)
@@ -130,20 +134,15 @@ def test_a_walk_through_the_list_is_shuffled(apart):
     assert {selection.sampler(i).class_ids for i in range(7)} == {(1,), (2,)}
 
 
-def test_training_is_the_same_whether_or_not_it_selects(novel_run, apart, tmp_path):
-    run = experiment.train(selecting("none"), apart, tmp_path)
+def test_without_selection_all_is_as_it_was(novel_run, apart, tmp_path):
+    few = {"train.keep": (), "train.checkpoint_every": 1}
+    run = experiment.train(selecting("none", few), apart, tmp_path)
     there = [{k: v for k, v in line.items() if k != "selection"} for line in read_metrics(novel_run)]
     assert read_metrics(tmp_path) == there
-    assert run.step == 5
-    assert "selection" not in run.found
+    assert (run.step, run.selected, "selection" in run.found) == (5, False, False)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"4", "5"}
     method = build.method(run.config.model)
     assert_same_bits(run.variables(method), Run.open(novel_run, 5).variables(method))
-
-
-def test_without_selection_no_checkpoint_stays_for_its_score(apart, tmp_path):
-    few = {"train.keep": (), "train.checkpoint_every": 1}
-    experiment.train(selecting("none", few), apart, tmp_path)
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"4", "5"}
 
 
 def scripted(monkeypatch, scores):
@@ -159,25 +158,20 @@ def scripted(monkeypatch, scores):
 
 
 @pytest.mark.parametrize(
-    ("scores", "best", "kept"),
-    [
-        ([30.0, 20.0, 25.0, 28.0, 10.0, 11.0], 1, {"1", "5", "6"}),
-        ([30.0, 20.0, 40.0, 40.0, 10.0, 40.0], 3, {"3", "5", "6"}),
-        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 1, {"1", "5", "6"}),
-        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 6, {"5", "6"}),
-    ],
+    ("scores", "best"),
+    [([30, 20, 25], 1), ([30, 20, 40, 40, 10, 40], 3), ([0, 0, 0], 1), ([1, 2, 3], 3)],
     ids=["the first", "equal ones", "nothing found", "the last"],
 )
-def test_the_best_stays_beside_the_two_latest(scores, best, kept, apart, tmp_path, monkeypatch):
-    scripted(monkeypatch, scores)
-    few = {"train.select_every": 1, "train.keep": (), "train.steps": 6, "train.checkpoint_every": 100}
-    run = experiment.train(selecting("novel_fold", few), apart, tmp_path)
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == kept
-    assert (run.step, Run.open(tmp_path).step) == (best, best)
-    assert Run.open(tmp_path).found["selection"]["score"] == max(scores)
+def test_of_equal_scores_the_earlier_stays(scores, best, apart, monkeypatch):
+    scripted(monkeypatch, [float(score) for score in scores])
+    config, found = selecting("novel_fold"), {}
+    selection = Selection.configured(config, apart, build.method(config.model), len(scores))
+    for step in range(1, len(scores) + 1):
+        selection.measure(step, {}, found)
+    assert (found["selection"]["step"], found["selection"]["score"]) == (best, max(scores))
 
 
-@pytest.mark.parametrize("stop", [3, 5])
+@pytest.mark.parametrize("stop", [pytest.param(3, marks=pytest.mark.slow), 5])
 def test_a_run_that_stopped_measures_on_as_if_it_had_not(stop, apart, novel_run, tmp_path, monkeypatch):
     measured = []
     with interrupted_before(stop, monkeypatch):
@@ -234,7 +228,7 @@ def test_no_second_copy_stays_behind(apart, tmp_path):
     assert sum(array.nbytes for array in jax.live_arrays()) <= before
 
 
-@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("cached", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_frozen_backbone_selects(cached, apart, tmp_path):
     features = {"train.cached_features": cached, "data.feature_dir": str(tmp_path / "features")}
     config = dpnet_config({"train.select": "base_val", "train.select_every": 2, "train.select_episodes": 5,
@@ -246,15 +240,6 @@ def test_a_frozen_backbone_selects(cached, apart, tmp_path):
     }  # fmt: skip
     assert run.step == max((2, 4), key=lambda step: scores[step])
     assert run.found["selection"]["row"] == "master"
-
-
-def test_time_and_scores_are_logged(apart, tmp_path, caplog):
-    with caplog.at_level(logging.INFO, logger="fsjax.experiment.selection"):
-        experiment.train(selecting("base_val", {"train.steps": 2}), apart, tmp_path)
-    (line,) = (record.message for record in caplog.records if record.message.startswith("Step 2: mean-IoU"))
-    assert "on the 7 episodes of base_val, in " in line
-    assert "selecting took" in line
-    assert line.endswith("of step 2.")
 
 
 # ---- refusals ----
@@ -273,8 +258,8 @@ def test_base_val_needs_enough_of_each_class(folder, apart, tmp_path):
     few["train"].ids += few["test"].ids[:30]  # five of each class's remain, or more
     few["train"]._photos += few["test"]._photos[:30]
     said = (
-        r"^train\.select is 'base_val', and among the photos of val that are held out of training class '\w+' "
-        "has .* name a larger data.test_list, lower eval.shots, or set train.select=none"
+        r"^train\.select is 'base_val', and among the photos of val that are held out of training class "
+        r"'\w+' has .* name a larger data.test_list, lower eval.shots, or set train.select=none"
     )
     with pytest.raises(InputError, match=said):
         experiment.train(selecting("base_val", {"eval.shots": 5}), few, tmp_path / "run")
