@@ -178,11 +178,11 @@ def _training_lines(description: Description) -> list[str]:
     lines = ["- Checkpoint: none" if description.step is None else f"- Checkpoint: step {description.step}"]
     if description.checkpoint_sha256:
         lines[0] += f", sha256 {description.checkpoint_sha256}"
+    lines += _selection_lines(description)
     if description.weights_sha256:
         lines.append(f"- Weights: sha256 {description.weights_sha256}")
     if description.augmentation:
         lines.append(f"- Augmentation in training: {description.augmentation}")
-    lines += _selection_lines(description)
     if description.trained_classes:
         lines.append(f"- **Trained on tested classes:** {', '.join(description.trained_classes)}")
     count = description.tested_images_in_training

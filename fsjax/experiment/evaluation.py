@@ -91,6 +91,8 @@ def evaluate(
     trained = _trained_classes(config, run, sources, list(header.classes))
 
     evaluation = _evaluation(config, method, source, run, header, specs, sampler)
+    if run and run.selected:
+        LOG.info("Evaluating the checkpoint of step %d, selected by %s.", run.step, run.config.train.select)
     make_writable(out)
     scored = evaluation.score(config.eval.rows)
 

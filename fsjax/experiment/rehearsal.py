@@ -82,7 +82,11 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
         *_redrawn(plan, source),
         f"The first episodes as augmented are in {workdir / SHEET}. Nothing was trained.",
     ]
-    return [line.replace(TIED, " ") for text in paragraphs for line in (*textwrap.wrap(text, WIDTH), "")][:-1]
+    return [
+        line.replace(TIED, " ")
+        for text in paragraphs
+        for line in (*textwrap.wrap(text, WIDTH, break_on_hyphens=False), "")
+    ][:-1]
 
 
 def _variables(

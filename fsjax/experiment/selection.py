@@ -131,8 +131,8 @@ class Selection:
             )
         best = found["selection"]
         LOG.info(
-            "Step %d: mean-IoU %.2f on the %d episodes of %s, in %.1f s (selecting took %.0f s so far). The "
-            "best is %.2f of step %d.",
+            "Step %d: mean-IoU %.2f on the %d episodes of %s, in %.1f s (selecting has taken %.0f s in all). "
+            "The best is %.2f of step %d.",
             step, score, len(self._specs), self._config.train.select, seconds, self._seconds, best["score"],
             best["step"],
         )  # fmt: skip

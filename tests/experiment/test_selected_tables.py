@@ -12,18 +12,9 @@ from fsjax.segmenter import Segmenter
 from fsjax.training.runs import Run
 from tests.runs import dpnet_config, prnet_config
 from tests.same import assert_same_bits
-from tests.toy import ToySource
 
 SCORES = {1: 10.0, 2: 30.0, 3: 20.0}
 """Of the checkpoints; the second is the best, the third the last."""
-
-
-@pytest.fixture(scope="module")
-def apart(folder):
-    """Trained on in one list, tested on in another."""
-    test = ToySource(folder, n=36, seed=1)
-    test.split, test.ids = "val", [f"val_{position:03d}" for position in range(36)]
-    return {"train": ToySource(folder), "test": test}
 
 
 def config_of(select, make=prnet_config, **values):

@@ -17,7 +17,7 @@ from fsjax.models import build
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.curves import Curves, read_metrics
 from fsjax.training.runs import Run
-from tests.runs import dpnet_config, prnet_config
+from tests.runs import dpnet_config, held_out_source, prnet_config
 from tests.same import assert_same_bits
 from tests.toy import ToySource
 from tests.training.interruption import interrupted_before
@@ -30,19 +30,6 @@ SELECTING = {"train.select_every": 2, "train.select_episodes": 7, "train.steps":
 
 def selecting(select, values=None):
     return prnet_config({**SELECTING, "train.select": select, **(values or {})})
-
-
-def drawn_anew(folder):
-    """Photos that are not trained on, in a list of their own."""
-    source = ToySource(folder, n=36, seed=1)
-    source.split, source.ids = "val", [f"val_{position:03d}" for position in range(36)]
-    return source
-
-
-@pytest.fixture(scope="module")
-def apart(folder):
-    """Trained on in one list, tested on in another."""
-    return {"train": ToySource(folder), "test": drawn_anew(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +51,7 @@ def scored_apart(run_folder, config, sources, novel, steps, out):
     path = out / "episodes.jsonl"
     manifest.write(path, header, specs, source.ids)
     if not novel:  # for an evaluation these classes have to be a fold's novel ones
-        source = drawn_anew(sources["test"].cache_dir)
+        source = held_out_source(sources["test"].cache_dir)
         source.folds = ((3, 4, 5, 6), (1, 2))
     changed = config.copy_and_resolve_references()
     changed.eval.rows, changed.eval.allow_trained_classes = (method.final,), True
@@ -88,7 +75,7 @@ def test_the_best_of_independent_evaluations_is_selected(select, apart, novel_ru
             run = experiment.train(config, apart, workdir)
         said = [record.message for record in caplog.records if " episodes of base_val, in " in record.message]
         assert [line.split(":")[0] for line in said] == ["Step 2", "Step 4", "Step 5"]
-        assert all(" s (selecting took " in line for line in said)
+        assert all(" s (selecting has taken " in line for line in said)
     scores = scored_apart(workdir, config, apart, select == "novel_fold", STEPS, tmp_path)
     lines = {line["step"]: line["selection"] for line in read_metrics(workdir) if "selection" in line}
     assert lines.keys() == set(STEPS)
@@ -114,7 +101,7 @@ def test_a_selection_is_not_on_the_reported_episodes(apart):
 
 
 def test_base_val_draws_held_out_photos_of_base_classes(folder, apart):
-    mixed = {"train": ToySource(folder), "test": drawn_anew(folder)}
+    mixed = {"train": ToySource(folder), "test": held_out_source(folder)}
     mixed["test"].ids[:18] = mixed["train"].ids[:18]
     for drop in (False, True):
         config = selecting("base_val", {"data.drop_novel_images": drop, "train.ways": 1, "eval.shots": 1})
@@ -254,7 +241,7 @@ def test_base_val_needs_photos_held_out_of_training(sources, tmp_path):
 
 
 def test_base_val_needs_enough_of_each_class(folder, apart, tmp_path):
-    few = {"train": ToySource(folder), "test": drawn_anew(folder)}
+    few = {"train": ToySource(folder), "test": held_out_source(folder)}
     few["train"].ids += few["test"].ids[:30]  # five of each class's remain, or more
     few["train"]._photos += few["test"]._photos[:30]
     said = (
@@ -285,7 +272,7 @@ def test_a_run_goes_on_to_select_as_it_began(field, value, said, apart, novel_ru
 
 def test_scores_on_other_episodes_are_not_gone_on_with(apart, novel_run, folder, tmp_path):
     shutil.copytree(novel_run / "checkpoints" / "2", tmp_path / "checkpoints" / "2")
-    other = {**apart, "test": drawn_anew(folder)}
+    other = {**apart, "test": held_out_source(folder)}
     other["test"].ids = [f"{name}b" for name in other["test"].ids]
     with pytest.raises(
         InputError, match="measured its checkpoints on other episodes than would be drawn now"
