@@ -1,11 +1,12 @@
-"""Evaluates a run's latest checkpoint, or pretrained weights without training, on novel classes.
+"""Evaluates a run's checkpoint, or pretrained weights without training, on novel classes.
 
     python eval.py --workdir=runs/prnet_shapes_fold0 --out=runs/again --config.eval.seed=7
     python eval.py --config=configs/prnet_pascal.py --config.model.weights=resnet50.npz --out=runs/untrained
     python eval.py --predictions=masks --episodes=episodes.jsonl --out=runs/theirs
 
-With --workdir the configuration is the run's own; flags may change what belongs to the evaluation. With
---predictions nothing is segmented: masks of another program are scored (docs/other_codebases.md).
+With --workdir the configuration is the run's own; flags may change what belongs to the evaluation. The
+checkpoint is the latest, or the best so far where the run selects one (train.select). With --predictions
+nothing is segmented: masks of another program are scored (docs/other_codebases.md).
 """
 
 import sys
@@ -23,8 +24,8 @@ from fsjax.training.runs import Run
 FLAGS = {
     "config": "The configuration's file where there is no --workdir; by default configs/prnet_shapes.py, and "
     "with --predictions what the manifest says.",
-    "workdir": "The run whose latest checkpoint is evaluated.",
-    "step": "The checkpoint to evaluate instead of the latest; train.keep says which stay.",
+    "workdir": "The run whose latest checkpoint, or best where it selects one, is evaluated.",
+    "step": "The checkpoint to evaluate instead; train.keep says which stay.",
     "out": "The folder for tables and pictures.",
     "episodes": "A manifest to take the episodes from instead of drawing them.",
     "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",

@@ -18,7 +18,13 @@ from fsjax import cli
 from fsjax.errors import InputError
 from fsjax.evaluation import report
 from fsjax.evaluation.pictures.forest import forest
-from fsjax.evaluation.results import Results, differences, protocol_differences, same_manifest
+from fsjax.evaluation.results import (
+    Results,
+    differences,
+    protocol_differences,
+    same_manifest,
+    selections,
+)
 
 FLAGS = {
     "rows": "The rows, divided by commas, or by semicolons where a name has commas; row:other where the "
@@ -49,7 +55,7 @@ def program(argv: list[str]) -> None:
         found += [one | ({"folder": str(results.folder)} if between else {}) for one in of_folder]
         shared += _shared(results, last, of_folder)
         apart += [f"The protocols{between} differ in {line}." for line in protocol_differences(results, last)]
-    trained = _trained(evaluations)
+    trained = [*_trained(evaluations), *selections(evaluations)]
     if len(firsts) > 1:
         print(f"The rows of {last.folder} are subtracted.")
     print("\n".join([*shared, report.differences_table(found), *apart, *trained]))

@@ -70,7 +70,9 @@ class Segmenter:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Segmenter":
-        """Returns the segmenter of a run's latest checkpoint, with the settings of its evaluation.
+        """Returns the segmenter of a run's latest checkpoint, or of the best where it selects one.
+
+        The settings are those of its evaluation.
 
         Raises:
           InputError: where there is no run, or it is damaged.

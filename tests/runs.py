@@ -55,3 +55,10 @@ def dpnet_config(values=None):
 def toy_sources(folder):
     """Both splits are the same photos; the class index is kept in a folder."""
     return {"train": ToySource(folder), "test": ToySource(folder)}
+
+
+def held_out_source(folder):
+    """Photos that none of `toy_sources` trains on, in a list of their own."""
+    source = ToySource(folder, n=36, seed=1)
+    source.split, source.ids = "val", [f"val_{position:03d}" for position in range(36)]
+    return source

@@ -11,7 +11,7 @@ from fsjax.config.differences import check_equal, check_evaluation_owns, check_r
 from fsjax.config.fields import Field, check_fields
 from fsjax.config.protocols import PROTOCOLS, departures, follow
 from fsjax.config.table import SECTIONS_LEFT_FREE, TABLE
-from fsjax.config.versions import VERSION, Found, store, upgrade
+from fsjax.config.versions import VERSION, Found, Selected, store, upgrade
 
 __all__ = [
     "PROTOCOLS",
@@ -20,6 +20,7 @@ __all__ = [
     "VERSION",
     "Field",
     "Found",
+    "Selected",
     "apply",
     "check",
     "check_equal",

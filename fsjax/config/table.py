@@ -188,6 +188,15 @@ TABLE: dict[str, Field] = {
         (), "Steps whose checkpoints stay, for eval.py --step.",
         each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="always",
     ),
+    "train.select": Field(
+        "none",
+        "Which checkpoint counts: the last; the best on base classes, in held-out photos; on novel classes.",
+        choices=("none", "base_val", "novel_fold"),
+    ),
+    "train.select_every": Field(
+        1_000, "Steps between two selections; the last step has one, too.", low=1, high=COUNT
+    ),
+    "train.select_episodes": Field(500, "Of a selection, each time the same.", low=1, high=1_000_000),
     # Evaluation
     "eval.protocol": Field(
         "",

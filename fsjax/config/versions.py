@@ -15,6 +15,16 @@ VERSION = 3
 data sets that were built from `data.dir` at first use, and `data.min_area` a number."""
 
 
+class Selected(TypedDict):
+    """The best checkpoint of those that were measured so far."""
+
+    step: int
+    score: float  # mean-IoU in percent
+    row: str  # the output of the method that was scored
+    episodes: int
+    sha256: str  # of the episodes
+
+
 class Found(TypedDict, total=False):
     """What a run finds out, apart from its configuration; what is not there is not known."""
 
@@ -26,6 +36,8 @@ class Found(TypedDict, total=False):
     base_classes: list[str]  # names, in the order of their ids
     novel_classes: list[str]
     backbone_classes: list[str]  # names, of the run that lent its backbone
+    backbone_selected_on: list[str]  # names of novel classes on which that run's checkpoint was selected
+    selection: Selected
 
 
 def store(config: ConfigDict, found: Found) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def truth_of(
     """Returns the truth of a query as an evaluation scores it, 0 to N and 255, without padding."""
     if settings.label == "original":
         return stored_mask(source, position, class_ids, None, settings)
-    mask, (height, width) = load_mask(source, position, class_ids, None, settings, original=False)
+    mask, (height, width) = load_mask(source, position, class_ids, None, settings)
     return mask[:height, :width]
 
 

@@ -16,6 +16,8 @@ from fsjax.files import replacing
 Row = dict[str, Any]
 
 _VOID = {"ignore": "ignored", "background": "as background"}
+SELECTED = "†"
+"""Marks scores of a checkpoint that was chosen by them."""
 
 
 def write_report(
@@ -138,7 +140,7 @@ def _aligned(cells: Sequence[Sequence[str]], left: int) -> list[str]:
 
 
 def _headings(rows: Sequence[Row]) -> list[str]:
-    mark = "*" if _trained(rows) else ""
+    mark = "*" * bool(_trained(rows)) + SELECTED * bool(_selected(rows))
     return ["row", f"mean-IoU{mark}", "95% interval", f"binary-IoU{mark}", "episodes", "seconds"]
 
 
@@ -147,10 +149,24 @@ def _trained(rows: Sequence[Row]) -> list[str]:
     return sorted({name for row in rows for name in row["trained_classes"]})
 
 
+def _selected(rows: Sequence[Row]) -> list[str]:
+    """Returns the names of the tested classes by whose scores the checkpoint was chosen."""
+    return sorted({name for row in rows for name in row["selected_classes"]})
+
+
+def selected_in_words(names: Sequence[str]) -> str:
+    """Returns what every table says of tested classes by whose scores the checkpoint was chosen."""
+    return (
+        f"Selected on the tested classes ({SELECTED}): {', '.join(names)}. The scores are too high: not "
+        "comparable with those of a last checkpoint, or of one selected by base_val."
+    )
+
+
 def _marks(rows: Sequence[Row]) -> list[str]:
-    """Returns the line that explains the asterisks, where there are any."""
-    trained = _trained(rows)
-    return [f"Trained on (*): {', '.join(trained)}. This is no test on new classes."] if trained else []
+    """Returns the lines that explain the marks, where there are any."""
+    trained, selected = _trained(rows), _selected(rows)
+    marks = [f"Trained on (*): {', '.join(trained)}. This is no test on new classes."] if trained else []
+    return [*marks, selected_in_words(selected)] if selected else marks
 
 
 def _cells(row: Row) -> list[str]:
@@ -165,8 +181,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def _class_cells(rows: Sequence[Row], classes: Sequence[str]) -> list[list[str]]:
-    trained = _trained(rows)
-    names = [f"{name}*" if name in trained else name for name in classes]
+    trained, selected = _trained(rows), _selected(rows)
+    names = [name + "*" * (name in trained) + SELECTED * (name in selected) for name in classes]
     scores = [[row["name"], *(_number(row["per_class"][name]) for name in classes)] for row in rows]
     return [["row", *names], *scores]
 
@@ -221,6 +237,7 @@ def _training_lines(description: Description) -> list[str]:
     lines = ["- Checkpoint: none" if description.step is None else f"- Checkpoint: step {description.step}"]
     if description.checkpoint_sha256:
         lines[0] += f", sha256 {description.checkpoint_sha256}"
+    lines += _selection_lines(description)
     if description.weights_sha256:
         lines.append(f"- Weights: sha256 {description.weights_sha256}")
     if description.augmentation:
@@ -232,6 +249,21 @@ def _training_lines(description: Description) -> list[str]:
         lines.append("- Which test images were also seen in training is not known: it had other images")
     elif count:
         lines.append(f"- {count} of the test images were also seen in training, as background")
+    return lines
+
+
+def _selection_lines(description: Description) -> list[str]:
+    """Says how the checkpoint was selected by score, if it was."""
+    lines, selection = [], description.selection
+    if selection:
+        best = (
+            f"step {selection['step']} had the highest mean-IoU of {selection['row']}, "
+            f"{selection['score']:.1f}, on {selection['episodes']} episodes (sha256 {selection['sha256']})"
+        )
+        used = "" if selection["used"] else ", not used, as the step was named"
+        lines.append(f"- Selection: {selection['by']}{used}; {best}")
+    if description.selected_classes:
+        lines.append(f"- **Selected on tested classes:** {', '.join(description.selected_classes)}")
     return lines
 
 

@@ -12,6 +12,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation.controls import WRONG_SUPPORTS
 from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.paired import common, paired_difference
+from fsjax.evaluation.report import selected_in_words
 
 _FIELDS = {
     "row": str,
@@ -179,6 +180,18 @@ def protocol_differences(results: Results, others: Results) -> list[str]:
         for name in names
         if first.get(name) != second.get(name)
     ]
+
+
+def selections(evaluations: Sequence[Results]) -> list[str]:
+    """Returns a line for each folder whose checkpoint was selected by score, and how."""
+    lines = []
+    for one in evaluations:
+        chosen, names = one.header.get("selection"), one.header.get("selected_classes")
+        if names:
+            lines.append(f"{one.folder}: {selected_in_words(names)}")
+        elif chosen and chosen.get("used"):
+            lines.append(f"{one.folder}: step {chosen.get('step')} was selected by {chosen.get('by')}.")
+    return lines
 
 
 def _difference(results: Results, others: Results, row: str, other: str) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Description:
       tested_images_in_training: how many of the test images training saw, with their classes as background;
         None where that is not known, the training's images being others than the evaluation's.
       trained_classes: names of tested classes that were trained on, which every table marks.
+      selection: how the checkpoint was selected by score: "by" (base_val or novel_fold), "step", "score" (the
+        mean-IoU of "row" in percent), "episodes", "sha256" (of these), and whether it was "used", no step
+        having been named; None where the run selects none.
+      selected_classes: names of tested classes by whose scores it was chosen, which every table marks.
       checkpoint_sha256: of the checkpoint's folder.
       weights_sha256: of the file of pretrained weights.
       manifest_sha256: of the episodes.
@@ -67,6 +71,8 @@ class Description:
     augmentation: str = ""
     tested_images_in_training: int | None = 0
     trained_classes: tuple[str, ...] = ()
+    selection: Mapping[str, Any] | None = None
+    selected_classes: tuple[str, ...] = ()
     checkpoint_sha256: str | None = None
     weights_sha256: str | None = None
     manifest_sha256: str | None = None
@@ -90,6 +96,8 @@ class Description:
             "departures": {
                 name: {"preset": preset, "here": here} for name, (preset, here) in self.departures.items()
             },
+            "selected_classes": list(self.selected_classes),
+            "selection": dict(self.selection) if self.selection else None,
             "protocol": {**self.protocol, **policies, **self.settings},
             "step": self.step,
             "augmentation": self.augmentation,
@@ -123,6 +131,7 @@ def summaries(
             **summarize(row.records, description.classes, **counted),
             "scores": scores(row.records, description.classes),
             "trained_classes": list(description.trained_classes),
+            "selected_classes": list(description.selected_classes),
             "seed": description.seed,
             "manifest": row.manifest,
             "seconds": row.seconds,

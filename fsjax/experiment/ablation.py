@@ -91,7 +91,7 @@ def ablate(
         names = {"aux": f"{variant.name}, aux", "master": variant.name}
         branches = BRANCHES if variant is variants[-1] else BRANCHES[-1:]
         scored += [_renamed(row, names[row.name]) for row in found.scored if row.name in branches]
-    about = replace(found.description, checkpoint_sha256=None)
+    about = replace(found.description, checkpoint_sha256=None, selection=None)
     comparisons = [Comparison(scored[-1].name, row.name) for row in scored[:-1]]
     rows = summaries(scored, about, comparisons)
     report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))

@@ -22,21 +22,20 @@ from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.evaluation.show import show
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
+from fsjax.experiment.selection import backbone_selected_on, selected_on
 from fsjax.experiment.settings import (
     Sources,
     base_classes,
     check,
     digest_of_ids,
+    evaluation_of,
     folds_in_words,
     novel_episodes,
-    photos_of,
     variables_before_training,
 )
 from fsjax.files import make_writable
 from fsjax.models import build
 from fsjax.models.method import Trainable
-from fsjax.models.prnet.adaptation import AdaptSettings
-from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.variables import Variables
 from fsjax.segmenter import Segmenter
 from fsjax.training import frozen
@@ -78,7 +77,7 @@ def evaluate(
       config: see `fsjax.config.TABLE`; of a run only what an evaluation owns may differ from the run's own.
       sources: whose "test" is evaluated on.
       out: the folder for what is written.
-      run: whose latest checkpoint is evaluated; without one, the initial weights are.
+      run: whose checkpoint is evaluated; without one, the initial weights are.
       episodes: a manifest to take the episodes from, whose ways, shots, queries, runs and seed then hold; by
         default they are drawn from `eval.seed`.
 
@@ -92,6 +91,8 @@ def evaluate(
     trained = _trained_classes(config, run, sources, list(header.classes))
 
     evaluation = _evaluation(config, method, source, run, header, specs, sampler)
+    if run and run.selected:
+        LOG.info("Evaluating the checkpoint of step %d, selected by %s.", run.step, run.config.train.select)
     make_writable(out)
     scored = evaluation.score(config.eval.rows)
 
@@ -140,19 +141,8 @@ def _evaluation(
         untrained()
     if run is None and method.frozen:
         LOG.info("Without a run the head is as it was drawn, before any training.")
-    return Evaluation(
-        segmenter=Segmenter.configured(config, method, variables),
-        untrained=untrained,
-        sampler=sampler,
-        photos=photos_of(config, source, sampler),
-        specs=specs,
-        run_length=len(specs) // header.runs,
-        adapt_length=config.eval.adapt_episodes,
-        fusion=FusionSettings(**config.eval.fusion),
-        adapt=AdaptSettings(**config.eval.adapt),
-        adapt_curve=config.eval.adapt_curve,
-        variants=build.variants(config),
-    )
+    segmenter = Segmenter.configured(config, method, variables)
+    return evaluation_of(config, segmenter, source, sampler, specs, len(specs) // header.runs, untrained)
 
 
 def _trained_classes(
@@ -169,6 +159,13 @@ def _trained_classes(
             "never saw, or set eval.allow_trained_classes=True, and every table says so."
         )
     return trained
+
+
+def _selection(run: Run | None) -> dict[str, Any] | None:
+    """Returns how a run's checkpoint was selected, None where none was measured."""
+    if run is None or "selection" not in run.found:
+        return None
+    return {"by": run.config.train.select, "used": run.selected, **run.found["selection"]}
 
 
 def _digest_of_weights(config: ConfigDict, run: Run | None, variables: Variables) -> str | None:
@@ -219,6 +216,10 @@ def _description(
         augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
         tested_images_in_training=_seen_in_training(config, sources, run, header.classes),
         trained_classes=trained,
+        selection=_selection(run),
+        selected_classes=tuple(
+            shared(list(header.classes), selected_on(run) if run else backbone_selected_on(config))
+        ),
         checkpoint_sha256=frozen.digest(variables) if run else None,
         weights_sha256=_digest_of_weights(config, run, variables),
         manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),

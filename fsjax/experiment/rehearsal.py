@@ -16,6 +16,7 @@ from fsjax.data.sampling import EpisodeSampler
 from fsjax.data.source import Source
 from fsjax.episode import Episode
 from fsjax.evaluation.pictures.training_sheet import training_sheet
+from fsjax.experiment.selection import NOVEL_FOLD, Selection
 from fsjax.experiment.settings import Sources, check, novel_episodes, plan_of
 from fsjax.experiment.training import start_of
 from fsjax.files import make_writable
@@ -61,6 +62,7 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
     check(config, sources)
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
+    selection = Selection.configured(config, sources, method, plan.steps)
     with Checkpoints(workdir) as checkpoints:
         reached = checkpoints.latest_step or 0
         state, fixed = _variables(config, source, method, plan, checkpoints)
@@ -75,11 +77,16 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
         classes(f"Evaluated, with the photos of {sources['test'].split} that count", novel),
         _how_long(config, plan, reached),
         _learning_rate(plan),
+        *_selection(config, sources["test"], method, selection),
         _devices(plan, batches[0], state, fixed),
         *_redrawn(plan, source),
         f"The first episodes as augmented are in {workdir / SHEET}. Nothing was trained.",
     ]
-    return [line.replace(TIED, " ") for text in paragraphs for line in (*textwrap.wrap(text, WIDTH), "")][:-1]
+    return [
+        line.replace(TIED, " ")
+        for text in paragraphs
+        for line in (*textwrap.wrap(text, WIDTH, break_on_hyphens=False), "")
+    ][:-1]
 
 
 def _variables(
@@ -160,6 +167,23 @@ def _learning_rate(plan: Plan) -> str:
     peak = int(rates.argmax())
     rise = f"rises from {rates[0]:.3g} to {rates[peak]:.3g} over {peak:,} steps, then" if peak else ""
     return f"Learning rate: {rise} falls from {rates[peak]:.3g} to {rates[-1]:.3g} until the last step."
+
+
+def _selection(config: ConfigDict, test: Source, method: Trainable, selection: Selection | None) -> list[str]:
+    """Says which checkpoint counts, and what it is selected on."""
+    if selection is None:
+        return ["No checkpoint is selected: the last one is evaluated."]
+    part, train = config.eval, config.train
+    novel = train.select == NOVEL_FOLD
+    which = "" if novel else " and that are held out of training"
+    mark = " These are the tested classes: scores will be too high, and every table says so." if novel else ""
+    return [
+        f"The best checkpoint is evaluated ({train.select}): {_number(selection.times, 'time')}, every "
+        f"{_number(train.select_every, 'step')} and after the last, the mean-IoU of {method.final} is "
+        f"measured on the same {_number(train.select_episodes, 'episode')}, {part.ways}-way "
+        f"{part.shots}-shot at {part.size} px.{mark}",
+        classes(f"Selected on, with the photos of {test.split} that count{which}", selection.sampler),
+    ]
 
 
 def _devices(plan: Plan, batch: Episode, state: TrainState, fixed: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """What a configuration means for the rooms below, which take values."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ from fsjax.config import Found
 from fsjax.data import manifest
 from fsjax.data.class_names import shared
 from fsjax.data.images import InputSettings
-from fsjax.data.index import MinArea, build_index
+from fsjax.data.index import ClassIndex, MinArea, build_index
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, TooFewImagesError, fold_classes, make_sampler
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.evaluation.photos import Photos
-from fsjax.evaluation.rows import check_rows
+from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.models import build
 from fsjax.models.method import Adaptable, Trainable
-from fsjax.models.prnet.adaptation import check_adapted
+from fsjax.models.prnet.adaptation import AdaptSettings, check_adapted
+from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.variables import Variables
+from fsjax.segmenter import Segmenter
 from fsjax.training.optimizer import OptimizerSettings
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
@@ -101,7 +103,7 @@ def novel_episodes(
     """
     _, novel = fold_classes(source.folds, config.fold)
     if not path:
-        sampler = _sampler(config, source, novel, config.eval, config.eval.seed)
+        sampler = sampler_of(config, source, novel, config.eval, config.eval.seed)
         policy = f"{config.eval.label} size, void {config.eval.void}"
         header = manifest.describe(
             source, sampler, fold=config.fold, label_policy=policy, runs=config.eval.runs
@@ -113,7 +115,7 @@ def novel_episodes(
         raise InputError(
             f"{path} holds episodes of fold {header.fold}, not of fold={config.fold}: name another."
         )
-    return header, specs, _sampler(config, source, novel, header, header.seed)
+    return header, specs, sampler_of(config, source, novel, header, header.seed)
 
 
 def read_episodes(path: str | Path, source: Source) -> tuple[manifest.Header, list[EpisodeSpec]]:
@@ -130,18 +132,32 @@ def read_episodes(path: str | Path, source: Source) -> tuple[manifest.Header, li
     return header, specs
 
 
-def _sampler(
+def sampler_of(
     config: ConfigDict,
     source: Source,
     classes: Sequence[int],
     part: Any,
     seed: int,
     without: Sequence[int] = (),
+    index: ClassIndex | None = None,
 ) -> EpisodeSampler:
-    """Returns the sampler of a part: `config.train`, `config.eval` or a manifest's header."""
+    """Returns the sampler of a part.
+
+    Args:
+      config: for its `data`.
+      source: the data.
+      classes: the class ids to draw from.
+      part: whose policy, ways, shots and queries hold: `config.train`, `config.eval` or a manifest's header.
+      seed: of the episodes.
+      without: class ids whose photos are left out.
+      index: of the photos that may be drawn; by default of all.
+
+    Raises:
+      InputError: one of the sampler's reasons.
+    """
     try:
         return make_sampler(
-            part.policy, build_index(source), source.class_names, classes,
+            part.policy, index or build_index(source), source.class_names, classes,
             ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
             min_area=_min_area(config.data.min_area), without=without,
         )  # fmt: skip
@@ -163,7 +179,7 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     train = config.train
     base, novel = fold_classes(source.folds, config.fold)
     without = novel if config.data.drop_novel_images else ()
-    sampler = _sampler(config, source, base, train, config.seed, without)
+    sampler = sampler_of(config, source, base, train, config.seed, without)
     inputs = InputSettings(
         size=train.size, void=train.void, support_void=train.support_void, flip=train.flip, crop=train.crop,
         rotate=train.rotate,
@@ -188,6 +204,31 @@ def photos_of(config: ConfigDict, source: Source, sampler: EpisodeSampler) -> Ph
     )
     memory = int(config.eval.memory * 1e9)
     return Photos(source, settings, config.eval.batch_size, config.data.threads, memory)
+
+
+def evaluation_of(
+    config: ConfigDict,
+    segmenter: Segmenter,
+    source: Source,
+    sampler: EpisodeSampler,
+    specs: Sequence[EpisodeSpec],
+    run_length: int,
+    untrained: Callable[[], Variables],
+) -> Evaluation:
+    """Returns what rows are made of under the protocol of `config.eval`; the others as in `Evaluation`."""
+    return Evaluation(
+        segmenter=segmenter,
+        untrained=untrained,
+        sampler=sampler,
+        photos=photos_of(config, source, sampler),
+        specs=specs,
+        run_length=run_length,
+        adapt_length=config.eval.adapt_episodes,
+        fusion=FusionSettings(**config.eval.fusion),
+        adapt=AdaptSettings(**config.eval.adapt),
+        adapt_curve=config.eval.adapt_curve,
+        variants=build.variants(config),
+    )
 
 
 def digest_of_ids(source: Source) -> str:

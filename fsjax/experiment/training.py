@@ -17,6 +17,7 @@ from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
 from fsjax.errors import InputError
 from fsjax.evaluation.pictures import figures
+from fsjax.experiment.selection import Selection, backbone_selected_on, check_same_selection
 from fsjax.experiment.settings import (
     Sources,
     backbone_classes,
@@ -47,15 +48,16 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
     """Trains a method on the base classes of a fold, going on from the latest checkpoint if there is one.
 
     Writes `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `learning_curve.png`. A run that was killed
-    and is started again continues as if it had not been.
+    and is started again continues as if it had not been. With `train.select` the best checkpoint that was
+    measured stays beside the latest.
 
     Args:
       config: see `fsjax.config.TABLE`.
-      sources: whose "train" is trained on.
+      sources: whose "train" is trained on; on "test" a checkpoint is selected.
       workdir: the run's folder.
 
     Returns:
-      The run, whose training has ended.
+      The run, whose training has ended, with its best checkpoint where one is selected, else the last.
 
     Raises:
       InputError: for a configuration that does not fit itself, the data, or the folder's earlier run.
@@ -66,16 +68,20 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
+    selection = Selection.configured(config, sources, method, plan.steps)
     config = _keeping(config, workdir)
     with Checkpoints(workdir, config.train.keep) as checkpoints:
-        state, fixed, found = start_of(config, source, method, plan, checkpoints)
+        start = start_of(config, source, method, plan, checkpoints)
+        state, fixed, found = start
+        if selection:
+            selection.check_earlier(found)
         with claimed(workdir) if jax.process_index() == 0 else nullcontext():
             if fixed and not int(state.step):
                 found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
-            for reached in _steps(config, source, method, plan, workdir, state, fixed):
+            for reached in _steps(config, source, method, plan, workdir, start, selection):
                 checkpoints.save(reached, config, found)
-    figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir))
-    return Run(workdir, config, found, plan.steps)
+    figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
+    return Run(workdir, config, found, found["selection"]["step"] if selection else plan.steps)
 
 
 Start = tuple[TrainState, Variables, Found]
@@ -115,6 +121,8 @@ def _begin(
     found["backbone_classes"] = backbone_classes(config, source)
     if config.model.weights not in ("", RANDOM):
         found["weights_sha256"] = frozen.digest(variables["backbone"])
+    if novel := backbone_selected_on(config):
+        found["backbone_selected_on"] = novel
     return make_state(learned, plan.optimizer), fixed, found
 
 
@@ -124,6 +132,8 @@ def _resume(
     """Returns where an earlier run of the same command stopped."""
     run = Run.open(checkpoints.workdir)
     found = _same_run(run, config, what_is_known(config, source, plan))
+    if checkpoints.latest_step != plan.steps:
+        check_same_selection(run, config)
     learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
     state = checkpoints.restore(jax.eval_shape(lambda: make_state(learned, plan.optimizer)))
     LOG.info("Going on from step %d of %d in %s.", int(state.step), plan.steps, run.folder)
@@ -136,10 +146,11 @@ def _steps(
     method: Trainable,
     plan: Plan,
     workdir: Path,
-    state: TrainState,
-    fixed: Variables,
+    begin: Start,
+    selection: Selection | None,
 ) -> Iterator[TrainState]:
-    """Trains from a state on, and yields the states to be saved."""
+    """Trains on from where it starts, and yields the states to be saved."""
+    state, fixed, found = begin
     start = int(state.step)
     step_of = make_train_step(method, plan.optimizer, plan.seed)
     stacked = replicate(state)
@@ -155,6 +166,11 @@ def _steps(
             stacked, values = step_of(stacked, placed, batch)
             curves.add(step, values, learning_rate=plan.schedule(step - 1))
             saving = step % config.train.checkpoint_every == 0 or step in (*config.train.keep, plan.steps)
+            if selection and selection.due(step):
+                curves.check()
+                variables = {**fixed, **jax.device_get(first_copy(stacked.variables))}
+                curves.select(selection.measure(step, variables, found))
+                saving = True  # with what was measured, which is neither lost nor measured again
             if saving or step % config.train.log_every == 0:
                 curves.flush()
                 progress.reach(step, loss=curves.loss)

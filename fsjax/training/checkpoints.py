@@ -1,9 +1,9 @@
-"""Orbax checkpoints of a run: its latest state and the configuration that it was made with."""
+"""Orbax checkpoints of a run: its latest and its best state, and the configuration they were made with."""
 
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
@@ -38,14 +38,15 @@ class Checkpoints:
 
         Args:
           workdir: the run's folder.
-          keep: steps whose checkpoints stay; of the others the last two do.
+          keep: steps whose checkpoints stay; of the others the last two do, and the one that is selected.
           step: which one is read; the latest by default.
         """
         self.workdir, self._step = Path(workdir), step
         self._dir = self.workdir.absolute() / "checkpoints"
+        self._best = _Best()
         self._manager = ocp.CheckpointManager(
             self._dir,
-            options=ocp.CheckpointManagerOptions(preservation_policy=_kept(keep), create=False),
+            options=ocp.CheckpointManagerOptions(preservation_policy=_kept(keep, self._best), create=False),
             item_handlers={"state": ocp.PyTreeCheckpointHandler(), "config": ocp.JsonCheckpointHandler()},
         )
 
@@ -66,6 +67,8 @@ class Checkpoints:
     def save(self, state: TrainState, config: ConfigDict, found: Found) -> None:
         """Saves a state that is not replicated, its configuration and what the run found out.
 
+        The checkpoint that is selected by then stays; one that was before is deleted when this one is whole.
+
         Raises:
           InputError: this checkpoint, or the one before, does not fit on the disk; earlier ones stay.
         """
@@ -74,6 +77,7 @@ class Checkpoints:
             arrays = jax.tree.map(_as_array, state._asdict())
             stored = {**store(config, found), DIGESTS: _sha256(arrays)}
             items = ocp.args.Composite(state=ocp.args.PyTreeSave(arrays), config=ocp.args.JsonSave(stored))
+            self._best.step = found["selection"]["step"] if "selection" in found else None
             with _to_disk(self.workdir):
                 self._dir.mkdir(parents=True, exist_ok=True)
                 if disk_usage(self._dir).free < sum(array.nbytes for array in jax.tree.leaves(arrays)):
@@ -189,9 +193,19 @@ class Checkpoints:
                 )
 
 
-def _kept(steps: Collection[int]) -> Any:
+class _Best:
+    """A policy of Orbax's: the checkpoint of one step stays, which is another one as training goes on."""
+
+    step: int | None = None
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Says of each checkpoint whether it stays."""
+        return [checkpoint.step == self.step for checkpoint in checkpoints]
+
+
+def _kept(steps: Collection[int], best: _Best) -> Any:
     policies = ocp.checkpoint_managers.preservation_policy
-    return policies.AnyPreservationPolicy([policies.LatestN(2), policies.CustomSteps(sorted(steps))])
+    return policies.AnyPreservationPolicy([policies.LatestN(2), policies.CustomSteps(sorted(steps)), best])
 
 
 @contextmanager

@@ -20,6 +20,9 @@ from tensorboardX.record_writer import masked_crc32c
 from fsjax.errors import InputError
 from fsjax.files import replacing, unwritable
 
+_TAGS = {"selection": "selection/mean_iou"}
+"""TensorBoard's names of what is no part of training; all else is train/..."""
+
 
 class Curves:
     """Appends a line a step to `workdir/metrics.jsonl`; a context manager.
@@ -62,6 +65,19 @@ class Curves:
         """Keeps a step's metrics, stacked over devices, without waiting for them to be computed."""
         self._waiting.append({"step": step, **metrics, **more})
 
+    def check(self) -> None:
+        """Waits for the steps that were kept, before something else is made of the last one.
+
+        Raises:
+          FloatingPointError: as `flush`, which then has written those before.
+        """
+        if not all(math.isfinite(_number(metrics["loss"])) for metrics in self._waiting):
+            self.flush()
+
+    def select(self, score: float) -> None:
+        """Puts what a selection measured, a mean-IoU in percent, on the line of the last step."""
+        self._waiting[-1]["selection"] = score
+
     def flush(self) -> None:
         """Writes the steps that were kept, once they are computed.
 
@@ -103,7 +119,7 @@ class _Board:
     def add(self, line: Mapping[str, int | float]) -> None:
         """Adds the scalars of a step."""
         scalars = [
-            Summary.Value(tag=f"train/{name}", simple_value=value)
+            Summary.Value(tag=_TAGS.get(name, f"train/{name}"), simple_value=value)
             for name, value in line.items()
             if name != "step"
         ]

@@ -1,4 +1,4 @@
-"""A run's folder: its configuration, what it found out, and the variables of its latest checkpoint."""
+"""A run's folder: its configuration, what it found out, and the variables of the checkpoint that counts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,19 @@ class Run:
       config: it was made with.
       found: what it found out; see `fsjax.config.Found`.
       step: of the checkpoint.
+      named: whether somebody named the step.
     """
 
     folder: Path
     config: ConfigDict
     found: Found
     step: int
+    named: bool = False
+
+    @property
+    def selected(self) -> bool:
+        """Whether the checkpoint is the best of those that the run measured (`train.select`)."""
+        return not self.named and "selection" in self.found
 
     @classmethod
     def open(cls, folder: str | Path, step: int | None = None) -> "Run":
@@ -37,14 +44,16 @@ class Run:
 
         Args:
           folder: of the run.
-          step: of the checkpoint; the latest by default.
+          step: of the checkpoint; by default the best so far where the run selects one, else the latest.
 
         Raises:
           InputError: where there is none, or its configuration cannot be read.
         """
         with Checkpoints(folder, step=step) as checkpoints:
             config, found = checkpoints.stored()
-            return cls(Path(folder), config, found, checkpoints.chosen())
+            reached = checkpoints.chosen()
+        best = found["selection"]["step"] if step is None and "selection" in found else reached
+        return cls(Path(folder), config, found, best, named=step is not None)
 
     def variables(self, method: Trainable) -> Variables:
         """Returns the variables of the checkpoint, those that are never trained included.
@@ -80,12 +89,13 @@ class Run:
           InputError: the training has not ended, or the backbone is another one.
         """
         steps = self.found["steps"]
-        if self.step < steps:
-            raise InputError(
-                f"{self.folder} stopped at step {self.step} of {steps}: run its training to the end before "
-                "another takes its backbone."
-            )
-        if self.found.get("backbone_sha256"):
-            return self.kept({"backbone": like})["backbone"]
         with Checkpoints(self.folder, step=self.step) as checkpoints:
+            reached = checkpoints.latest_step or 0
+            if reached < steps:
+                raise InputError(
+                    f"{self.folder} stopped at step {reached} of {steps}: run its training to the end before "
+                    "another takes its backbone."
+                )
+            if self.found.get("backbone_sha256"):
+                return self.kept({"backbone": like})["backbone"]
             return checkpoints.variables({"backbone": like, "head": {}})["backbone"]

@@ -42,6 +42,20 @@ def test_the_second_folder_is_subtracted(tmp_path, capsys):
     assert [line[:5] for line in cells(capsys)[0]] == [["b", "a", "30.0", "40.0", "-10.0"]]
 
 
+def test_selections_are_told(tmp_path, capsys):
+    chosen = {"by": "base_val", "used": True, "step": 40}
+    honest = write(tmp_path / "honest", {"a": row([9, 9])}, selection=chosen, selected_classes=[])
+    chosen = {**chosen, "by": "novel_fold"}
+    marked = write(tmp_path / "marked", {"a": row([4, 4])}, selection=chosen, selected_classes=["cat"])
+    assert start(compare, honest, marked) == 0
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first == f"{honest}: step 40 was selected by base_val."
+    assert second.startswith(f"{marked}: Selected on the tested classes (†): cat. The scores are too high: ")
+    older = write(tmp_path / "older", {"a": row([4, 4]), "b": row([1, 1])})  # of before there was a selection
+    assert start(compare, older, "--rows=a:b") == 0
+    assert "elected" not in capsys.readouterr().out
+
+
 def test_what_is_to_be_compared_has_to_be_said(tmp_path, refusal):
     folder = write(tmp_path / "one", {"a": row([9, 9]), "b": row([3, 3])})
     other = write(tmp_path / "other", {"c": row([9, 9])})

@@ -55,6 +55,16 @@ def test_a_run_keeps_its_configuration(trained, refusal):
     assert files(trained / "run") == before
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry_run",)], ids=["train", "dry run"])
+def test_a_selection_without_photos_held_out_is_refused(dry, place, refusal):
+    run = place / "run"
+    sentence = refusal(
+        train, f"--config={place}/mini.py", f"--workdir={run}", "--config.train.select=base_val", *dry
+    )
+    assert "train.select is 'base_val', and every photo of all is in the training list, too: " in sentence
+    assert files(run) == {}
+
+
 def test_two_programs_do_not_write_one_run(trained, refusal):
     with claimed(trained / "run"):
         sentence = refusal(train, f"--config={trained}/mini.py", f"--workdir={trained}/run")

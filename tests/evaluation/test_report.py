@@ -74,7 +74,8 @@ def test_report_round_trip(tmp_path, rows, records):
     protocol = {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"}
     assert results == {
         "title": "Six toys", "data_set": "toy", "version": "1.0.0", "split": "test", "fold": 0,
-        "classes": ["cat", "dog"], "trained_classes": [], "preset": "", "departures": {},
+        "classes": ["cat", "dog"], "trained_classes": [], "selected_classes": [], "selection": None,
+        "preset": "", "departures": {},
         "protocol": {**protocol, "omega_s": 0.5},
         "step": 870, "augmentation": "", "tested_images_in_training": 0, "checkpoint_sha256": None,
         "weights_sha256": "cd" * 32, "manifest_sha256": None, "provenance": made, "config": {"seed": 0},
@@ -178,6 +179,48 @@ def test_classes_that_were_trained_on_are_marked_in_every_table(tmp_path, record
     terminal = table(rows).splitlines()
     assert "mean-IoU*" in terminal[0]
     assert terminal[-1] == note
+
+
+CHOSEN = {"by": "novel_fold", "used": True, "step": 870, "score": 43.21, "row": "fusion2", "episodes": 500,
+          "sha256": "ef" * 32}  # fmt: skip
+SAID = (
+    "Selected on the tested classes (†): cat, dog. The scores are too high: not comparable with those of a "
+    "last checkpoint, or of one selected by base_val."
+)
+
+
+def test_classes_that_were_selected_on_are_marked_in_every_table(tmp_path, records):
+    description = replace(DESCRIPTION, selected_classes=("cat", "dog"), selection=CHOSEN)
+    rows = make_rows(records, description)
+    write_report(tmp_path, description, rows, records)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["selection"], results["selected_classes"]) == (CHOSEN, ["cat", "dog"])
+    assert [row["selected_classes"] for row in results["rows"]] == [["cat", "dog"], ["cat", "dog"]]
+    text = (tmp_path / "results.md").read_text()
+    first, second = (line for line in markdown_cells(text) if line[0] == "row")
+    assert (first[1], first[3], second) == ("mean-IoU†", "binary-IoU†", ["row", "cat†", "dog†"])
+    assert f"\n{SAID}\n" in text
+    assert "- **Selected on tested classes:** cat, dog\n" in text
+    assert (
+        "- Selection: novel_fold; step 870 had the highest mean-IoU of fusion2, 43.2, on 500 episodes "
+        f"(sha256 {'ef' * 32})\n"
+    ) in text
+    terminal = table(rows).splitlines()
+    assert "mean-IoU†" in terminal[0]
+    assert len({len(line) for line in terminal[:4]}) == 1
+    assert terminal[-1] == SAID
+    both = table(make_rows(records, replace(description, trained_classes=("dog",))))
+    assert "mean-IoU*†" in both
+    assert "Trained on (*): dog" in both
+
+
+def test_an_honest_selection_is_told_and_not_marked(records):
+    description = replace(DESCRIPTION, selection={**CHOSEN, "by": "base_val"})
+    rows = make_rows(records, description)
+    assert "- Selection: base_val; step 870 had" in markdown(description, rows)
+    assert "†" not in markdown(description, rows) + table(rows)
+    named = replace(DESCRIPTION, selection={**CHOSEN, "used": False})
+    assert "- Selection: novel_fold, not used, as the step was named; step 870" in markdown(named, rows)
 
 
 def test_rows_of_other_episodes_are_told_apart(tmp_path, rows, records):

@@ -3,7 +3,7 @@
 import pytest
 
 from fsjax import experiment
-from tests.runs import prnet_config, toy_sources
+from tests.runs import held_out_source, prnet_config, toy_sources
 from tests.small_pictures import small_pictures  # noqa: F401
 
 
@@ -17,6 +17,12 @@ def folder(tmp_path_factory):
 def sources(folder):
     """The photos, trained on in both splits."""
     return toy_sources(folder)
+
+
+@pytest.fixture(scope="package")
+def apart(folder):
+    """Photos that are trained on in one list, and others in the list that is tested on."""
+    return {"train": toy_sources(folder)["train"], "test": held_out_source(folder)}
 
 
 @pytest.fixture(scope="package")

@@ -13,6 +13,7 @@ from fsjax.errors import InputError
 from fsjax.experiment.settings import plan_of
 from fsjax.models import build
 from fsjax.training.checkpoints import Checkpoints
+from fsjax.training.runs import Run
 from fsjax.training.step import make_state
 from tests.runs import prnet_config
 from tests.same import assert_same_bits
@@ -79,6 +80,25 @@ def test_chosen_steps_stay_beside_the_two_latest_and_are_read(tmp_path, state):
     said = r"no checkpoint 3 in .*, only \[2, 4, 5, 6\]: name one"
     with Checkpoints(tmp_path, step=3) as checkpoints, pytest.raises(InputError, match=said):
         checkpoints.stored()
+
+
+@pytest.mark.parametrize(
+    ("best", "kept"),
+    [([1, 1, 1, 1, 1], {"1", "4", "5"}), ([1, 2, 2, 2, 5], {"4", "5"}), ([1, 1, 3, 3, 3], {"3", "4", "5"})],
+)
+def test_the_best_stays_beside_the_two_latest(best, kept, tmp_path, state):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step, of_step in enumerate(best, 1):
+            found = {**FOUND, "selection": {"step": of_step, "score": 1.5}}
+            checkpoints.save(state._replace(step=np.int32(step)), prnet_config(), found)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()} == kept
+    assert (Run.open(tmp_path).step, Run.open(tmp_path, 4).step) == (best[-1], 4)
+    assert (Run.open(tmp_path).selected, Run.open(tmp_path, 4).selected) == (True, False)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(state_shapes()).step) == 5  # from where training goes on
+        found = {**FOUND, "selection": {"step": best[-1], "score": 1.5}}
+        checkpoints.save(state._replace(step=np.int32(6)), prnet_config(), found)
+    assert (tmp_path / "checkpoints" / str(best[-1])).is_dir()
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,29 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     assert [line["step"] for line in read_metrics(tmp_path)] == [1]
 
 
+def test_a_selection_stands_on_the_line_of_its_step(tmp_path):
+    with Curves(tmp_path, 0) as curves:
+        for step in (1, 2, 3):
+            curves.add(step, metrics(step), learning_rate=RATE)
+            if step == 2:
+                curves.check()
+                curves.select(41.25)
+        curves.flush()
+    assert [line.get("selection") for line in read_metrics(tmp_path)] == [None, 41.25, None]
+    events = read_events(tmp_path / "tensorboard")
+    assert scalars(events, "selection/mean_iou") == {2: 41.25}
+    assert scalars(events, "train/selection") == {}
+
+
+def test_a_check_ends_at_a_loss_that_is_not_finite(tmp_path):
+    with Curves(tmp_path, 0) as curves:
+        for step, loss in ((1, 1.0), (2, np.inf), (3, 1.0)):
+            curves.add(step, metrics(loss))
+        with pytest.raises(FloatingPointError, match="step 2 is inf"):
+            curves.check()
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1]
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
@@ -76,6 +99,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         b'{"step": 2}',
         b'{"step": "2", "loss": 1.0}',
         b'{"step": 2, "loss": 1.0, "learning_rate": null}',
+        b'{"step": 2, "loss": 1.0, "selection": "41"}',
     ],
 )
 def test_a_damaged_line_is_named(tmp_path, damaged):

@@ -19,20 +19,26 @@ WAY_COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Colours of way 1, 2, ... that colour-blind eyes tell apart (Okabe and Ito); they repeat after six."""
 
 MAP_COLORS = "magma"
-INK, FAINT, ACCENT = "#222222", "#9a9a9a", "#0072B2"
+INK, FAINT, ACCENT, SCORE = "#222222", "#9a9a9a", "#0072B2", "#D55E00"
 CELL = 1.55  # inches
 DPI = 160
 
 
-def learning_curve(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a PNG of the loss and of the learning rate.
+def learning_curve(path: Path, records: Sequence[Mapping[str, Any]], select: str = "") -> None:
+    """Writes a PNG of the loss, of the scores by which a checkpoint is selected, and of the learning rate.
 
     Args:
       path: of the PNG.
-      records: lines of metrics.jsonl, each with "step", "loss" and "learning_rate"; at least one.
+      records: lines of metrics.jsonl, each with "step", "loss" and "learning_rate", some with "selection"; at
+        least one.
+      select: what the scores are called, `train.select`.
     """
-    figure = Figure(figsize=(7, 4.4), layout="constrained")
-    axes = figure.subplots(2, sharex=True, height_ratios=[3, 1])
+    measured = [(record["step"], record["selection"]) for record in records if "selection" in record]
+    heights = [3, 1.6, 1] if measured else [3, 1]
+    figure = Figure(figsize=(7, 6.0 if measured else 4.4), layout="constrained")
+    axes = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+    if measured:
+        _draw_selection(axes[1], measured, select)
     steps = [record["step"] for record in records]
     losses = np.asarray([record["loss"] for record in records])
     axes[0].plot(steps, losses, color=ACCENT, alpha=0.3, linewidth=0.8, label="each record")
@@ -51,6 +57,20 @@ def learning_curve(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
         axis.tick_params(labelsize=8, color=FAINT)
     figure.align_ylabels(axes)
     save(figure, path)
+
+
+def _draw_selection(axis: Axes, measured: Sequence[tuple[int, float]], select: str) -> None:
+    """Draws the scores, with a ring around the highest, of equal ones the first."""
+    steps, scores = zip(*measured, strict=True)
+    best = int(np.argmax(scores))
+    axis.plot(steps, scores, color=SCORE, marker="o", markersize=3.5, linewidth=1.3)
+    axis.scatter(
+        steps[best], scores[best], s=80, facecolors="none", edgecolors=INK,
+        label=f"selected: {scores[best]:.1f} at step {steps[best]:,}",
+    )  # fmt: skip
+    axis.set_ylabel(f"mean-IoU\n{select}")
+    axis.margins(y=0.2)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def grid(rows: Sequence[str], columns: Sequence[str], cell: float = CELL) -> tuple[Figure, np.ndarray]:
