@@ -43,6 +43,10 @@ def unwritable(what: str, reason: str | None) -> InputError:
     )
 
 
+class ClaimedError(InputError):
+    """Another process has claimed a folder."""
+
+
 @contextmanager
 def claimed(folder: str | Path) -> Iterator[None]:
     """Keeps other processes that claim a folder out of it; the claim ends with the process, however it ends.
@@ -51,7 +55,8 @@ def claimed(folder: str | Path) -> Iterator[None]:
       folder: it is made where it is missing.
 
     Raises:
-      InputError: another process has claimed it, or it cannot be written to.
+      ClaimedError: another process has claimed it.
+      InputError: it cannot be written to.
     """
     file = None
     while file is None:
@@ -72,7 +77,7 @@ def _locked(path: Path) -> TextIO | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise InputError(
+        raise ClaimedError(
             f"Another process is at work in {path.parent}: wait for it to end, or name another folder."
         ) from None
     except OSError:  # a file system without locks

@@ -1,0 +1,123 @@
+"""What the results of a sweep's jobs say of the cells of a plan."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fsjax.evaluation.results import Results
+from fsjax.models import build
+from fsjax.reproduction.curves import MEAN, Point
+from fsjax.reproduction.jobs import Job
+from fsjax.reproduction.layout import Found
+from fsjax.reproduction.plans import Cell, Plan
+from fsjax.reproduction.sweep import results
+from fsjax.training.runs import Run
+
+INTERVALS = {"mean_iou": "ci95", "binary_iou": "binary_ci95"}
+DEVIATIONS = {"mean_iou": "std", "binary_iou": "binary_std"}
+
+
+class Findings:
+    """The results of all jobs of a sweep, each read once."""
+
+    def __init__(self, workdir: Path):
+        """Begins without any.
+
+        Args:
+          workdir: of the sweep.
+        """
+        self._workdir = workdir
+        self._results: dict[Job, Results | None] = {}
+
+    def of(self, cell: Cell) -> Found | None:
+        """Returns a cell's number, of several folds their mean without interval; None if one is missing."""
+        if cell.parameters:
+            return self._parameters(cell.jobs[0])
+        found = [self._score(job, cell) for job in cell.jobs]
+        known = [one for one in found if one is not None]
+        if len(known) < len(found):
+            return None
+        return known[0] if len(known) == 1 else Found(sum(one.value for one in known) / len(known))
+
+    def table(self, plan: Plan) -> dict[tuple[str, str], Found]:
+        """Returns the numbers that there are, by row and column."""
+        found = {place: self.of(cell) for place, cell in plan.cells.items()}
+        return {place: one for place, one in found.items() if one is not None}
+
+    def panels(self, plan: Plan, folds: Sequence[int]) -> dict[str, dict[str, list[Point]]]:
+        """Returns the curves of a figure: one a fold, and the mean where all folds are there.
+
+        Args:
+          plan: of a figure.
+          folds: that the mean is taken over.
+        """
+        panels: dict[str, dict[str, list[Point]]] = {}
+        for (panel, curve, x), cell in plan.cells.items():
+            points = panels.setdefault(panel, {}).setdefault(curve, [])
+            found = self.of(cell)
+            if found is not None:
+                points.append(Point(x, found.value, *(found.interval or ())))
+        if len(folds) > 1:
+            for curves in panels.values():
+                curves[MEAN] = _mean(list(curves.values()))
+        return panels
+
+    def marks(self, cell: Cell) -> list[str]:
+        """Returns what is to be said of a cell's number below the table."""
+        said = []
+        for job in cell.jobs:
+            rows = self.header(job).get("rows", ())
+            most = max((row["episodes"] for row in rows), default=0)
+            own = next((row["episodes"] for row in rows if row["name"] == cell.row), most)
+            if own < most:
+                said.append(f"On the first {own:,} of {most:,} episodes.")
+        return list(dict.fromkeys(said))
+
+    def header(self, job: Job) -> dict[str, Any]:
+        """Returns results.json of a job, {} where there is none."""
+        read = self._read(job)
+        return {} if read is None else read.header
+
+    def _score(self, job: Job, cell: Cell) -> Found | None:
+        rows = {row["name"]: row for row in self.header(job).get("rows", ())}
+        if cell.row not in rows:
+            return None
+        row = rows[cell.row]
+        if cell.void:
+            counting = self.header(job)["protocol"]["counting"]
+            row = next(s for s in row["scores"] if (s["void"], s["counting"]) == (cell.void, counting))
+        if row[cell.score] is None:
+            return None
+        interval = row[INTERVALS[cell.score]]
+        return Found(row[cell.score], row[DEVIATIONS[cell.score]], tuple(interval) if interval else None)
+
+    def _parameters(self, job: Job) -> Found | None:
+        """Returns how many parameters a trained method has, its frozen backbone included."""
+        if self._read(job) is None:
+            return None
+        method = build.method(Run.open(job.folder(self._workdir)).config.model)
+        variables = jax.eval_shape(method.init, jax.random.key(0))
+        parameters = variables["backbone"]["params"], variables["head"]
+        return Found(sum(leaf.size for leaf in jax.tree.leaves(parameters)))
+
+    def _read(self, job: Job) -> Results | None:
+        if job not in self._results:
+            self._results[job] = results(job, self._workdir)
+        return self._results[job]
+
+
+def _mean(curves: Sequence[Sequence[Point]]) -> list[Point]:
+    """Returns the mean of curves at those places where all of them have a point."""
+    heights: dict[float, list[float]] = {}
+    for point in (point for curve in curves for point in curve):
+        heights.setdefault(point.x, []).append(point.y)
+    return [Point(x, sum(y) / len(y)) for x, y in heights.items() if len(y) == len(curves)]
+
+
+def losses(metrics: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """Returns the mean loss of the first and of the last tenth of a training's steps; None without any."""
+    values = [line["loss"] for line in metrics]
+    part = max(1, len(values) // 10)
+    return (sum(values[:part]) / part, sum(values[-part:]) / part) if values else None

@@ -1,0 +1,173 @@
+"""From names of tables to their files: what a command asks for, whether a folder fits it, and the sweep."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from fsjax.errors import InputError
+from fsjax.files import make_writable, replacing
+from fsjax.reproduction import scales
+from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order
+from fsjax.reproduction.plans import PLANS, Plan
+from fsjax.reproduction.scales import FOLDS, Scale
+from fsjax.reproduction.sweep import Programs, Sweep, results
+from fsjax.reproduction.writing import write
+
+ALL = "all"
+MARKER = "sweep.json"
+
+
+def named(text: str) -> list[str]:
+    """Returns the tables and figures that a text names, each once, in the papers' order.
+
+    Args:
+      text: names with commas between, as prnet/table1; prnet and dpnet are all of a paper's, all is all.
+
+    Raises:
+      InputError: for an unknown name, or none.
+    """
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    groups = {ALL: list(PLANS)} | {
+        paper: [name for name in PLANS if name.startswith(f"{paper}/")] for paper in scales.METHODS
+    }
+    chosen = {name for one in asked for name in groups.get(one, [one])}
+    unknown = [one for one in asked if one not in groups and one not in PLANS]
+    if unknown or not asked:
+        what = f"There is no table {unknown[0]!r}" if unknown else "No --table is named"
+        raise InputError(f"{what}: choose from {', '.join([*PLANS, *groups])}.")
+    return [name for name in PLANS if name in chosen]
+
+
+def scale(name: str, data: str, given: tuple[str, ...], folds: str) -> Scale:
+    """Returns the scale that a command asks for.
+
+    Args:
+      name: "paper", "shapes" or "own".
+      data: the name of the data set of "own".
+      given: "--config.FIELD=VALUE" each, for all trainings.
+      folds: their numbers with commas between; "" are all.
+
+    Raises:
+      InputError: for another name, folds that there are not, or data where none are named or needed.
+    """
+    numbers = [fold.strip() for fold in folds.split(",")] if folds else [str(fold) for fold in FOLDS]
+    if not all(number in map(str, FOLDS) for number in numbers):
+        raise InputError(f"--folds is {folds!r}: give numbers from {FOLDS[0]} to {FOLDS[-1]}, as 0,1.")
+    chosen = tuple(sorted({int(number) for number in numbers}))
+    if (name == "own") != bool(data):
+        raise InputError(
+            "--scale=own and --data=NAME, a prepared data set, belong together: give both or none."
+        )
+    match name:
+        case "paper":
+            return scales.paper(given, chosen)
+        case "shapes":
+            return scales.shapes(given, chosen)
+        case "own":
+            return scales.own(data, given, chosen)
+    raise InputError(f"--scale is {name!r}: give 'paper', 'shapes' or 'own'.")
+
+
+def reproduce(plans: Sequence[Plan], scale: Scale, workdir: Path, programs: Programs) -> dict[Job, str]:
+    """Runs what is missing of some tables and figures, and writes them.
+
+    Args:
+      plans: of them.
+      scale: at which they are made.
+      workdir: the folder of the sweep, which other processes may share.
+      programs: see `sweep.Programs`.
+
+    Returns:
+      Of each job that failed the sentence about it; its cells are not run.
+
+    Raises:
+      InputError: the folder is another sweep's, or cannot be written to.
+    """
+    _begin(plans, scale, workdir)
+    sweep = Sweep.of([job for plan in plans for job in plan.jobs], workdir, programs)
+    try:
+        sweep.run()
+    finally:
+        write(plans, scale, workdir)
+    return sweep.failed
+
+
+def rehearse(
+    plans: Sequence[Plan], scale: Scale, workdir: Path, configured: Callable[[Job], ConfigDict]
+) -> list[str]:
+    """Returns lines about every training and evaluation: its command, its cost, and whether it is done.
+
+    Args:
+      plans: of the tables and figures.
+      scale: at which they are made.
+      workdir: the folder of the sweep.
+      configured: returns the configuration of a training or an evaluation.
+
+    Raises:
+      InputError: the folder is another sweep's, or a configuration cannot be read.
+    """
+    _check_marker(plans, scale, workdir)
+    jobs = in_order(job for plan in plans for job in plan.jobs)
+    lines = list(scale.header)
+    for job in jobs:
+        done = "done" if results(job, workdir) is not None else "to do"
+        lines += [f"{job.name}, {_cost(job, configured(job))}, {done}:", f"    {command(job, workdir)}"]
+    trainings = sum(isinstance(job, Training) for job in jobs)
+    cells = sum(len(plan.cells) for plan in plans)
+    lines.append(
+        f"{trainings} different trainings and {len(jobs) - trainings} further evaluations make {cells} "
+        f"cells of {', '.join(plan.name for plan in plans)}. Nothing was run."
+    )
+    return lines
+
+
+def _cost(job: Job, config: ConfigDict) -> str:
+    """Returns what a job costs, in steps and episodes."""
+    part = config.eval
+    episodes = f"{part.runs} x {part.episodes:,} episodes evaluated"
+    if isinstance(job, Evaluation):
+        return episodes
+    train = config.train
+    length = f"{train.epochs:,} epochs" if train.epochs else f"{train.steps:,} steps"
+    return f"{length} of {config.batch_size} episodes at {train.size} px, {episodes}"
+
+
+def _begin(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
+    """Marks a folder as a sweep's."""
+    _check_marker(plans, scale, workdir)
+    make_writable(workdir)
+    with replacing(workdir / MARKER) as temporary:
+        temporary.write_text(json.dumps(_mark(plans, scale), indent=2) + "\n", encoding="utf-8")
+
+
+def _mark(plans: Sequence[Plan], scale: Scale) -> dict[str, object]:
+    what = {"scale": scale.name, "fields": [*scale.fields["prnet"], *scale.given], "folds": list(scale.folds)}
+    return {**what, "tables": [plan.name for plan in plans]}
+
+
+def _check_marker(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
+    """Makes sure that a folder is new, or of the same sweep, to which tables may be added."""
+    path, mark = workdir / MARKER, _mark(plans, scale)
+    if not path.is_file():
+        if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+            raise InputError(f"{workdir} holds something else than a sweep: name a new folder.")
+        return
+    try:
+        stored = json.loads(path.read_bytes())
+        tables = list(stored["tables"])
+        same = all(stored[name] == mark[name] for name in ("scale", "fields", "folds"))
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"{path} is damaged: name a new folder.") from None
+    if not same:
+        raise InputError(
+            f"{workdir} holds a sweep of another scale, other fields or other folds: give those of {path}, "
+            "or name a new folder."
+        )
+    missing = [name for name in tables if name not in [plan.name for plan in plans]]
+    if missing:
+        raise InputError(
+            f"{workdir} holds the sweep of {', '.join(tables)}: name {', '.join(missing)} in --table, too, "
+            "or a new folder."
+        )

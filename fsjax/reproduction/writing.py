@@ -1,0 +1,109 @@
+"""What a sweep leaves: the papers' tables and figures from its results, and a list of its trainings."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fsjax.files import replacing
+from fsjax.reproduction.curves import draw_panels
+from fsjax.reproduction.findings import Findings, losses
+from fsjax.reproduction.jobs import Job, Training, command, in_order
+from fsjax.reproduction.layout import Reproduction
+from fsjax.reproduction.plans import Plan
+from fsjax.reproduction.published import published, published_figures
+from fsjax.reproduction.scales import Scale
+from fsjax.reproduction.tables import latex, markdown
+from fsjax.training.curves import read_metrics
+
+FOLDER = "tables"
+
+
+def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
+    """Writes every table as Markdown and LaTeX, every figure as PNG, SVG and CSV, and trainings.md.
+
+    Args:
+      plans: of the tables and figures.
+      scale: at which they are made.
+      workdir: of the sweep; everything goes into its folder `tables`.
+
+    Returns:
+      One file of each, trainings.md last.
+    """
+    findings, written = Findings(workdir), []
+    for plan in plans:
+        stem = workdir / FOLDER / plan.name.replace("/", "_")
+        header = _header(plan, scale)
+        if plan.name in published():
+            written.append(_write_table(stem, plan, scale, findings, header))
+        elif plan.name in published_figures():
+            written.append(_write_curves(stem, plan, scale, findings, header))
+    return [*written, _write_trainings(plans, workdir)]
+
+
+def _header(plan: Plan, scale: Scale) -> list[str]:
+    """Returns what stands above a table or figure: what it cannot say, and what it cost."""
+    trainings = [job for job in in_order(plan.jobs) if isinstance(job, Training)]
+    evaluations = len(in_order(plan.jobs)) - len(trainings)
+    cost = f"{len(trainings)} different trainings, {evaluations} further evaluations."
+    folds = {job.config.partition("fold=")[2][:1] for job in trainings}
+    few = [f"Only fold {', '.join(sorted(folds))}."] if len(folds) < len(scale.folds) else []
+    return [*scale.header, *few, cost]
+
+
+def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> Path:
+    table, found = published()[plan.name], findings.table(plan)
+    reproduction = Reproduction(
+        found=found,
+        comparable=scale.comparable,
+        header=header,
+        commands={place: _commands(cell.jobs, stem.parents[1]) for place, cell in plan.cells.items()},
+        marks={place: findings.marks(plan.cells[place]) for place in found},
+    )
+    for ending, text in ((".tex", latex(table, reproduction)), (".md", markdown(table, reproduction))):
+        with replacing(stem.with_suffix(ending)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return stem.with_suffix(".md")
+
+
+def _commands(jobs: Sequence[Job], workdir: Path) -> str:
+    return "\n".join(dict.fromkeys(command(job, workdir) for job in in_order(jobs)))
+
+
+def _write_curves(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> Path:
+    figure, panels = published_figures()[plan.name], findings.panels(plan, scale.folds)
+    draw_panels(stem, figure.title, figure.x_label, "mean-IoU in percent", panels, header=header)
+    return stem.with_suffix(".png")
+
+
+def _write_trainings(plans: Iterable[Plan], workdir: Path) -> Path:
+    """Writes which trainings there are, how their losses fell, and which tables each is for."""
+    used: dict[Job, list[str]] = {}
+    for plan in plans:
+        for job in in_order(plan.jobs):
+            used.setdefault(job, []).append(plan.name)
+    trainings = [job for job in in_order(used) if isinstance(job, Training)]
+    lines = [
+        "# Trainings",
+        "",
+        f"{len(trainings)} different trainings. Losses are means over the first and the last tenth of the "
+        "steps.",
+        "",
+        "| training | steps | first loss | last loss | | used by |",
+        "|---|---:|---:|---:|---|---|",
+        *(f"| {' | '.join([job.name, *_told(job, workdir), ', '.join(used[job])])} |" for job in trainings),
+        "",
+        *(f"- {job.name}: `{command(job, workdir)}`" for job in trainings),
+    ]
+    path = workdir / FOLDER / "trainings.md"
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _told(job: Training, workdir: Path) -> list[str]:
+    metrics = read_metrics(job.folder(workdir))
+    found = losses(metrics)
+    if found is None:
+        return ["0", "-", "-", "not run"]
+    first, last = found
+    verdict = "fell" if last < first else "DID NOT FALL"
+    return [f"{metrics[-1]['step']:,}", f"{first:.3f}", f"{last:.3f}", verdict]
