@@ -165,6 +165,17 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
     return header, specs
 
 
+def read_classes(path: str | Path) -> dict[str, int]:
+    """Returns the classes that the episodes of a manifest were drawn from, name to id.
+
+    Raises:
+        InputError: the first line is no header.
+    """
+    with Path(path).open("rb") as lines:
+        header, _ = _parse_header(lines.readline(), path)
+    return dict(header.classes)
+
+
 def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
     try:
         fields: dict[str, Any] = json.loads(line)

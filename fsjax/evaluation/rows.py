@@ -14,6 +14,7 @@ from fsjax.data import manifest
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted
+from fsjax.evaluation.contents import Content
 from fsjax.evaluation.controls import ANY_OBJECT, ONE_WAY, ORACLE, WRONG_SUPPORTS
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.paired import Comparison
@@ -86,6 +87,7 @@ class Evaluation:
       fusion: settings of prototypes that are rows beside a method's own.
       adapt: settings of the adaptation.
       extracted: filled in: how often each photo went through the segmenter's own backbone.
+      contents: filled in: what each query shows, by its id and the classes of the episode.
     """
 
     segmenter: Segmenter
@@ -98,6 +100,7 @@ class Evaluation:
     fusion: FusionSettings
     adapt: AdaptSettings
     extracted: Extracted = field(default_factory=Counter)
+    contents: dict[tuple[str, tuple[int, ...]], Content] = field(default_factory=dict)
 
     def score(self, names: Sequence[str]) -> list[Scored]:
         """Returns the rows of the given names, in the order of a table.
@@ -121,7 +124,7 @@ class Evaluation:
         own = list(self._own(fitting))
         if own:
             rows += self._pass(own, self.extracted)
-        return sorted(rows, key=lambda row: self._position(row.name))
+        return [self._told(row) for row in sorted(rows, key=lambda row: self._position(row.name))]
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -200,6 +203,8 @@ class Evaluation:
         began = time.monotonic()
         counted = evaluate(self.photos, scorings)
         seconds = time.monotonic() - began
+        ids = self.photos.source.ids
+        self.contents.update({(ids[at], classes): found for (at, classes), found in counted.contents.items()})
         if extracted is not None:
             extracted.update(counted.extracted)
             LOG.info("%d extractions of features.", extracted.total())
@@ -213,6 +218,19 @@ class Evaluation:
         counted = evaluate_adapted(self.photos, self.segmenter, first, self.adapt)
         seconds = time.monotonic() - began
         yield self._scored(self._adapted_name, first, counted[self._method.final], seconds)
+
+    def _told(self, row: Scored) -> Scored:
+        """Adds to the episodes of a row what their queries show, if a pass has counted it."""
+
+        def told(record: dict[str, Any]) -> dict[str, Any]:
+            classes = tuple(record["class_ids"])
+            if any((query, classes) not in self.contents for query in record["query"]):
+                return record
+            contents = [self.contents[query, classes] for query in record["query"]]
+            shows = {"parts": [list(c.parts) for c in contents], "labelled": [c.labelled for c in contents]}
+            return {**record, **shows}
+
+        return replace(row, records=[told(record) for record in row.records])
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int]]:

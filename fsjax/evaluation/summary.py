@@ -78,6 +78,7 @@ class Description:
             "split": self.split,
             "fold": self.fold,
             "classes": list(self.classes.values()),
+            "class_ids": list(self.classes),
             "trained_classes": list(self.trained_classes),
             "protocol": {**self.protocol, **policies, **self.settings},
             "step": self.step,
