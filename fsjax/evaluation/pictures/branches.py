@@ -1,17 +1,18 @@
 """Predictions without and with the pseudo-prototype, in the layout of DPNet's Figure 4."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
 from fsjax.evaluation.pictures import figures
-from fsjax.evaluation.pictures.shown import Shown, show_prediction, show_truth, support_columns
+from fsjax.evaluation.pictures.shown import Shown, named, show_prediction, show_truth, support_columns
 
 SIDE = 1.9  # of a photo's place, inches
 COLUMNS = 6  # beside one another; more episodes go below
 
-BRANCHES = {"aux": "without P_q", "master": "with P_q"}
+BRANCHES = {"aux": "without $P_q$", "master": "with $P_q$"}
 """Outputs, and what the rows call them: P_q is the pseudo-prototype."""
 
 
@@ -30,18 +31,24 @@ def branch_sheet(path: Path, shown: Sequence[Shown], names: Sequence[str]) -> No
     known = any(one.truth is not None for one in shown)
     supports = support_columns(len(shown[0].supports))
     rows = [*supports, *["query, truth"] * known, *(BRANCHES.get(name, name) for name in names)]
-    across = min(COLUMNS, len(shown))
+    across = -(-len(shown) // -(-len(shown) // COLUMNS))  # as many in every block
     blocks = [shown[start : start + across] for start in range(0, len(shown), across)]
-    lines = max(one.title.count("\n") + 1 for one in shown)
-    gap = 0.2 if len(blocks) == 1 else 0.2 + 0.14 * lines
-    head = 0.16 + 0.14 * lines
-    figure, axes = figures.grid(rows * len(blocks), [""] * across, SIDE, gap, head)
+    titles = [_title(one) for one in shown]
+    above = 0.14 * max(title.count("\n") + 1 for title in titles)
+    gap = 0.2 if len(blocks) == 1 else 0.2 + above
+    figure, axes = figures.grid(rows * len(blocks), [""] * across, SIDE, gap, top=0.16 + above)
     for number, block in enumerate(blocks):
         of_block = axes[number * len(rows) : (number + 1) * len(rows)].T
         for one, column in zip(block, of_block, strict=False):
-            column[0].set_title(one.title, fontsize=8, fontweight="bold", color=figures.INK, pad=4)
+            column[0].set_title(_title(one), fontsize=8, fontweight="bold", color=figures.INK, pad=4)
             _show(one, column, names, known)
     figures.save(figure, path)
+
+
+def _title(one: Shown) -> str:
+    """Returns the classes and the note, on one line where they fit."""
+    whole = ", ".join(named(name) for name in one.classes) + f" ({one.note})" * bool(one.note)
+    return textwrap.fill(whole, 26)
 
 
 def _show(one: Shown, column: Sequence[Axes], names: Sequence[str], known: bool) -> None:

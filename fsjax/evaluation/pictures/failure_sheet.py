@@ -59,7 +59,7 @@ def _upright(axis: Axes, groups: Sequence[Group]) -> None:
     known = [(x, one) for x, one in enumerate(groups) if one.iou is not None]
     _points(lambda x, y, e: axis.errorbar(x, y, yerr=e, zorder=3, **_style()), known)
     for x, one in known:
-        label: dict[str, Any] = {"fontsize": 8, "color": figures.INK, "xytext": (7, 0), "va": "center"}
+        label: dict[str, Any] = {"fontsize": 8, "color": figures.INK, "xytext": (6, 2)}
         axis.annotate(f"{one.iou:.0f}", (x, one.iou), textcoords="offset points", zorder=4, **label)
     axis.set_xticks(range(len(groups)), [f"{one.name}\nn = {one.cases:,}" for one in groups])
     axis.set(xlim=(-0.5, len(groups) - 0.4), ylim=(0, 100))

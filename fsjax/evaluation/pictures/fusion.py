@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fsjax.evaluation.pictures import figures
-from fsjax.evaluation.pictures.shown import Shown, named, show_prediction, show_truth, support_columns
+from fsjax.evaluation.pictures.shown import Shown, show_prediction, show_truth, support_columns
 from fsjax.models.prnet.explanation import FusionExplanation
 
 SIDE = 2.1  # of a photo's place, inches
@@ -62,7 +62,7 @@ def stage_sheet(path: Path, shown: Sequence[Shown], final: str) -> None:
     """
     rows = [(one, way) for one in shown for way in range(1, len(one.supports) + 1)][:MOST_ROWS]
     columns = ["support", "query", *((MAPS | SELECTED)[name] for name in STAGES), "final mask"]
-    figure, axes = figures.grid([_title(one, way) for one, way in rows], columns, SIDE)
+    figure, axes = figures.grid([one.title_of(way) for one, way in rows], columns, SIDE)
     low, high = _span(rows)
     for place, name in enumerate(STAGES, 2):
         if name in MAPS:
@@ -86,10 +86,6 @@ def stage_sheet(path: Path, shown: Sequence[Shown], final: str) -> None:
 def _spaced(output: str) -> str:
     """Returns fusion0 as the paper writes it."""
     return f"fusion {output[-1]}" if output.startswith("fusion") else output
-
-
-def _title(one: Shown, way: int) -> str:
-    return "\n".join([f"({one.note})"] * bool(one.note) + [named(one.classes[way - 1])])
 
 
 def _valid(one: Shown, name: str) -> np.ndarray:
@@ -143,7 +139,7 @@ def _legend(figure: Figure, axis: Axes, ways: int) -> None:
     ]
     place = axis.get_position()
     corner = ((place.x0 + place.x1) / 2, place.y0 - 0.18 / figure.get_size_inches()[1])
-    spacing = {"ncols": 2, "handletextpad": 0.2, "columnspacing": 0.8, "frameon": False}
+    spacing = {"ncols": 3, "handletextpad": 0.2, "columnspacing": 0.8, "frameon": False}
     figure.legend(
         handles=handles,
         loc="upper center",

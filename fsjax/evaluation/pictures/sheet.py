@@ -82,7 +82,7 @@ def cycle_picture(one: Shown, found: Explanation) -> CyclePicture:
     forward, backward = maps["forward"], maps["backward"]
     support_cells, query_cells = maps["support_cells"], maps["query_cells"]
     return CyclePicture(
-        title=one.title.partition("\n")[0],
+        title=one.title_of(1),
         support=support,
         support_mask=_of_first_way(support_mask),
         query=one.query,

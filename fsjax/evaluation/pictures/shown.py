@@ -45,8 +45,14 @@ class Shown:
     @property
     def title(self) -> str:
         """The note and the names of the classes, a line or more each."""
-        lines = [f"({self.note})"] if self.note else []
-        return "\n".join([*lines, *map(named, self.classes)])
+        return self._titled(self.classes)
+
+    def title_of(self, way: int) -> str:
+        """The note and the name of one way's class."""
+        return self._titled([self.classes[way - 1]])
+
+    def _titled(self, classes: Sequence[str]) -> str:
+        return "\n".join([f"({self.note})"] * bool(self.note) + [named(name) for name in classes])
 
     def mask(self, output: str) -> Mask:
         """Returns the mask of an output, 0..N."""
