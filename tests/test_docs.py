@@ -10,14 +10,19 @@ import ablate
 import eval as evaluate
 import train
 from datasets import overview, prepare
-from fsjax import cli, compare
+from fsjax import analyze, cli, compare
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate}
-WITHOUT_FIELDS = {"datasets.prepare": prepare, "datasets.overview": overview, "fsjax.compare": compare}
+WITHOUT_FIELDS = {
+    "datasets.prepare": prepare,
+    "datasets.overview": overview,
+    "fsjax.compare": compare,
+    "fsjax.analyze": analyze,
+}
 KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
 GONE = {"model.batch_statistics", "eval.cached_features", "data.dir", "configs/common.py"}
 """What the changelog alone names."""

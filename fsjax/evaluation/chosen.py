@@ -20,7 +20,7 @@ def choose(records: Sequence[Record], number: int, which: str, *, void: str, cou
     """Returns the episodes to show, in the order of the sheet, by the IoU of their first queries.
 
     A query photo is taken once: of several episodes with the same one, the first in the order that is asked
-    for. So there may be fewer than were asked for.
+    for. With fewer photos than were asked for, each is shown.
 
     Args:
       records: of all episodes of a row, in their order.
@@ -30,6 +30,7 @@ def choose(records: Sequence[Record], number: int, which: str, *, void: str, cou
       void: see `metrics.count`.
       counting: see `metrics.count`.
     """
+    number = min(number, len({record["query"][0] for record in records}))
     best = np.argsort(-_ious(records, void, counting), kind="stable").tolist()
     middle = (len(best) - 1) / 2
     orders = {

@@ -1,7 +1,7 @@
 """Predictions without and with the pseudo-prototype, in the layout of DPNet's Figure 4."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def _title(one: Shown) -> str:
     return textwrap.fill(whole, 26)
 
 
-def _show(one: Shown, column: Sequence[Axes], names: Sequence[str], known: bool) -> None:
+def _show(one: Shown, column: Iterable[Axes], names: Sequence[str], known: bool) -> None:
     cells = iter(column)
     for photo, mask in one.supports:
         figures.show_masked(next(cells), photo, mask)
