@@ -14,7 +14,6 @@ from fsjax.episode import Episode
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import segment_episode
 from fsjax.experiment import train
-from fsjax.models.baselines.color_histogram import ColorHistogram
 from fsjax.models.dpnet.dpnet import DPNetSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import PRNet
@@ -231,35 +230,6 @@ def test_scales_are_averaged_as_probabilities_at_the_photos_size():
     (found,) = fitted.logits([query])
     np.testing.assert_allclose(np.exp(found["fusion0"]), np.mean(odds, 0), atol=5e-3)
     assert np.abs(odds[0] - odds[1]).max() > 0.05
-
-
-def test_every_method_explains_itself_and_a_baseline_does_not():
-    image, mask = photo(0, 40, 50)
-    query, _ = photo(1, 60, 33)
-    found = DPNET.fit([image], [mask]).explain(query)
-    assert found.support_cells.tolist() == found.query_cells.tolist() == [5, 5]
-    assert found.foreground.any()
-    assert found.aligned
-    histogram = replace(PRNET, method=ColorHistogram())
-    assert histogram.fit([image], [mask]).explain(query) is None
-
-
-def test_what_fusion_explains_is_what_it_segments_by():
-    (image, mask), (query, _), (other, _) = photo(0, 40, 50), photo(1, 60, 33), photo(2, 33, 40)
-    for segmenter, others in ((PRNET, []), (PRNET, [other]), (JOINT, []), (JOINT, [other])):
-        fitted = segmenter.fit([image], [mask])
-        found = fitted.explain(query, others)
-        logits = fitted.logits([query, *(others if segmenter is JOINT else [])])[0]
-        rows, columns = found.query_cells
-        for output, similarities in (
-            ("fusion0", found.m_q1),
-            ("fusion1", found.m_q2),
-            ("fusion2", found.final),
-        ):
-            expected = 20 * reference.upsample(similarities[:rows, :columns].astype(float), 60, 33)
-            np.testing.assert_allclose(logits[output], expected, atol=1e-4)
-    apart = JOINT.fit([image], [mask])
-    assert np.abs(apart.explain(query, [other]).final - apart.explain(query).final).max() > 1e-4
 
 
 def test_a_segmenter_is_a_value():
