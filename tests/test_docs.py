@@ -46,7 +46,7 @@ def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
     if line[0] in WITHOUT_FIELDS:
         program = WITHOUT_FIELDS[line[0]]
-        switches, places = getattr(program, "SWITCHES", None), program is compare
+        switches, places = getattr(program, "SWITCHES", None), program in (analyze, compare)
         cli.parse(line, "", program.FLAGS, switches, fields=False, places=places)
         return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))

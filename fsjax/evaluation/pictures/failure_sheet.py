@@ -47,7 +47,7 @@ def failure_sheet(
         _dots(axis, cases, groups[by], by)
         axis.set_title(TITLES[by], loc="left", fontsize=9, color=figures.INK)
     axis = right.subplots()
-    _lying(axis, classes)
+    _lying(axis, classes, int((height - 1) / 0.3))
     more = len(groups[CLASS]) - sum(one is not None for one in classes)
     hidden = f"; {more} between are not drawn" if more else ""
     axis.set_title(f"by class{hidden}", loc="left", fontsize=9, color=figures.INK)
@@ -78,14 +78,14 @@ def _dots(axis: Axes, cases: Sequence[Case], groups: Sequence[Group], by: str) -
     axis.scatter(x, [iou for _, iou in drawn], s=5, color=figures.FAINT, alpha=0.5, linewidths=0, zorder=2)
 
 
-def _lying(axis: Axes, groups: Sequence[Group | None]) -> None:
-    """Draws pooled IoUs beside the names of classes, the highest on top; None is a gap."""
+def _lying(axis: Axes, groups: Sequence[Group | None], places: int) -> None:
+    """Draws pooled IoUs beside names of classes, the highest on top of so many places; None is a gap."""
     known = [(y, one) for y, one in enumerate(groups) if one is not None and one.iou is not None]
     axis.barh([y for y, _ in known], [one.iou or 0.0 for _, one in known], color="#cfe3f1", height=0.7)
     _points(lambda y, x, e: axis.errorbar(x, y, xerr=e, zorder=3, **_style()), known)
     names = ["" if one is None else f"{named(one.name)}  ({one.cases:,})" for one in groups]
     axis.set_yticks(range(len(groups)), names)
-    axis.set(ylim=(-0.6, len(groups) - 0.4), xlim=(0, 100))
+    axis.set(ylim=(min(0, len(groups) - places) - 0.6, len(groups) - 0.4), xlim=(0, 100))
     axis.set_xlabel("IoU, %", fontsize=8, color=figures.INK)
     _plain(axis, "x")
 
