@@ -46,8 +46,10 @@ def failure_sheet(
         _upright(axis, groups[by])
         _dots(axis, cases, groups[by], by)
         axis.set_title(TITLES[by], loc="left", fontsize=9, color=figures.INK)
-    axis = right.subplots()
-    _lying(axis, classes, int((height - 1) / 0.3))
+    used = min(0.9, (0.3 * len(classes) + 0.6) / height)  # few classes leave the rest of their side empty
+    axis, rest = right.subplots(2, height_ratios=(used, 1 - used))
+    rest.set_axis_off()
+    _lying(axis, classes)
     more = len(groups[CLASS]) - sum(one is not None for one in classes)
     hidden = f"; {more} between are not drawn" if more else ""
     axis.set_title(f"by class{hidden}", loc="left", fontsize=9, color=figures.INK)
@@ -68,24 +70,25 @@ def _upright(axis: Axes, groups: Sequence[Group]) -> None:
 
 
 def _dots(axis: Axes, cases: Sequence[Case], groups: Sequence[Group], by: str) -> None:
-    """Draws the IoU of single cases, spread over the width of their groups, evenly chosen where many."""
+    """Draws the IoU of single cases, spread over the width of their groups, some of them where many."""
     columns = {one.name: column for column, one in enumerate(groups)}
     places = [(columns.get(group_name(case, by) or ""), case.iou) for case in cases]
     drawn = [(column, iou) for column, iou in places if column is not None and iou is not None]
-    drawn = drawn[:: -(-len(drawn) // DOTS) or 1]
-    spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(drawn))
+    rng = np.random.default_rng(0)
+    drawn = [drawn[i] for i in rng.permutation(len(drawn))[:DOTS]]
+    spread = rng.uniform(-0.3, 0.3, len(drawn))
     x = [column + aside for (column, _), aside in zip(drawn, spread, strict=True)]
     axis.scatter(x, [iou for _, iou in drawn], s=5, color=figures.FAINT, alpha=0.5, linewidths=0, zorder=2)
 
 
-def _lying(axis: Axes, groups: Sequence[Group | None], places: int) -> None:
-    """Draws pooled IoUs beside names of classes, the highest on top of so many places; None is a gap."""
+def _lying(axis: Axes, groups: Sequence[Group | None]) -> None:
+    """Draws pooled IoUs beside the names of classes, the highest on top; None is a gap."""
     known = [(y, one) for y, one in enumerate(groups) if one is not None and one.iou is not None]
     axis.barh([y for y, _ in known], [one.iou or 0.0 for _, one in known], color="#cfe3f1", height=0.7)
     _points(lambda y, x, e: axis.errorbar(x, y, xerr=e, zorder=3, **_style()), known)
     names = ["" if one is None else f"{named(one.name)}  ({one.cases:,})" for one in groups]
     axis.set_yticks(range(len(groups)), names)
-    axis.set(ylim=(min(0, len(groups) - places) - 0.6, len(groups) - 0.4), xlim=(0, 100))
+    axis.set(ylim=(-0.6, len(groups) - 0.4), xlim=(0, 100))
     axis.set_xlabel("IoU, %", fontsize=8, color=figures.INK)
     _plain(axis, "x")
 
