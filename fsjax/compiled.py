@@ -81,5 +81,5 @@ def segment(method: Segmenting, settings: Any, average: str) -> Compiled:
 
 @kept
 def explain(method: Explainable, settings: Any) -> Compiled:
-    """Returns `(variables, fitted, queries)` -> what the comparison of cells finds, of one query."""
+    """Returns `(variables, fitted, queries)` -> how the method comes to its answer, of the first query."""
     return jax.jit(lambda variables, fitted, queries: method.explain(variables, fitted, queries, settings))

@@ -239,16 +239,21 @@ class Fitted:
         """
         return [logits for group in self._groups(images) for logits in self._together(group)]
 
-    def explain(self, image: np.ndarray) -> Any:
-        """Returns what a method that compares cells finds in a photo (DPNet Figure 3), None for others.
+    def explain(self, image: np.ndarray, others: Images = ()) -> Any:
+        """Returns how a method comes to its answer in a photo, None of a method that cannot say.
 
         Args:
           image: as in `segment`.
+          others: the photos that are segmented together with it; of no account unless `Segmenter.joint`.
+
+        Returns:
+          A `FusionExplanation` (PRNet Figure 1) or an `Explanation` (DPNet Figure 3).
         """
         segmenter, image = self.segmenter, checked_photo(1, image)
         if not isinstance(segmenter.method, Explainable):
             return None
-        (queries,) = self._features([image], [1.0])
+        together = [image, *checked_photos(others)] if segmenter.joint else [image]
+        (queries,) = self._features(together, [1.0])
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
         explained = compiled.explain(segmenter.method, segmenter.settings)(
             segmenter.variables,

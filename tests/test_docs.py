@@ -10,14 +10,19 @@ import ablate
 import eval as evaluate
 import train
 from datasets import overview, prepare
-from fsjax import cli, compare
+from fsjax import analyze, cli, compare
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate}
-WITHOUT_FIELDS = {"datasets.prepare": prepare, "datasets.overview": overview, "fsjax.compare": compare}
+WITHOUT_FIELDS = {
+    "datasets.prepare": prepare,
+    "datasets.overview": overview,
+    "fsjax.compare": compare,
+    "fsjax.analyze": analyze,
+}
 KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
 GONE = {"model.batch_statistics", "eval.cached_features", "data.dir", "configs/common.py"}
 """What the changelog alone names."""
@@ -41,7 +46,7 @@ def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
     if line[0] in WITHOUT_FIELDS:
         program = WITHOUT_FIELDS[line[0]]
-        switches, places = getattr(program, "SWITCHES", None), program is compare
+        switches, places = getattr(program, "SWITCHES", None), program in (analyze, compare)
         cli.parse(line, "", program.FLAGS, switches, fields=False, places=places)
         return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))

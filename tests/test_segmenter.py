@@ -232,16 +232,6 @@ def test_scales_are_averaged_as_probabilities_at_the_photos_size():
     assert np.abs(odds[0] - odds[1]).max() > 0.05
 
 
-def test_a_method_that_compares_cells_explains_itself_and_others_do_not():
-    image, mask = photo(0, 40, 50)
-    query, _ = photo(1, 60, 33)
-    found = DPNET.fit([image], [mask]).explain(query)
-    assert found.support_cells.tolist() == found.query_cells.tolist() == [5, 5]
-    assert found.foreground.any()
-    assert found.aligned
-    assert PRNET.fit([image], [mask]).explain(query) is None
-
-
 def test_a_segmenter_is_a_value():
     before = jax.tree.map(np.array, PRNET.variables)
     (query, _) = photo(9)

@@ -271,7 +271,13 @@ TABLE: dict[str, Field] = {
         False, "Also evaluate on classes that were trained on; every table then says so.", free="always"
     ),
     "eval.pictures": Field(
-        6, "Episodes on the picture sheet; 0 draws none.", low=0, high=100, free="always"
+        6, "Episodes on the picture sheets; 0 draws none.", low=0, high=100, free="always"
+    ),
+    "eval.pictures_of": Field(
+        "first",
+        "Which are on them: the first episodes, or, by the IoU of the method's final row, the best, those "
+        "around the median, the worst, or a third of each (spread).",
+        choices=("first", "spread", "best", "median", "worst"), free="always",
     ),
     "eval.adapt.steps": Field(5, "Gradient steps on an episode's supports.", low=0, high=1000, free="always"),
     "eval.adapt.learning_rate": Field(7e-4, "Of these steps.", above=0, high=100, free="always"),

@@ -5,7 +5,7 @@ of PASCAL's val has some 330 to 590, of which 5 x 1000 one-shot episodes show 10
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,7 @@ import numpy as np
 from fsjax.data.images import mask_of_way
 from fsjax.data.resizing import padded
 from fsjax.data.store import Store
+from fsjax.evaluation.contents import Content
 from fsjax.evaluation.controls import count_prediction
 from fsjax.evaluation.metrics import confusion
 from fsjax.evaluation.photos import Photos, on_devices
@@ -42,10 +43,12 @@ class Counted:
     Attributes:
       counts: of each scoring.
       extracted: how often each photo went through the backbone.
+      contents: what each query shows, by its position and the classes of the episode.
     """
 
     counts: Sequence[Counts]
     extracted: Extracted
+    contents: Mapping[tuple[int, tuple[int, ...]], Content]
 
 
 def evaluate(photos: Photos, scorings: Sequence[Scoring]) -> Counted:
@@ -68,7 +71,7 @@ def evaluate(photos: Photos, scorings: Sequence[Scoring]) -> Counted:
             supports.describe(shown, queried)
         queries = Queries(photos, scorings, segmenters[0] if segmenters else None, supports, trees)
         counts = _Counting(photos, scorings, supports, queries).run()
-        return Counted(counts, supports.extracted + queries.extracted)
+        return Counted(counts, supports.extracted + queries.extracted, queries.contents)
 
 
 class _Call(NamedTuple):

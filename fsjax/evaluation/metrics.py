@@ -4,11 +4,13 @@ A record is one line of episodes.jsonl:
 
     {"row": name, "run": int, "index": int, "class_ids": [N ids], "support": [[image id, ...] a way],
      "shown": [the class that each way's supports show], "query": [image id, ...],
-     "confusion": [one matrix a query]}
+     "confusion": [one matrix a query],
+     "parts": [of each query the connected parts of each way's truth], "labelled": [classes a query shows]}
 
-A confusion matrix counts pixels, [N + 2, N + 1]: rows are the truth 0..N and then 255 (void), columns
-the prediction 0..N. Way n is `class_ids[n - 1]`. Intersections and unions are summed over a run's
-episodes before they are divided: a mean of per-episode IoUs would give a tiny object the say of a large one.
+The last two may be missing. A confusion matrix counts pixels, [N + 2, N + 1]: rows are the truth 0..N
+and then 255 (void), columns the prediction 0..N. Way n is `class_ids[n - 1]`. Intersections and unions
+are summed over a run's episodes before they are divided: a mean of per-episode IoUs would give a tiny object
+the say of a large one.
 """
 
 import itertools

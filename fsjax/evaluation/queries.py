@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fsjax.data.images import label_shape, load_mask, load_photo
+from fsjax.evaluation.contents import Content, connected_parts
 from fsjax.evaluation.controls import any_object, shown_classes
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
 from fsjax.evaluation.scoring import Group, Scoring, group_queries
@@ -70,6 +71,7 @@ class Queries:
         """
         self.groups = sorted(group_queries(scorings), key=lambda group: _missing(group, supports))
         self.extracted: Extracted = Counter()
+        self.contents: dict[tuple[int, Classes], Content] = {}
         self._photos, self._segmenter = photos, segmenter
         self._supports, self._trees = supports, trees
         self._objects = any(scoring.segmenter is None for scoring in scorings)
@@ -116,6 +118,10 @@ class Queries:
             any_object(read(class_ids=shown_classes(source.areas(position)))[0]) if self._objects else None
         )
         _, mask_size = next(iter(masks.values()))
+        labelled = len(shown_classes(source.areas(position)))
+        for classes, (mask, (height, width)) in masks.items():
+            parts = connected_parts(mask[:height, :width], len(classes))
+            self.contents[position, classes] = Content(parts, labelled)
         truth = Truth({classes: mask for classes, (mask, _) in masks.items()}, mask_size, objects)
         return Query(position, image, size, truth)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fsjax.config import TABLE
+from fsjax.data.manifest import read_header
 from fsjax.errors import InputError
 from fsjax.evaluation.controls import WRONG_SUPPORTS
 from fsjax.evaluation.metrics import Record
@@ -81,6 +82,26 @@ class Results:
     def seed(self, name: str) -> Any:
         """Returns the seed of a row's episodes."""
         return self.told(name).get("seed")
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """The names of the fold's classes by their ids, in the order of the table.
+
+        Raises:
+          InputError: they are not known: an older version, which wrote no ids, left no manifest either.
+        """
+        names, ids = self.header["classes"], self.header.get("class_ids")
+        if ids is None:
+            manifest = self.folder / "manifest.jsonl"
+            by_name = read_header(manifest).classes if manifest.is_file() else {}
+            ids = [by_name.get(name) for name in names]
+        found = dict(zip(ids, names, strict=False))
+        drawn = {
+            class_id for records in self.records.values() for r in records for class_id in r["class_ids"]
+        }
+        if len(ids) != len(names) or not drawn <= found.keys():
+            raise InputError(f"{self.folder} does not say which classes its ids are; evaluate again.")
+        return found
 
     @property
     def counted(self) -> dict[str, str]:
@@ -258,6 +279,8 @@ def _is_episode(record: Any) -> bool:
         and all(isinstance(name, str) for name in queries)
         and len(record["confusion"]) == len(queries)
         and all(_is_matrix(counts, *matrix) for counts in record["confusion"])
+        and _is_matrix(record.get("parts", [[0] * len(ids)] * len(queries)), len(queries), len(ids))
+        and _is_matrix([record.get("labelled", [0] * len(queries))], 1, len(queries))
     )
 
 

@@ -14,6 +14,7 @@ from fsjax.data import manifest
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted, named
+from fsjax.evaluation.contents import Content
 from fsjax.evaluation.controls import ANY_OBJECT, ONE_WAY, ORACLE, WRONG_SUPPORTS
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.paired import Comparison
@@ -88,6 +89,7 @@ class Evaluation:
       adapt_curve: whether all outputs are scored before the first step of the adaptation and after each.
       variants: other settings of the segmenter whose rows stand beside its own, by name.
       extracted: filled in: how often each photo went through the segmenter's own backbone.
+      contents: filled in: what each query shows, by its id and the classes of the episode.
     """
 
     segmenter: Segmenter
@@ -102,6 +104,7 @@ class Evaluation:
     adapt_curve: bool = False
     variants: Mapping[str, Any] = field(default_factory=dict)
     extracted: Extracted = field(default_factory=Counter)
+    contents: dict[tuple[str, tuple[int, ...]], Content] = field(default_factory=dict)
 
     def score(self, names: Sequence[str]) -> list[Scored]:
         """Returns the rows of the given names, in the order of a table.
@@ -125,7 +128,7 @@ class Evaluation:
         own = list(self._own(fitting))
         if own:
             rows += self._pass(own, self.extracted)
-        return sorted(rows, key=lambda row: self._position(row.name))
+        return [self._told(row) for row in sorted(rows, key=lambda row: self._position(row.name))]
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -227,6 +230,8 @@ class Evaluation:
         began = time.monotonic()
         counted = evaluate(self.photos, scorings)
         seconds = time.monotonic() - began
+        ids = self.photos.source.ids
+        self.contents.update({(ids[at], classes): found for (at, classes), found in counted.contents.items()})
         if extracted is not None:
             extracted.update(counted.extracted)
             LOG.info("%d extractions of features.", extracted.total())
@@ -243,6 +248,19 @@ class Evaluation:
         seconds = time.monotonic() - began
         for row, (moment, output) in self._adapted_rows(names).items():
             yield self._scored(row, first, counted[moment][output], seconds)
+
+    def _told(self, row: Scored) -> Scored:
+        """Adds to the episodes of a row what their queries show, if a pass has counted it."""
+
+        def told(record: dict[str, Any]) -> dict[str, Any]:
+            classes = tuple(record["class_ids"])
+            if any((query, classes) not in self.contents for query in record["query"]):
+                return record
+            contents = [self.contents[query, classes] for query in record["query"]]
+            shows = {"parts": [list(c.parts) for c in contents], "labelled": [c.labelled for c in contents]}
+            return {**record, **shows}
+
+        return replace(row, records=[told(record) for record in row.records])
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from fsjax.data.images import InputSettings, stored_mask
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
-from fsjax.evaluation.pictures.sheet import Shown
+from fsjax.evaluation.pictures.shown import Shown
 from fsjax.segmenter import Segmenter
 
 
@@ -35,5 +35,5 @@ def show(
             query=queries[0],
             truth=stored_mask(source, spec.query[0], spec.class_ids, None, settings),
             logits=fitted.logits(queries)[0],
-            explanation=fitted.explain(queries[0]),
+            explanation=fitted.explain(queries[0], queries[1:]),
         )

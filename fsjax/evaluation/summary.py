@@ -91,6 +91,7 @@ class Description:
             "split": self.split,
             "fold": self.fold,
             "classes": list(self.classes.values()),
+            "class_ids": list(self.classes),
             "trained_classes": list(self.trained_classes),
             "preset": self.preset,
             "departures": {

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.evaluation import report
+from fsjax.evaluation.chosen import Chosen, choose
 from fsjax.evaluation.pictures import sheet
+from fsjax.evaluation.pictures.shown import Shown
 from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.evaluation.show import show
@@ -71,7 +73,8 @@ def evaluate(
     """Evaluates a method on the novel classes of a fold.
 
     Writes `manifest.jsonl`, `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0,
-    `episodes.png`; of a method that compares cells also `cycles.png`.
+    `episodes.png` and the method's own sheets: of PRNet `fusion.png` and `stages.png`, of DPNet `cycles.png`
+    and `branches.png`.
 
     Args:
       config: see `fsjax.config.TABLE`; of a run only what an evaluation owns may differ from the run's own.
@@ -102,10 +105,20 @@ def evaluate(
     manifest.write(out / "manifest.jsonl", header, specs, source.ids)
     report.write_report(out, about, rows, (record for row in scored for record in row.records))
     if config.eval.pictures and jax.process_count() == 1:  # they are drawn on one device
-        photos = evaluation.photos
-        shown = list(show(evaluation.segmenter, source, specs[: config.eval.pictures], photos.settings))
-        sheet.draw(out, shown, method.outputs, method.final)
+        sheet.draw(out, _shown(config, evaluation, scored), method.outputs, method.final)
     return Results(about, scored, rows)
+
+
+def _shown(config: ConfigDict, evaluation: Evaluation, scored: Sequence[Scored]) -> list[Shown]:
+    """Returns the episodes of the picture sheets."""
+    part, specs, segmenter = config.eval, evaluation.specs, evaluation.segmenter
+    chosen = [Chosen(place, "") for place in range(min(part.pictures, len(specs)))]
+    if part.pictures_of != "first":
+        (records,) = (row.records for row in scored if row.name == segmenter.method.final)
+        chosen = choose(records, part.pictures, part.pictures_of, void=part.void, counting=part.counting)
+    photos, taken = evaluation.photos, [specs[one.place] for one in chosen]
+    shown = show(segmenter, photos.source, taken, photos.settings)
+    return [replace(one, note=note) for one, (_, note) in zip(shown, chosen, strict=True)]
 
 
 def _evaluation(

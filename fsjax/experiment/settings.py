@@ -51,6 +51,12 @@ def check_settings(config: ConfigDict) -> None:
     method = build.method(config.model)
     check_rows(config.eval.rows, method)
     build.variants(config)  # refuses now what could not be scored later
+    part = config.eval
+    if part.pictures and part.pictures_of != "first" and method.final not in part.rows:
+        raise InputError(
+            f"eval.pictures_of is {part.pictures_of!r}, which goes by the IoU of the row {method.final}: add "
+            "it to eval.rows, or show the first."
+        )
     if method.frozen and not config.model.weights:
         raise InputError(
             "This method never trains its backbone: set model.weights to imagenet, to a file or a run's "

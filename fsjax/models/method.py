@@ -175,7 +175,10 @@ class Comparing(Segmenting, Protocol):
 
 @runtime_checkable
 class Explainable(Protocol):
-    """A method that compares cells of a support with cells of a query, and can show how."""
+    """A method that can show how it comes to its answer."""
 
     def explain(self, variables: Variables, fitted: Any, queries: Any, settings: Any) -> Any:
-        """Returns what it finds between the first support and the first query of an episode."""
+        """Returns what it finds in the first query of an episode, and its first support, on the way.
+
+        The arguments are those of `segment`.
+        """

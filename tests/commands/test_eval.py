@@ -12,10 +12,12 @@ import datasets
 import eval as evaluation
 import fsjax
 from fsjax.cli import load_config
+from fsjax.evaluation.pictures import sheet
+from fsjax.evaluation.results import read_records
 from fsjax.models import build
 from fsjax.training import frozen
 from fsjax.training.runs import Run
-from tests.commands.programs import results, scores, start
+from tests.commands.programs import CLASSES, results, scores, start
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,25 @@ def test_the_manifest_beside_the_results_gives_them_again(trained, drawn, tmp_pa
     for name in ("manifest.jsonl", "episodes.jsonl"):
         assert (read / name).read_bytes() == (drawn / name).read_bytes()
     assert {row["manifest"] for row in scores(drawn)} != {row["manifest"] for row in scores(trained / "run")}
+
+
+def test_the_best_and_the_worst_episodes_are_drawn(trained, drawn, tmp_path, monkeypatch):
+    shown, kept = [], sheet.draw
+    monkeypatch.setattr(
+        sheet, "draw", lambda folder, ones, *more: (shown.extend(ones), kept(folder, ones, *more))
+    )
+    same = f"--workdir={trained}/run", f"--episodes={drawn}/manifest.jsonl", "--config.eval.pictures=3"
+    assert start(evaluation, *same, f"--out={tmp_path}", "--config.eval.pictures_of=spread") == 0
+    assert [one.note for one in shown] == ["best", "median", "worst"]
+    names = ["episodes.png", "fusion.png", "stages.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == names
+    ious = []
+    for record in read_records(tmp_path / "episodes.jsonl"):
+        if record["row"] == "fusion2":
+            (((_, false), (missed, hit), _),) = record["confusion"]
+            ious.append((hit / (hit + missed + false), record["class_ids"]))
+    ends = [[CLASSES[name] for name in shown[place].classes] for place in (0, 2)]
+    assert ends == [max(ious)[1], min(ious)[1]]
 
 
 def test_episodes_are_saved_without_evaluating(trained, drawn, tmp_path, capsys, caplog):

@@ -9,6 +9,7 @@ from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import Scoring
 from fsjax.evaluation.show import show
 from fsjax.models.dpnet.explanation import Explanation
+from fsjax.models.prnet.explanation import FusionExplanation
 from tests.evaluation.episodes import SIDE, SOURCE, dpnet, drawn, photos, prnet
 
 INPUTS = InputSettings(SIDE)
@@ -30,7 +31,7 @@ def test_everything_has_the_photos_own_sizes(joint, draw):
         assert shown.logits.keys() == set(prnet().method.outputs)
         for logits in shown.logits.values():
             assert logits.shape == (*SOURCE.size(query), len(spec.class_ids) + 1)
-        assert shown.explanation is None
+        assert isinstance(shown.explanation, FusionExplanation)
 
 
 @pytest.mark.parametrize(("joint", "draw"), [(False, {}), (True, TWO_WAYS)], ids=["one way", "joint"])

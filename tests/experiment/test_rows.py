@@ -56,7 +56,8 @@ def test_every_row_is_in_the_table(scored):
     for record in read_records(out / "episodes.jsonl"):
         counts[record["row"]] = counts.get(record["row"], 0) + 1
     assert counts == {name: row["episodes"] for name, row in found.items()}
-    pictures = {"episodes.png"} | ({"cycles.png"} if method == "dpnet" else set())
+    of_method = {"dpnet": {"cycles.png", "branches.png"}, "prnet": {"fusion.png", "stages.png"}}
+    pictures = {"episodes.png"} | of_method[method]
     assert {path.name for path in out.glob("*.png")} == pictures
 
 
@@ -69,6 +70,17 @@ def test_every_row_counts_the_same_pixels(scored):
         if record["shown"] == record["class_ids"]:
             assert truths.setdefault(record["index"], truth) == truth
     assert len(truths) == 8
+
+
+def test_every_episode_says_what_its_queries_show(scored, sources):
+    _, _, out, _ = scored
+    source = sources["test"]
+    for record in read_records(out / "episodes.jsonl"):
+        (query,), (parts,) = record["query"], record["parts"]
+        labels = source.labels(source.ids.index(query))
+        assert record["labelled"] == [len(set(np.unique(labels).tolist()) - {0, 255})]
+        (matrix,) = record["confusion"]
+        assert (parts[0] > 0) == (sum(matrix[1]) > 0)
 
 
 def test_a_row_does_not_depend_on_its_neighbours(scored, sources, tmp_path):

@@ -83,3 +83,17 @@ def test_a_walk_through_the_list_is_written_and_evaluated_again(sources, tmp_pat
         "usual",
     )
     assert protocol["eligibility"] == "at least 1 pixels of the class in the original mask"
+
+
+def test_episodes_chosen_by_a_row_need_the_row():
+    chosen = {"eval.pictures_of": "worst", "eval.pictures": 3, "eval.rows": ("fusion0",)}
+    with pytest.raises(
+        InputError, match=r"eval\.pictures_of is 'worst', .* the row fusion2: add it to eval\.rows"
+    ):
+        experiment.check_settings(prnet_config(chosen))
+    for change in (
+        {"eval.pictures": 0},
+        {"eval.pictures_of": "first"},
+        {"eval.rows": ("fusion0", "fusion2")},
+    ):
+        experiment.check_settings(prnet_config(chosen | change))

@@ -73,19 +73,23 @@ def _draw_selection(axis: Axes, measured: Sequence[tuple[int, float]], select: s
     axis.legend(frameon=False, fontsize=8, loc="lower right")
 
 
-def grid(rows: Sequence[str], columns: Sequence[str], cell: float = CELL) -> tuple[Figure, np.ndarray]:
+def grid(
+    rows: Sequence[str], columns: Sequence[str], cell: float = CELL, gap: float = 0.2, top: float = 0.28
+) -> tuple[Figure, np.ndarray]:
     """Lays out a sheet.
 
     Args:
       rows: their names, at the left; a name may have several lines.
       columns: their names, at the top.
       cell: side of the square cells in inches.
+      gap: between two rows, in inches.
+      top: above them, in inches.
 
     Returns:
       The figure and its axes [rows, columns], without ticks and frames; half an inch is free below them.
     """
     left = 0.16 + 0.13 * max(name.count("\n") + 1 for name in rows)
-    top, bottom, right, gap = 0.28, 0.5, 0.06, 0.2  # inches
+    bottom, right = 0.5, 0.06  # inches
     width = left + cell * len(columns) + right
     height = top + (cell + gap) * len(rows) - gap + bottom
     figure = Figure(figsize=(width, height))

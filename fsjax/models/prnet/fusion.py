@@ -38,6 +38,17 @@ class FusionSettings:
     joint: bool = False
 
 
+class Stages(NamedTuple):
+    """All that the two stages of fusion compute on their way (PRNet Figure 1)."""
+
+    m_q1: Float[Array, "T h w classes"]  # similarity to p_s
+    selected_1: Bool[Array, "T h w classes"]  # the cells of the first query prototypes (Eq. 7, Eq. 8)
+    m_q2: Float[Array, "T h w classes"]  # similarity to p_f1
+    m_q3: Float[Array, "T h w classes"]  # mean of both (Eq. 10)
+    selected_2: Bool[Array, "T h w classes"]  # the cells of the second query prototypes (Eq. 11)
+    final: Float[Array, "T h w classes"]  # similarity to p_f2
+
+
 class Fused(NamedTuple):
     """Similarity maps with the support prototypes and after either stage of fusion."""
 
@@ -84,14 +95,28 @@ def fuse(
 ) -> Fused:
     """Refines the support prototypes by the queries, twice, and compares the queries with each.
 
+    The arguments are those of `fusion_stages`.
+
+    Returns:
+      The maps of p_s (M_q1), p_f1 (M_q2) and p_f2, the last one being the paper's final answer.
+    """
+    found = fusion_stages(features, cells, support, settings)
+    return Fused(found.m_q1, found.m_q2, found.final)
+
+
+def fusion_stages(
+    features: Float[Array, "T h w c"],
+    cells: Int[Array, "T 2"],
+    support: Prototypes,
+    settings: FusionSettings,
+) -> Stages:
+    """Refines the support prototypes by the queries, twice, and keeps what either stage compares and selects.
+
     Args:
       features: the queries' features.
       cells: their valid height and width.
       support: p_s.
       settings: weights and the choices that the paper leaves open.
-
-    Returns:
-      The maps of p_s (M_q1), p_f1 (M_q2) and p_f2, the last one being the paper's final answer.
     """
     queries = features.shape[0]
     each_query = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (queries, *x.shape)), support)
@@ -105,12 +130,13 @@ def fuse(
         together, apart = query_prototypes(features, selected)
         if settings.joint:
             apart = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (queries, *x.shape)), together)
-        return jax.vmap(fuse_prototypes, (0, 0, None, None))(prototypes, apart, weight, settings.omega_q)
+        fused = jax.vmap(fuse_prototypes, (0, 0, None, None))(prototypes, apart, weight, settings.omega_q)
+        return fused, selected
 
     m_q1 = compare(features, each_query)
-    p_f1 = refine(each_query, m_q1, predict(m_q1, cells), settings.omega_s)  # Eq. 7, Eq. 9
+    p_f1, selected_1 = refine(each_query, m_q1, predict(m_q1, cells), settings.omega_s)  # Eq. 7, Eq. 9
     m_q2 = compare(features, p_f1)
     m_q3 = (m_q1 + m_q2) / 2  # Eq. 10
     second = predict(m_q3 if settings.second_mask == "m3" else m_q2, cells)
-    p_f2 = refine(p_f1, m_q3, second, settings.omega_f)  # Eq. 11, Eq. 12
-    return Fused(m_q1, m_q2, compare(features, p_f2))
+    p_f2, selected_2 = refine(p_f1, m_q3, second, settings.omega_f)  # Eq. 11, Eq. 12
+    return Stages(m_q1, selected_1, m_q2, m_q3, selected_2, compare(features, p_f2))

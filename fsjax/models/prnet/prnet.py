@@ -17,7 +17,8 @@ from fsjax.episode import Episode
 from fsjax.models.backbones.backbone import DEEP, Backbone, Features
 from fsjax.models.layers.cross_entropy import ABSENT, cross_entropy, upsample
 from fsjax.models.prnet.adaptation import AdaptSettings, adapt, is_adapted
-from fsjax.models.prnet.fusion import FusionSettings, fuse
+from fsjax.models.prnet.explanation import FusionExplanation, explanation
+from fsjax.models.prnet.fusion import FusionSettings, fuse, fusion_stages
 from fsjax.models.prnet.losses import SUPPORT_LOSSES, segmentation_loss
 from fsjax.models.prnet.prototypes import (
     Pooled,
@@ -253,6 +254,16 @@ class PRNet:
             return jnp.where(fitted.present[None, None, None], full, ABSENT)
 
         return {name: logits(similarities) for name, similarities in maps._asdict().items()}
+
+    def explain(
+        self, variables: Variables, fitted: Prototypes, queries: Features, settings: FusionSettings
+    ) -> FusionExplanation:
+        """Returns what either stage of fusion compares and selects in the first query (Figure 1).
+
+        The arguments are those of `segment`.
+        """
+        del variables
+        return explanation(fusion_stages(queries.map, queries.sizes, fitted, settings), queries.sizes)
 
 
 def _flatten_shots(tree: Any) -> Any:

@@ -10,7 +10,8 @@ from PIL import Image
 from fsjax.evaluation.pictures import sheet
 from fsjax.evaluation.pictures.cycles import cycles
 from fsjax.evaluation.pictures.figures import WAY_COLORS
-from fsjax.evaluation.pictures.sheet import Shown, cycle_picture, draw
+from fsjax.evaluation.pictures.sheet import cycle_picture, draw
+from fsjax.evaluation.pictures.shown import Shown, iou
 from fsjax.models.dpnet.explanation import Explanation
 
 NAMES = ("fusion0", "fusion1", "fusion2")
@@ -98,8 +99,8 @@ def test_nothing_shown_is_nothing_drawn(tmp_path):
 def test_the_iou_of_one_query_is_that_of_its_pixels():
     truth = np.array([[0, 1, 1, 2], [255, 255, 0, 2]], np.uint8)
     prediction = np.array([[0, 1, 0, 2], [1, 2, 0, 0]])
-    assert sheet._iou(prediction, truth) == pytest.approx(100 * (1 / 2 + 1 / 2) / 2)
-    assert sheet._iou(np.zeros((2, 4), int), np.zeros((2, 4), np.uint8)) == 100
+    assert iou(prediction, truth) == pytest.approx(100 * (1 / 2 + 1 / 2) / 2)
+    assert iou(np.zeros((2, 4), int), np.zeros((2, 4), np.uint8)) == 100
 
 
 def test_the_foregrounds_probability_is_of_any_way():
@@ -166,6 +167,7 @@ def test_a_comparison_is_drawn_beside_the_episodes(tmp_path, known):
     found = make_explanation(np.random.default_rng(2))
     shown = replace(make_shown(), explanation=found)
     draw(tmp_path, [shown if known else replace(shown, truth=None), make_shown()], NAMES, "fusion2")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cycles.png", "episodes.png"]
+    names = ["branches.png", "cycles.png", "episodes.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     with Image.open(tmp_path / "cycles.png") as image:
         assert image.format == "PNG"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.models.prnet.fusion import FusionSettings, fuse, hard_selection
+from fsjax.models.prnet.fusion import FusionSettings, fuse, fusion_stages, hard_selection
 from fsjax.models.prnet.prototypes import Prototypes
 from tests.models.prnet import reference
 from tests.models.tiny import random_task
@@ -46,6 +46,25 @@ def test_agrees_with_loops(ways, queries, settings):
     support = random_support(7, ways, channels=3)
     ours = run(*task.queries, support, settings=FusionSettings(**settings))
     assert_stages(ours, reference.fuse(task.query_list, list(support.vectors), **settings))
+
+
+def test_stages_keep_the_means_and_the_cells_of_both_selections():
+    task = random_task(7, 2, 1, 3, channels=3)
+    support = random_support(7, 2, channels=3)
+    found = jax.jit(fusion_stages, static_argnames="settings")(*task.queries, support, settings=defaults)
+    first, second, third = reference.fuse(task.query_list, list(support.vectors))
+    assert_stages((found.m_q1, found.m_q2, found.final), (first, second, third))
+    counts = []
+    for t, (m_q1, m_q2) in enumerate(zip(first, second, strict=True)):
+        m_q3, (height, width) = (m_q1 + m_q2) / 2, m_q1.shape[:2]
+        np.testing.assert_allclose(found.m_q3[t, :height, :width], m_q3, atol=2e-6)
+        for similarities, selected in ((m_q1, found.selected_1), (m_q3, found.selected_2)):
+            wanted = reference.hard_selection(similarities, reference.predicted(similarities))
+            ours = np.asarray(selected[t])
+            np.testing.assert_array_equal(ours[:height, :width], wanted[..., None] == np.arange(3))
+            counts.append(int(ours.sum()))
+            assert counts[-1] == (wanted >= 0).sum()  # nothing in the padding
+    assert min(counts) > 0
 
 
 def test_the_choices_differ():
