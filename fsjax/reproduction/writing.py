@@ -11,6 +11,7 @@ from fsjax.reproduction.layout import Reproduction
 from fsjax.reproduction.plans import Plan
 from fsjax.reproduction.published import published, published_figures
 from fsjax.reproduction.scales import Scale
+from fsjax.reproduction.sheets import write_sheets
 from fsjax.reproduction.tables import latex, markdown
 from fsjax.training.curves import read_metrics
 
@@ -18,7 +19,9 @@ FOLDER = "tables"
 
 
 def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
-    """Writes every table as Markdown and LaTeX, every figure as PNG, SVG and CSV, and trainings.md.
+    """Writes every table as Markdown and LaTeX, every figure with its data as CSV, and trainings.md.
+
+    Curves are a PNG and an SVG, sheets of photos a PNG.
 
     Args:
       plans: of the tables and figures.
@@ -36,6 +39,8 @@ def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
             written.append(_write_table(stem, plan, scale, findings, header))
         elif plan.name in published_figures():
             written.append(_write_curves(stem, plan, scale, findings, header))
+        else:
+            written += write_sheets(stem, plan.name, plan.sheets, workdir)
     return [*written, _write_trainings(plans, workdir)]
 
 

@@ -72,6 +72,7 @@ def test_report_round_trip(tmp_path, rows, records):
     assert results.pop("episodes_sha256") == sha256((out / "episodes.jsonl").read_bytes()).hexdigest()
     assert [row["mean_iou"] for row in rows] == pytest.approx([50, 80])
     protocol = {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"}
+    assert results.pop("class_ids") == [1, 2]
     assert results == {
         "title": "Six toys", "data_set": "toy", "version": "1.0.0", "split": "test", "fold": 0,
         "classes": ["cat", "dog"], "trained_classes": [], "selected_classes": [], "selection": None,
