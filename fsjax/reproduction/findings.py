@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from fsjax.evaluation.results import Results
 from fsjax.models import build
@@ -13,7 +14,6 @@ from fsjax.reproduction.jobs import Job
 from fsjax.reproduction.layout import Found
 from fsjax.reproduction.plans import Cell, Plan
 from fsjax.reproduction.sweep import results
-from fsjax.training.runs import Run
 
 INTERVALS = {"mean_iou": "ci95", "binary_iou": "binary_ci95"}
 DEVIATIONS = {"mean_iou": "std", "binary_iou": "binary_std"}
@@ -95,9 +95,10 @@ class Findings:
 
     def _parameters(self, job: Job) -> Found | None:
         """Returns how many parameters a trained method has, its frozen backbone included."""
-        if self._read(job) is None:
+        header = self.header(job)
+        if not header:
             return None
-        method = build.method(Run.open(job.folder(self._workdir)).config.model)
+        method = build.method(ConfigDict(header["config"]["model"]))
         variables = jax.eval_shape(method.init, jax.random.key(0))
         parameters = variables["backbone"]["params"], variables["head"]
         return Found(sum(leaf.size for leaf in jax.tree.leaves(parameters)))

@@ -67,10 +67,12 @@ def plan(name: str, scale: Scale) -> Plan:
 
 
 def _prnet(scale: Scale, data: str, fold: int, ways: int, shots: int) -> Job:
-    training = scale.training("prnet", data, fold, ways=ways, shots=shots)
+    """Returns what evaluates PRNet; of several ways without adaptation, as in the paper."""
     rows = ("--config.eval.rows=fusion0,fusion1,fusion2",) if ways > 1 else ()
+    if scale.separate:
+        return scale.training("prnet", data, fold, *rows, ways=ways, shots=shots)
     name = f"{ways}-way {shots}-shot" if ways > 1 else f"{shots}-shot"
-    return evaluated(training, name, *rows, ways=ways, shots=shots)
+    return evaluated(scale.training("prnet", data, fold), name, *rows, ways=ways, shots=shots)
 
 
 def _prnet_folds(name: str, scale: Scale) -> Plan:

@@ -101,11 +101,11 @@ def paper(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
 def shapes(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     """Returns the embedded benchmark's scale: minutes for a table, and nothing to compare."""
     fields = {method: (*SMALL, *own, ROWS[method]) for method, own in SHAPES.items()}
-    steps = " and ".join(f"{_steps((*own, *given))} of {METHODS[method]}" for method, own in SHAPES.items())
+    steps = [f"{_steps((*own, *given))} steps of {METHODS[method]}" for method, own in SHAPES.items()]
     return Scale(
         name="shapes", configs=("{}_shapes", "{}_shapes"), fields=fields, given=given, folds=folds,
         grid_folds=folds[:1], lends_backbone=True,
-        header=(f"On the embedded benchmark, {steps} steps: {NOT_COMPARABLE}",),
+        header=(f"On the embedded benchmark, {' and '.join(steps)}: {NOT_COMPARABLE}",),
     )  # fmt: skip
 
 
