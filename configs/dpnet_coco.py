@@ -9,7 +9,7 @@ configuration to its end here.
 
 from ml_collections import ConfigDict
 
-from fsjax.config import apply, default
+from fsjax.config import apply, default, follow
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -18,8 +18,8 @@ def get_config(argument: str = "") -> ConfigDict:
     config.batch_size = 8
     config.data.name = "coco20i"
     config.data.split = "interleaved"
-    config.data.train_list, config.data.test_list = "train", "val"
-    config.data.min_area = "pfenet"
+    config.data.train_list = "train"
+    follow(config, "dpnet")  # 641x641, scored at the photos' sizes on val
 
     config.model.name = "dpnet"
     config.model.backbone = "resnet50"
@@ -35,7 +35,5 @@ def get_config(argument: str = "") -> ConfigDict:
     config.train.learning_rate = 0.005
     config.train.schedule = "constant"
 
-    config.eval.runs, config.eval.episodes = 1, 1000
-    config.eval.size, config.eval.label = 641, "original"
     config.eval.rows = ("aux", "master")
     return apply(config, argument, parts=("eval",))

@@ -10,7 +10,7 @@ its end here. On a ResNet: --config.model.backbone=resnet50 and a --workdir of i
 
 from ml_collections import ConfigDict
 
-from fsjax.config import apply, default
+from fsjax.config import apply, default, follow
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -18,7 +18,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config = default()
     config.data.name = "pascal5i"
     config.data.train_list = "trainaug"
-    config.data.test_list = "trainaug"  # tested classes are cut out of the images that training has, too
+    follow(config, "panet")  # trainaug is tested, too: the same images, of classes that were background
 
     config.model.backbone = "vgg16"
     config.model.weights = "imagenet"
@@ -29,6 +29,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.train.support_void = "background"  # its masks of supports are "not the class"; queries keep void
 
     config.eval.rows = ("fusion0",)  # prototypes as they are: PANet has no refinement
-    config.eval.support_void = "background"
-    config.eval.counting = "panet_compat"
     return apply(config, argument)

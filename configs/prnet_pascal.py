@@ -9,7 +9,7 @@ both stages of fusion; nobody has run this configuration to its end here.
 
 from ml_collections import ConfigDict
 
-from fsjax.config import apply, default
+from fsjax.config import apply, default, follow
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -17,7 +17,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config = default()
     config.data.name = "pascal5i"
     config.data.train_list = "trainaug"
-    config.data.test_list = "trainaug"  # as PANet, and most likely the paper; "val" is the cleaner test
+    follow(config, "panet")  # trainaug is tested, too, as most likely in the paper; "val" is the cleaner test
     config.model.weights = "imagenet"
     config.eval.rows = ("fusion0", "fusion1", "fusion2", "adapted")
     return apply(config, argument)
