@@ -4,8 +4,8 @@
         --config.model.weights=resnet50_conv1_to_layer3.npz
 
 Episodes of the configuration are segmented once, at the photos' own sizes. For a preset that scores squares
-the masks are resized to the nearest pixel. Each is then scored as `eval.py --predictions` does, and a table is
-printed; the folders of --out hold the masks, the manifest and each preset's results.
+the masks are resized to the nearest pixel. Each is then scored as `eval.py --predictions` does, and a table
+is printed; the folders of --out hold the masks, the manifest and each preset's results.
 """
 
 import sys

@@ -8,15 +8,17 @@ import pytest
 
 import ablate
 import eval as evaluate
+import reproduce
 import train
 from datasets import overview, prepare
 from fsjax import analyze, cli, compare
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
+from fsjax.reproduction import named, scale
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate}
+PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate, "reproduce.py": reproduce}
 WITHOUT_FIELDS = {
     "datasets.prepare": prepare,
     "datasets.overview": overview,
@@ -33,7 +35,7 @@ def commands():
     lines = []
     for path in [*DOCUMENTS, *sorted(ROOT.glob("configs/*.py"))]:
         text = path.read_text().replace("\\\n", " ")
-        found = re.findall(r"\bpython ((?:train|eval|ablate)\.py[^`\n]*)", text)
+        found = re.findall(r"\bpython ((?:train|eval|ablate|reproduce)\.py[^`\n]*)", text)
         found += re.findall(r"\bpython -m ((?:datasets|fsjax)\.\w+[^`\n]*)", text)
         lines += [
             pytest.param(line, id=f"{path.name}: {line[:60]}") for line in found if "--help" not in line
@@ -50,6 +52,10 @@ def test_a_command_is_understood(command):
         cli.parse(line, "", program.FLAGS, switches, fields=False, places=places)
         return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))
+    if line[0] == "reproduce.py":
+        named(flags.table)
+        scale(flags.scale or "paper", flags.data, tuple(fields), flags.folds)
+        return
     usual = "configs/dpnet_shapes.py" if line[0] == "ablate.py" else "configs/prnet_shapes.py"
     check(cli.set_fields(cli.load_config(ROOT / (flags.config or usual)), fields))
 

@@ -27,6 +27,7 @@ from fsjax.data.opening import by
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
+from fsjax.evaluation.contents import Content, content_of
 from fsjax.evaluation.controls import count_prediction
 from fsjax.progress import Progress
 
@@ -46,11 +47,13 @@ class Counted:
 
     Attributes:
       matrices: of each episode the confusion matrices of its queries, int64 [T, N + 2, N + 1].
+      contents: of each episode what its queries show.
       masks: how many PNGs were read.
       sha256: of the lines "SHA256  NAME" of these PNGs in the order of their names, as sha256sum prints them.
     """
 
     matrices: Sequence[np.ndarray]
+    contents: Sequence[Sequence[Content]]
     masks: int
     sha256: str
 
@@ -110,9 +113,11 @@ def count_predictions(
 
     def count(group: tuple[tuple[int, tuple[int, ...]], Sequence[_Mask]]) -> list[_Found]:
         (position, class_ids), masks = group
-        truth = truth_of(source, position, class_ids, settings)
-        return [_counted(folder, mask, truth, len(class_ids), settings) for mask in masks]
+        truth, ways = truth_of(source, position, class_ids, settings), len(class_ids)
+        contents[position, class_ids] = content_of(truth, ways, source.areas(position))
+        return [_counted(folder, mask, truth, ways, settings) for mask in masks]
 
+    contents: dict[tuple[int, tuple[int, ...]], Content] = {}
     counted, digests = {}, {}
     found = ahead(count, groups.items(), threads=threads, depth=2 * threads)
     with Progress("predictions", len(names), "mask") as progress, closing(found):
@@ -122,7 +127,8 @@ def count_predictions(
             progress.update(len(of_photo))
     matrices = [np.stack([counted[e, t] for t in range(len(spec.query))]) for e, spec in enumerate(specs)]
     lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-    return Counted(matrices, len(digests), hashlib.sha256(lines.encode()).hexdigest())
+    shown = [[contents[position, spec.class_ids] for position in spec.query] for spec in specs]
+    return Counted(matrices, shown, len(digests), hashlib.sha256(lines.encode()).hexdigest())
 
 
 def truth_of(

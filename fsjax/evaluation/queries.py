@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fsjax.data.images import label_shape, load_mask, load_photo
-from fsjax.evaluation.contents import Content, connected_parts
+from fsjax.evaluation.contents import Content, content_of
 from fsjax.evaluation.controls import any_object, shown_classes
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
 from fsjax.evaluation.scoring import Group, Scoring, group_queries
@@ -118,10 +118,9 @@ class Queries:
             any_object(read(class_ids=shown_classes(source.areas(position)))[0]) if self._objects else None
         )
         _, mask_size = next(iter(masks.values()))
-        labelled = len(shown_classes(source.areas(position)))
         for classes, (mask, (height, width)) in masks.items():
-            parts = connected_parts(mask[:height, :width], len(classes))
-            self.contents[position, classes] = Content(parts, labelled)
+            shown = content_of(mask[:height, :width], len(classes), source.areas(position))
+            self.contents[position, classes] = shown
         truth = Truth({classes: mask for classes, (mask, _) in masks.items()}, mask_size, objects)
         return Query(position, image, size, truth)
 

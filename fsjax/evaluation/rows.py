@@ -14,7 +14,7 @@ from fsjax.data import manifest
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, other_support
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted, named
-from fsjax.evaluation.contents import Content
+from fsjax.evaluation.contents import Content, told
 from fsjax.evaluation.controls import ANY_OBJECT, ONE_WAY, ORACLE, WRONG_SUPPORTS
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.paired import Comparison
@@ -252,15 +252,13 @@ class Evaluation:
     def _told(self, row: Scored) -> Scored:
         """Adds to the episodes of a row what their queries show, if a pass has counted it."""
 
-        def told(record: dict[str, Any]) -> dict[str, Any]:
+        def completed(record: dict[str, Any]) -> dict[str, Any]:
             classes = tuple(record["class_ids"])
             if any((query, classes) not in self.contents for query in record["query"]):
                 return record
-            contents = [self.contents[query, classes] for query in record["query"]]
-            shows = {"parts": [list(c.parts) for c in contents], "labelled": [c.labelled for c in contents]}
-            return {**record, **shows}
+            return {**record, **told([self.contents[query, classes] for query in record["query"]])}
 
-        return replace(row, records=[told(record) for record in row.records])
+        return replace(row, records=[completed(record) for record in row.records])
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int]]:

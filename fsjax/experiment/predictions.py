@@ -13,6 +13,7 @@ from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.evaluation import report
+from fsjax.evaluation.contents import told
 from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.predictions import Counted, count_predictions
 from fsjax.evaluation.provenance import provenance
@@ -105,8 +106,11 @@ def _records(
             "shown": list(spec.shown),
             "query": [source.ids[position] for position in spec.query],
             "confusion": matrices.tolist(),
+            **told(contents),
         }
-        for place, (spec, matrices) in enumerate(zip(specs, counted.matrices, strict=True))
+        for place, (spec, matrices, contents) in enumerate(
+            zip(specs, counted.matrices, counted.contents, strict=True)
+        )
     ]
 
 

@@ -13,7 +13,7 @@ from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order
 from fsjax.reproduction.plans import PLANS, Plan
 from fsjax.reproduction.scales import FOLDS, Scale
 from fsjax.reproduction.sweep import Programs, Sweep, results
-from fsjax.reproduction.writing import write
+from fsjax.reproduction.writing import number_of, write
 
 ALL = "all"
 MARKER = "sweep.json"
@@ -110,15 +110,16 @@ def rehearse(
     """
     _check_marker(plans, scale, workdir)
     jobs = in_order(job for plan in plans for job in plan.jobs)
-    lines = list(scale.header)
+    lines = list(dict.fromkeys(line for plan in plans for line in scale.header(plan.name)))
     for job in jobs:
         done = "done" if results(job, workdir) is not None else "to do"
         lines += [f"{job.name}, {_cost(job, configured(job))}, {done}:", f"    {command(job, workdir)}"]
     trainings = sum(isinstance(job, Training) for job in jobs)
     cells = sum(len(plan.cells) for plan in plans)
+    further = number_of(len(jobs) - trainings, "further evaluation")
     lines.append(
-        f"{trainings} different trainings and {len(jobs) - trainings} further evaluations make {cells} "
-        f"cells of {', '.join(plan.name for plan in plans)}. Nothing was run."
+        f"{number_of(trainings, 'different training')} and {further} make {number_of(cells, 'cell')} of "
+        f"{', '.join(plan.name for plan in plans)}. Nothing was run."
     )
     return lines
 

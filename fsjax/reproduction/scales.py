@@ -40,7 +40,7 @@ class Scale:
       grid_folds: likewise, of tables with many trainings a fold.
       separate: whether each number of ways and shots has a training of its own, as PANet's.
       lends_backbone: whether DPNet takes over the backbone of the fold's PRNet.
-      header: what tables say above the numbers.
+      told: of each method what its paper's tables say above the numbers.
     """
 
     name: str
@@ -51,7 +51,12 @@ class Scale:
     grid_folds: tuple[int, ...]
     separate: bool = False
     lends_backbone: bool = False
-    header: tuple[str, ...]
+    told: Mapping[str, str]
+
+    def header(self, table: str) -> list[str]:
+        """Returns what stands above the numbers of a table or figure, by its name."""
+        said = self.told.get(table.partition("/")[0])
+        return [f"{said}: {NOT_COMPARABLE}"] if said else []
 
     @property
     def comparable(self) -> bool:
@@ -94,18 +99,20 @@ def paper(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     return Scale(
         name="paper", configs=("{}_pascal", "{}_coco"), fields={"prnet": (), "dpnet": ()}, given=given,
         folds=folds, grid_folds=folds, separate=True,
-        header=(f"With {' '.join(given)}: {NOT_COMPARABLE}",) if given else (),
+        told=dict.fromkeys(METHODS, f"With {' '.join(given)}") if given else {},
     )  # fmt: skip
 
 
 def shapes(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     """Returns the embedded benchmark's scale: minutes for a table, and nothing to compare."""
     fields = {method: (*SMALL, *own, ROWS[method]) for method, own in SHAPES.items()}
-    steps = [f"{_steps((*own, *given))} steps of {METHODS[method]}" for method, own in SHAPES.items()]
+    steps = {method: f"{_steps((*own, *given))} steps of {METHODS[method]}" for method, own in SHAPES.items()}
+    here = "On the embedded benchmark"
     return Scale(
         name="shapes", configs=("{}_shapes", "{}_shapes"), fields=fields, given=given, folds=folds,
         grid_folds=folds[:1], lends_backbone=True,
-        header=(f"On the embedded benchmark, {' and '.join(steps)}: {NOT_COMPARABLE}",),
+        told={"prnet": f"{here}, {steps['prnet']}",
+              "dpnet": f"{here}, {steps['dpnet']} over {steps['prnet']}"},
     )  # fmt: skip
 
 
@@ -115,7 +122,7 @@ def own(data: str, given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     return Scale(
         name="own", configs=("{}_folders", "{}_folders"),
         fields={method: (*common, ROWS[method]) for method in METHODS}, given=given, folds=folds,
-        grid_folds=folds, header=(f"On the data set {data}: {NOT_COMPARABLE}",),
+        grid_folds=folds, told=dict.fromkeys(METHODS, f"On the data set {data}"),
     )  # fmt: skip
 
 

@@ -48,10 +48,17 @@ def _header(plan: Plan, scale: Scale) -> list[str]:
     """Returns what stands above a table or figure: what it cannot say, and what it cost."""
     trainings = [job for job in in_order(plan.jobs) if isinstance(job, Training)]
     evaluations = len(in_order(plan.jobs)) - len(trainings)
-    cost = f"{len(trainings)} different trainings, {evaluations} further evaluations."
+    cost = (
+        f"{number_of(len(trainings), 'different training')}, {number_of(evaluations, 'further evaluation')}."
+    )
     folds = {job.config.partition("fold=")[2][:1] for job in trainings}
     few = [f"Only fold {', '.join(sorted(folds))}."] if len(folds) < len(scale.folds) else []
-    return [*scale.header, *few, cost]
+    return [*scale.header(plan.name), *few, cost]
+
+
+def number_of(number: int, what: str) -> str:
+    """Returns "1 training" or "2 trainings"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> Path:
@@ -89,8 +96,8 @@ def _write_trainings(plans: Iterable[Plan], workdir: Path) -> Path:
     lines = [
         "# Trainings",
         "",
-        f"{len(trainings)} different trainings. Losses are means over the first and the last tenth of the "
-        "steps.",
+        f"{number_of(len(trainings), 'different training')}. Losses are means over the first and the last "
+        "tenth of the steps.",
         "",
         "| training | steps | first loss | last loss | | used by |",
         "|---|---:|---:|---:|---|---|",

@@ -39,7 +39,7 @@ def test_a_few_cells_from_the_command_to_the_figure(place, capsys):
     scores = {row["name"]: row["mean_iou"] for row in ours["rows"]}
     assert [point.y for point in curves["fold-1"]] == [scores[f"fusion{stage}"] for stage in range(3)]
     assert len((tables / "prnet_figure4.csv").read_text().splitlines()) > 1
-    assert (tables / "trainings.md").read_text().startswith("# Trainings\n\n1 different trainings.")
+    assert (tables / "trainings.md").read_text().startswith("# Trainings\n\n1 different training.")
     capsys.readouterr()
     assert start(reproduce, *command) == 0
     assert "are done; now" not in capsys.readouterr().err

@@ -65,7 +65,7 @@ def assert_close(left, right, **tolerance):
 def test_it_is_a_method_that_can_be_trained_and_adapted():
     assert isinstance(METHOD, Trainable)
     assert isinstance(METHOD, Adaptable)
-    assert not isinstance(METHOD, Explainable)
+    assert isinstance(METHOD, Explainable)
     assert not METHOD.frozen
     assert hash(METHOD) == hash(PRNet(linear_backbone()))
     assert METHOD.init(jax.random.key(0))["head"] == {}
