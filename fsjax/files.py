@@ -43,6 +43,15 @@ def unwritable(what: str, reason: str | None) -> InputError:
     )
 
 
+def has_locks(folder: str | Path) -> bool:
+    """Says whether files in a folder can be locked, so that claims keep other processes out."""
+    with suppress(OSError), TemporaryFile(dir=folder) as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
 class ClaimedError(InputError):
     """Another process has claimed a folder."""
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from fsjax.errors import InputError
-from fsjax.files import claimed, replacing
+from fsjax.files import claimed, has_locks, replacing
 
 
 def test_the_file_appears_only_when_it_is_whole(tmp_path):
@@ -73,3 +73,13 @@ def test_a_claim_of_a_folder_that_its_owner_deletes_meanwhile(tmp_path, monkeypa
         assert (folder / ".claimed").exists()
         with pytest.raises(InputError, match="Another process is at work"), claimed(folder):
             pass
+
+
+def test_a_folder_may_have_no_locks(tmp_path, monkeypatch):
+    def refusing(file, operation):
+        raise OSError(37, "No locks available")
+
+    assert has_locks(tmp_path)
+    monkeypatch.setattr("fsjax.files.fcntl.flock", refusing)
+    assert not has_locks(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -7,12 +7,14 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from fsjax.evaluation.report import selected_in_words
 from fsjax.evaluation.results import Results
 from fsjax.models import build
 from fsjax.reproduction.curves import MEAN, Point
 from fsjax.reproduction.jobs import Job
 from fsjax.reproduction.layout import Found
 from fsjax.reproduction.plans import Cell, Plan
+from fsjax.reproduction.scales import FOLDS
 from fsjax.reproduction.sweep import results
 
 INTERVALS = {"mean_iou": "ci95", "binary_iou": "binary_ci95"}
@@ -39,7 +41,9 @@ class Findings:
         known = [one for one in found if one is not None]
         if len(known) < len(found):
             return None
-        return known[0] if len(known) == 1 else Found(sum(one.value for one in known) / len(known))
+        if not cell.over_folds:
+            return known[0]
+        return Found(sum(one.value for one in known) / len(known), comparable=len(known) == len(FOLDS))
 
     def table(self, plan: Plan) -> dict[tuple[str, str], Found]:
         """Returns the numbers that there are, by row and column."""
@@ -66,13 +70,17 @@ class Findings:
 
     def marks(self, cell: Cell) -> list[str]:
         """Returns what is to be said of a cell's number below the table."""
-        said = []
+        few = cell.over_folds and len(cell.jobs) < len(FOLDS)
+        said = [f"Over {len(cell.jobs)} of {len(FOLDS)} folds."] if few else []
         for job in cell.jobs:
-            rows = self.header(job).get("rows", ())
+            header = self.header(job)
+            rows = header.get("rows", ())
             most = max((row["episodes"] for row in rows), default=0)
             own = next((row["episodes"] for row in rows if row["name"] == cell.row), most)
-            if own < most:
-                said.append(f"On the first {own:,} of {most:,} episodes.")
+            said += [f"On the first {own:,} of {most:,} episodes."] if own < most else []
+            selected, trained = header.get("selected_classes"), header.get("trained_classes")
+            said += [selected_in_words(selected)] if selected else []
+            said += [f"Trained on {', '.join(trained)}: no test on new classes."] if trained else []
         return list(dict.fromkeys(said))
 
     def header(self, job: Job) -> dict[str, Any]:

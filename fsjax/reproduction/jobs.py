@@ -16,6 +16,7 @@ class Training:
     Attributes:
       name: for people: "prnet pascal5i fold 0".
       config: the configuration, as --config has it.
+      fold: that is held out.
       fields: "--config.FIELD=VALUE" each.
       ways: of an episode of its own evaluation.
       shots: likewise.
@@ -25,6 +26,7 @@ class Training:
     name: str
     config: str
     fields: tuple[str, ...] = ()
+    fold: int = 0
     ways: int = 1
     shots: int = 1
     backbone: "Training | None" = None

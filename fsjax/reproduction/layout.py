@@ -24,11 +24,13 @@ class Found:
       value: in percent; for "#Params" a number of parameters.
       std: over runs, in points; None for one run.
       interval: 95% bootstrap interval over episodes, in percent; None where there is none.
+      comparable: whether it is of what the paper's number is of; without, no difference is shown.
     """
 
     value: int | float
     std: float | None = None
     interval: tuple[float, float] | None = None
+    comparable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,7 @@ def _difference(table: PublishedTable, row: PublishedRow, ours: Sequence[Found |
     for column, found in zip(table.columns, ours, strict=True):
         printed = row.values[column.key]
         text = ""
-        if found is not None and printed is not None:
+        if found is not None and found.comparable and printed is not None:
             unit = "M" if column.kind == "parameters" else ""
             shown = Decimal(number(found.value, column, table.decimals).removesuffix("M"))
             text = f"{shown - printed:+}{unit}"

@@ -26,10 +26,11 @@ class Cell:
     """A number of a table, or a point of a curve.
 
     Attributes:
-      jobs: whose results hold it; of several, one a fold, it is the mean.
+      jobs: whose results hold it.
       row: of their results.
       score: its name there: "mean_iou" or "binary_iou".
       void: how void is counted; "" as the evaluation itself says.
+      over_folds: whether it is the mean over the jobs, one a fold.
       parameters: whether it is the number of the first training's parameters instead.
     """
 
@@ -37,6 +38,7 @@ class Cell:
     row: str
     score: str = "mean_iou"
     void: str = ""
+    over_folds: bool = False
     parameters: bool = False
 
 
@@ -106,7 +108,7 @@ def _prnet_binary(name: str, scale: Scale) -> Plan:
         {
             (row, f"{shots}-shot"): Cell(
                 tuple(_prnet(scale, data, fold, 1, shots) for fold in scale.folds),
-                "fusion2_adapt5", "binary_iou",
+                "fusion2_adapt5", "binary_iou", over_folds=True,
             )
             for row, data in rows.items()
             for shots in SHOTS
@@ -166,7 +168,9 @@ def _dpnet_coco(name: str, scale: Scale) -> Plan:
         name,
         {
             ("dpnet", f"{shots}-shot"): Cell(
-                tuple(_dpnet(scale, COCO, fold, scales=True, shots=shots) for fold in scale.folds), "master"
+                tuple(_dpnet(scale, COCO, fold, scales=True, shots=shots) for fold in scale.folds),
+                "master",
+                over_folds=True,
             )
             for shots in SHOTS
         },
@@ -217,7 +221,7 @@ def _loss_weights(name: str, scale: Scale) -> Plan:
         {
             (f"lambda2={lambda2}", f"lambda1={lambda1}"): Cell(
                 tuple(job(lambda1, lambda2, fold) for fold in scale.grid_folds), "master",
-                void="background",
+                void="background", over_folds=True,
             )
             for lambda2 in LAMBDAS
             for lambda1 in LAMBDAS
@@ -256,7 +260,8 @@ def _thresholds(name: str, scale: Scale) -> Plan:
 def _pictures(name: str, scale: Scale) -> Plan:
     """PRNet's and DPNet's Figures 4: episodes of a fold's evaluation, best, median and worst."""
     method = name.partition("/")[0]
-    fields = ("--config.eval.pictures=6", "--config.eval.pictures_of=spread")
+    fields = ["--config.eval.runs=1", "--config.eval.pictures=6", "--config.eval.pictures_of=spread"]
+    fields += ["--config.eval.rows=fusion0,fusion1,fusion2"] if method == "prnet" else []
     datas = (PASCAL, COCO) if method == "prnet" else (PASCAL,)
     jobs = (evaluated(scale.training(method, data, scale.folds[0]), "pictures", *fields) for data in datas)
     return Plan(name, {}, tuple(dict.fromkeys(jobs)))

@@ -1,19 +1,22 @@
 """From names of tables to their files: what a command asks for, whether a folder fits it, and the sweep."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
-from fsjax.files import make_writable, replacing
+from fsjax.files import has_locks, make_writable, replacing
 from fsjax.reproduction import scales
 from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order
 from fsjax.reproduction.plans import PLANS, Plan
 from fsjax.reproduction.scales import FOLDS, Scale
 from fsjax.reproduction.sweep import Programs, Sweep, results
 from fsjax.reproduction.writing import number_of, write
+
+LOG = logging.getLogger(__name__)
 
 ALL = "all"
 MARKER = "sweep.json"
@@ -50,7 +53,8 @@ def scale(name: str, data: str, given: tuple[str, ...], folds: str) -> Scale:
       folds: their numbers with commas between; "" are all.
 
     Raises:
-      InputError: for another name, folds that there are not, or data where none are named or needed.
+      InputError: for another name, folds that there are not, data where none are named or needed, or a field
+        that the tables themselves set.
     """
     numbers = [fold.strip() for fold in folds.split(",")] if folds else [str(fold) for fold in FOLDS]
     if not all(number in map(str, FOLDS) for number in numbers):
@@ -62,12 +66,18 @@ def scale(name: str, data: str, given: tuple[str, ...], folds: str) -> Scale:
         )
     match name:
         case "paper":
-            return scales.paper(given, chosen)
+            found = scales.paper(given, chosen)
         case "shapes":
-            return scales.shapes(given, chosen)
+            found = scales.shapes(given, chosen)
         case "own":
-            return scales.own(data, given, chosen)
-    raise InputError(f"--scale is {name!r}: give 'paper', 'shapes' or 'own'.")
+            found = scales.own(data, given, chosen)
+        case _:
+            raise InputError(f"--scale is {name!r}: give 'paper', 'shapes' or 'own'.")
+    for field in given:
+        owned = field.removeprefix("--config.").partition("=")[0]
+        if owned in found.owned:
+            raise InputError(f"{owned} is what tells one cell of the tables from another: leave it out.")
+    return found
 
 
 def reproduce(plans: Sequence[Plan], scale: Scale, workdir: Path, programs: Programs) -> dict[Job, str]:
@@ -86,6 +96,8 @@ def reproduce(plans: Sequence[Plan], scale: Scale, workdir: Path, programs: Prog
       InputError: the folder is another sweep's, or cannot be written to.
     """
     _begin(plans, scale, workdir)
+    if not has_locks(workdir):
+        LOG.warning("Files in %s cannot be locked: let one process at a time work there.", workdir)
     sweep = Sweep.of([job for plan in plans for job in plan.jobs], workdir, programs)
     try:
         sweep.run()
@@ -144,7 +156,8 @@ def _begin(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
 
 
 def _mark(plans: Sequence[Plan], scale: Scale) -> dict[str, object]:
-    what = {"scale": scale.name, "fields": [*scale.fields["prnet"], *scale.given], "folds": list(scale.folds)}
+    fields = [field for of_method in scale.fields.values() for field in of_method]
+    what = {"scale": scale.name, "fields": [*fields, *scale.given], "folds": list(scale.folds)}
     return {**what, "tables": [plan.name for plan in plans]}
 
 

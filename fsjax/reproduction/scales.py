@@ -27,6 +27,15 @@ SMALL = (
 )  # fmt: skip
 
 
+OWNED = (
+    "fold", "model.name", "model.dpnet.pim", "model.dpnet.msf", "model.dpnet.ccm", "model.dpnet.lambda1",
+    "model.dpnet.lambda2", "model.dpnet.pseudo_prototype", "model.dpnet.aux_only", "eval.ways", "eval.shots",
+    "eval.rows", "eval.beta", "eval.scales", "eval.variants", "eval.adapt.steps", "eval.adapt_curve",
+    "eval.pictures_of",
+)  # fmt: skip
+"""Fields that tell cells apart: nobody may give one to all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scale:
     """How the trainings and evaluations of a table are spelled out.
@@ -38,6 +47,7 @@ class Scale:
       given: the user's own fields, which come last.
       folds: that are run.
       grid_folds: likewise, of tables with many trainings a fold.
+      owned: fields that tell cells apart.
       separate: whether each number of ways and shots has a training of its own, as PANet's.
       lends_backbone: whether DPNet takes over the backbone of the fold's PRNet.
       told: of each method what its paper's tables say above the numbers.
@@ -49,14 +59,17 @@ class Scale:
     given: tuple[str, ...]
     folds: tuple[int, ...]
     grid_folds: tuple[int, ...]
+    owned: tuple[str, ...] = OWNED
     separate: bool = False
     lends_backbone: bool = False
     told: Mapping[str, str]
 
     def header(self, table: str) -> list[str]:
         """Returns what stands above the numbers of a table or figure, by its name."""
-        said = self.told.get(table.partition("/")[0])
-        return [f"{said}: {NOT_COMPARABLE}"] if said else []
+        here = self.told.get(table.partition("/")[0])
+        given = f"with {' '.join(self.given)}" if self.given else ""
+        said = ", ".join(filter(None, [here, given]))
+        return [f"{said[0].upper()}{said[1:]}: {NOT_COMPARABLE}"] if said else []
 
     @property
     def comparable(self) -> bool:
@@ -86,7 +99,7 @@ class Scale:
             name=" ".join(filter(None, names)),
             config=f"configs/{config}.py:{','.join([f'fold={fold}', *sizes])}",
             fields=(*self.fields[method], *split, *fields, *self.given),
-            ways=ways, shots=shots,
+            fold=fold, ways=ways, shots=shots,
             backbone=self.training("prnet", data, fold) if self._lent(method) else None,
         )  # fmt: skip
 
@@ -99,7 +112,7 @@ def paper(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     return Scale(
         name="paper", configs=("{}_pascal", "{}_coco"), fields={"prnet": (), "dpnet": ()}, given=given,
         folds=folds, grid_folds=folds, separate=True,
-        told=dict.fromkeys(METHODS, f"With {' '.join(given)}") if given else {},
+        told={}, owned=(*OWNED, "data.split", "train.ways", "train.shots"),
     )  # fmt: skip
 
 
@@ -110,7 +123,7 @@ def shapes(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     here = "On the embedded benchmark"
     return Scale(
         name="shapes", configs=("{}_shapes", "{}_shapes"), fields=fields, given=given, folds=folds,
-        grid_folds=folds[:1], lends_backbone=True,
+        grid_folds=folds[:1], lends_backbone=True, owned=(*OWNED, "model.weights"),
         told={"prnet": f"{here}, {steps['prnet']}",
               "dpnet": f"{here}, {steps['dpnet']} over {steps['prnet']}"},
     )  # fmt: skip
@@ -118,7 +131,7 @@ def shapes(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
 
 def own(data: str, given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     """Returns the scale of a data set of one's own, prepared under a name."""
-    common = (f"--config.data.name={data}", f"--config.data.fold_count={max(2, len(FOLDS))}")
+    common = (f"--config.data.name={data}", f"--config.data.fold_count={max(2, folds[-1] + 1)}")
     return Scale(
         name="own", configs=("{}_folders", "{}_folders"),
         fields={method: (*common, ROWS[method]) for method in METHODS}, given=given, folds=folds,

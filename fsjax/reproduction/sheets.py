@@ -1,6 +1,7 @@
 """The papers' figures of episodes: sheets that evaluations drew, and what is on them as CSV."""
 
 import csv
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from fsjax.evaluation.results import Results
 from fsjax.files import replacing
 from fsjax.reproduction.jobs import Job
 from fsjax.reproduction.sweep import results
+
+LOG = logging.getLogger(__name__)
 
 SHEETS = {"prnet/figure4": ("fusion2", "fusion.png"), "dpnet/figure4": ("master", "branches.png")}
 """Of each figure the row that its episodes are chosen by, and the evaluation's own picture."""
@@ -36,6 +39,7 @@ def write_sheets(stem: Path, name: str, jobs: Sequence[Job], workdir: Path) -> l
     for number, job in enumerate(jobs, start=1):
         found, drawn = results(job, workdir), job.folder(workdir) / picture
         if found is None or not drawn.is_file():
+            LOG.warning("%s has no %s: %s is not made.", job.name, picture, name)
             continue
         of_job = stem.with_name(f"{stem.name}_{number}") if len(jobs) > 1 else stem
         with replacing(of_job.with_suffix(".png")) as temporary:

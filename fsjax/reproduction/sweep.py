@@ -47,11 +47,16 @@ class Sweep:
 
         A job that ends in a sentence is left out with all that comes after it; the others are done.
         """
+        awaited: list[Job] = []
         while open_jobs := [job for job in self.jobs if not self._settled(job)]:
             ready = [job for job in open_jobs if job.after is None or self._is_done(job.after)]
-            if not any(self._attempt(job) for job in ready):
-                LOG.info("%d jobs wait for other processes at work in %s.", len(open_jobs), self.workdir)
-                time.sleep(WAIT)
+            if any(self._attempt(job) for job in ready):
+                continue
+            if ready != awaited:
+                names = ", ".join(job.name for job in ready)
+                LOG.info("Other processes in %s are at work on what is left: %s.", self.workdir, names)
+                awaited = ready
+            time.sleep(WAIT)
 
     def _is_done(self, job: Job) -> bool:
         if job not in self._done and results(job, self.workdir) is not None:
@@ -81,9 +86,13 @@ class Sweep:
             self.programs[argv[0]](argv)
             if not self._is_done(job):
                 self.failed[job] = "it left no results"
+        except (ClaimedError, OSError):  # a full disk fails every job
+            raise
         except (InputError, FloatingPointError) as error:
             self.failed[job] = str(error)
-            LOG.error("%s failed: %s", job.name, error)
+        except Exception as error:  # of this job alone, as far as anybody knows: memory, or a bug
+            self.failed[job] = f"{type(error).__name__}: {error}".splitlines()[0]
+            LOG.exception("%s failed.", job.name)
         gc.collect()  # the last job's arrays, before the next one's
 
 

@@ -10,7 +10,7 @@ from fsjax.reproduction.jobs import Job, Training, command, in_order
 from fsjax.reproduction.layout import Reproduction
 from fsjax.reproduction.plans import Plan
 from fsjax.reproduction.published import published, published_figures
-from fsjax.reproduction.scales import Scale
+from fsjax.reproduction.scales import FOLDS, Scale
 from fsjax.reproduction.sheets import write_sheets
 from fsjax.reproduction.tables import latex, markdown
 from fsjax.training.curves import read_metrics
@@ -45,15 +45,18 @@ def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
 
 
 def _header(plan: Plan, scale: Scale) -> list[str]:
-    """Returns what stands above a table or figure: what it cannot say, and what it cost."""
+    """Returns what stands above a table or figure: what it cannot say, and what it costs."""
     trainings = [job for job in in_order(plan.jobs) if isinstance(job, Training)]
     evaluations = len(in_order(plan.jobs)) - len(trainings)
     cost = (
         f"{number_of(len(trainings), 'different training')}, {number_of(evaluations, 'further evaluation')}."
     )
-    folds = {job.config.partition("fold=")[2][:1] for job in trainings}
-    few = [f"Only fold {', '.join(sorted(folds))}."] if len(folds) < len(scale.folds) else []
-    return [*scale.header(plan.name), *few, cost]
+    folds = sorted({job.fold for job in trainings})
+    few = [f"Of the {len(FOLDS)} folds only {', '.join(map(str, folds))}."] if len(folds) < len(FOLDS) else []
+    scores = [cell for cell in plan.cells.values() if not cell.parameters]
+    same = len(set(scores)) < len(scores)
+    one = ["One data set stands for all of the paper's: such cells are the same evaluations."] if same else []
+    return [*scale.header(plan.name), *few, *one, cost]
 
 
 def number_of(number: int, what: str) -> str:
@@ -82,7 +85,8 @@ def _commands(jobs: Sequence[Job], workdir: Path) -> str:
 
 def _write_curves(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> Path:
     figure, panels = published_figures()[plan.name], findings.panels(plan, scale.folds)
-    draw_panels(stem, figure.title, figure.x_label, "mean-IoU in percent", panels, header=header)
+    marks = dict.fromkeys(mark for cell in plan.cells.values() for mark in findings.marks(cell))
+    draw_panels(stem, figure.title, figure.x_label, "mean-IoU in percent", panels, header=[*header, *marks])
     return stem.with_suffix(".png")
 
 
@@ -93,6 +97,7 @@ def _write_trainings(plans: Iterable[Plan], workdir: Path) -> Path:
         for job in in_order(plan.jobs):
             used.setdefault(job, []).append(plan.name)
     trainings = [job for job in in_order(used) if isinstance(job, Training)]
+    further = [job for job in in_order(used) if not isinstance(job, Training)]
     lines = [
         "# Trainings",
         "",
@@ -104,6 +109,10 @@ def _write_trainings(plans: Iterable[Plan], workdir: Path) -> Path:
         *(f"| {' | '.join([job.name, *_told(job, workdir), ', '.join(used[job])])} |" for job in trainings),
         "",
         *(f"- {job.name}: `{command(job, workdir)}`" for job in trainings),
+        "",
+        "# Further evaluations",
+        "",
+        *(f"- {job.name}, for {', '.join(used[job])}: `{command(job, workdir)}`" for job in further),
     ]
     path = workdir / FOLDER / "trainings.md"
     with replacing(path) as temporary:

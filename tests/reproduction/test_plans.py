@@ -94,6 +94,10 @@ def test_names_are_read_in_the_papers_order():
         (lambda: scale("big", "", (), ""), "--scale is 'big': give 'paper', 'shapes' or 'own'"),
         (lambda: scale("paper", "", (), "0,4"), "--folds is '0,4': give numbers from 0 to 3, as 0,1"),
         (lambda: scale("own", "", (), ""), "--scale=own and --data=NAME, a prepared data set, belong"),
+        (
+            lambda: scale("paper", "", ("--config.eval.shots=5",), ""),
+            "eval.shots is what tells one cell of the tables from another: leave it out",
+        ),
         (lambda: scale("shapes", "x", (), ""), "--scale=own and --data=NAME, a prepared data set, belong"),
     ],
 )  # fmt: skip

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from fsjax.errors import InputError
+from fsjax.files import ClaimedError
 from fsjax.reproduction import plan, scale
 from fsjax.reproduction.jobs import Evaluation, Training, in_order
-from fsjax.reproduction.sweep import Sweep, results
+from fsjax.reproduction.sweep import WAIT, Sweep, results
 from tests.reproduction.pretended import TABLES, Programs, leave_results
 
 LENT = Training("lent", "configs/a.py")
@@ -62,6 +63,45 @@ def test_what_failed_is_left_out_with_all_that_needs_it(tmp_path):
     assert sweep.failed == {HEAD: "The classes are too few.", SHOWN: "head failed"}
     assert results(OTHER, tmp_path)
     assert results(SHOWN, tmp_path) is None
+
+
+def test_an_accident_of_one_job_ends_no_other(tmp_path):
+    programs = Programs(tmp_path / "journal")
+
+    def failing(argv):
+        if "configs/b.py" in argv[1]:
+            raise RuntimeError("RESOURCE_EXHAUSTED: no room\nfor 5 GB")
+        programs["train.py"](argv)
+
+    sweep = Sweep.of([HEAD, OTHER], tmp_path, {**programs, "train.py": failing})
+    sweep.run()
+    assert sweep.failed == {HEAD: "RuntimeError: RESOURCE_EXHAUSTED: no room"}
+    assert results(OTHER, tmp_path)
+
+
+def test_a_full_disk_ends_the_sweep(tmp_path):
+    def failing(argv):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Sweep.of([OTHER, LENT], tmp_path, {"train.py": failing}).run()
+
+
+def test_a_run_that_somebody_is_at_is_waited_for(tmp_path, monkeypatch, caplog):
+    programs, waited = Programs(tmp_path / "journal"), []
+
+    def busy(argv):
+        if waited.count(WAIT) < 2:
+            raise ClaimedError("Another process is at work.")
+        programs["train.py"](argv)
+
+    monkeypatch.setattr("fsjax.reproduction.sweep.time.sleep", waited.append)
+    sweep = Sweep.of([OTHER], tmp_path, {"train.py": busy})
+    with caplog.at_level("INFO", logger="fsjax"):
+        sweep.run()
+    assert sweep.failed == {}
+    assert waited.count(WAIT) == 2
+    assert sum("are at work on what is left: other." in record.message for record in caplog.records) == 1
 
 
 def test_damaged_results_are_made_anew(tmp_path):

@@ -22,6 +22,13 @@ def made(tmp_path, names, at=WHOLE):
     return tmp_path / "tables"
 
 
+def mark(workdir):
+    """Makes a folder that of a sweep at FOLDS, of no table yet."""
+    fields = [*FOLDS.fields["prnet"], *FOLDS.fields["dpnet"]]
+    stored = {"scale": "shapes", "fields": fields, "folds": [0, 1], "tables": []}
+    (workdir / "sweep.json").write_text(json.dumps(stored))
+
+
 def lines_of(text, source):
     """The numbers of the lines of a source, "this run" and so on."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
@@ -84,7 +91,43 @@ def test_cells_over_folds_are_their_mean(tmp_path):
     ]
     binary = [50 * (hit / 100 + 100 / (100 + 100 - hit)) for hit in hits]
     assert float(line[0].split()[0]) == pytest.approx(np.mean(binary), abs=0.006)
-    assert "Only fold" not in text
+    assert "**Of the 4 folds only 0, 1.**" in text
+    assert "Over 2 of 4 folds." in text
+
+
+def test_a_mean_over_few_folds_has_no_difference(tmp_path):
+    few, whole = scale("paper", "", (), "2"), scale("paper", "", (), "")
+    text = (made(tmp_path / "few", ["prnet/table4"], few) / "prnet_table4.md").read_text()
+    assert [cell for line in lines_of(text, "difference") for cell in line if cell] == []
+    text = (made(tmp_path / "whole", ["prnet/table4"], whole) / "prnet_table4.md").read_text()
+    (difference,), (ours,) = lines_of(text, "difference"), lines_of(text, "this run")
+    printed = 68.79, 73.40
+    for cell, own, paper in zip(difference, ours, printed, strict=True):
+        assert float(cell) == pytest.approx(float(own.split()[0]) - paper)
+
+
+def test_what_must_be_said_of_scores_is_said_in_tables_and_figures(tmp_path):
+    workdir, plans = tmp_path / "w", [plan(name, FOLDS) for name in ("prnet/table1", "prnet/figure3")]
+    for job in plans[1].jobs:
+        leave_results(job.folder(workdir), job.argv(workdir), selected=("cat",))
+    mark(workdir)
+    tables = made(workdir, [one.name for one in plans], FOLDS)
+    said = "selected on the tested classes"
+    assert said in (tables / "prnet_table1.md").read_text().lower()
+    assert said in " ".join((tables / "prnet_figure3.svg").read_text().lower().split())
+
+
+def test_cells_that_are_the_same_evaluations_are_told(tmp_path):
+    tables = made(tmp_path / "w", ["prnet/table1", "prnet/table2", "dpnet/table1"], FOLDS)
+    one = "One data set stands for all of the paper's"
+    assert [one in (tables / f"{name}.md").read_text() for name in ("prnet_table1", "prnet_table2")] == [0, 1]
+    assert one not in (tables / "dpnet_table1.md").read_text()
+
+
+def test_fields_of_ones_own_are_told(tmp_path):
+    at = scale("shapes", "", ("--config.train.select=novel_fold",), "0")
+    text = (made(tmp_path / "w", ["prnet/table1"], at) / "prnet_table1.md").read_text()
+    assert "with --config.train.select=novel_fold: not comparable with the paper's numbers." in text
 
 
 def test_curves_have_a_point_for_every_step(tmp_path):
@@ -108,9 +151,7 @@ def test_trainings_say_whether_their_loss_fell(tmp_path):
         leave_results(job.folder(workdir), job.argv(workdir))
         lines = [json.dumps({"step": i, "loss": loss}) for i, loss in enumerate(values, start=1)]
         (job.folder(workdir) / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    (workdir / "sweep.json").write_text(
-        json.dumps({"scale": "shapes", "fields": list(FOLDS.fields["prnet"]), "folds": [0, 1], "tables": []})
-    )
+    mark(workdir)
     text = (made(workdir, ["prnet/figure3"], FOLDS) / "trainings.md").read_text()
     assert "| PRNet shapes fold 0 | 2 | 2.000 | 1.000 | fell | prnet/figure3 |" in text
     assert "| PRNet shapes fold 1 | 2 | 1.000 | 2.000 | DID NOT FALL | prnet/figure3 |" in text
@@ -123,9 +164,7 @@ def test_sheets_are_copied_with_what_is_on_them(tmp_path):
     leave_results(job.folder(workdir), job.argv(workdir))
     figure, _ = figures.grid(["a"], ["b"])
     figures.save(figure, job.folder(workdir) / "branches.png")
-    (workdir / "sweep.json").write_text(
-        json.dumps({"scale": "shapes", "fields": list(FOLDS.fields["prnet"]), "folds": [0, 1], "tables": []})
-    )
+    mark(workdir)
     tables = made(workdir, ["dpnet/figure4"], FOLDS)
     drawn = (job.folder(workdir) / "branches.png").read_bytes()
     assert (tables / "dpnet_figure4.png").read_bytes() == drawn
