@@ -32,6 +32,11 @@ class Training:
     backbone: "Training | None" = None
 
     @property
+    def pictures(self) -> tuple[str, ...]:
+        """Files that are needed beside its results."""
+        return ()
+
+    @property
     def after(self) -> "Training | None":
         """What has to end before it begins."""
         return self.backbone
@@ -56,11 +61,13 @@ class Evaluation:
       name: for people: "PRNet PASCAL-5i fold 0, 5-shot".
       training: of what is evaluated.
       fields: in which it departs from the training's own evaluation; one without any is that.
+      pictures: names of files that it leaves beside its results.
     """
 
     name: str
     training: Training
     fields: tuple[str, ...]
+    pictures: tuple[str, ...] = ()
 
     @property
     def after(self) -> Training:
@@ -82,7 +89,12 @@ Job = Training | Evaluation
 
 
 def evaluated(
-    training: Training, name: str, *fields: str, ways: int | None = None, shots: int | None = None
+    training: Training,
+    name: str,
+    *fields: str,
+    ways: int | None = None,
+    shots: int | None = None,
+    pictures: tuple[str, ...] = (),
 ) -> Job:
     """Returns what evaluates a training: itself, where nothing differs from its own evaluation.
 
@@ -92,11 +104,12 @@ def evaluated(
       fields: "--config.FIELD=VALUE" each.
       ways: of an episode; the training's by default.
       shots: likewise.
+      pictures: names of files that are needed beside the results.
     """
     asked = (("ways", ways, training.ways), ("shots", shots, training.shots))
     sizes = [f"--config.eval.{part}={value}" for part, value, own in asked if value not in (None, own)]
     changed = (*sizes, *fields)
-    return Evaluation(f"{training.name}, {name}", training, changed) if changed else training
+    return Evaluation(f"{training.name}, {name}", training, changed, pictures) if changed else training
 
 
 def command(job: Job, workdir: Path) -> str:

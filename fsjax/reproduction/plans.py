@@ -14,6 +14,9 @@ LAMBDAS = ("0", "0.5", "1.0", "1.2")
 SCALES = "--config.eval.scales=0.7,1.0,1.3"
 """Table 6 of DPNet: multi-scale inference."""
 
+SHEETS = {"prnet/figure4": ("fusion2", "fusion.png"), "dpnet/figure4": ("master", "branches.png")}
+"""Of each figure of episodes the row that they are chosen by, and the evaluation's own picture."""
+
 SWITCHED_OFF = {
     "none": ("pim", "msf", "ccm"),
     "pim": ("msf", "ccm"),
@@ -263,7 +266,11 @@ def _pictures(name: str, scale: Scale) -> Plan:
     fields = ["--config.eval.runs=1", "--config.eval.pictures=6", "--config.eval.pictures_of=spread"]
     fields += ["--config.eval.rows=fusion0,fusion1,fusion2"] if method == "prnet" else []
     datas = (PASCAL, COCO) if method == "prnet" else (PASCAL,)
-    jobs = (evaluated(scale.training(method, data, scale.folds[0]), "pictures", *fields) for data in datas)
+    _, picture = SHEETS[name]
+    jobs = (
+        evaluated(scale.training(method, data, scale.folds[0]), "pictures", *fields, pictures=(picture,))
+        for data in datas
+    )
     return Plan(name, {}, tuple(dict.fromkeys(jobs)))
 
 

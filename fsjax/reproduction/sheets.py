@@ -1,7 +1,6 @@
 """The papers' figures of episodes: sheets that evaluations drew, and what is on them as CSV."""
 
 import csv
-import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,12 +11,8 @@ from fsjax.evaluation.metrics import Record, summarize
 from fsjax.evaluation.results import Results
 from fsjax.files import replacing
 from fsjax.reproduction.jobs import Job
+from fsjax.reproduction.plans import SHEETS
 from fsjax.reproduction.sweep import results
-
-LOG = logging.getLogger(__name__)
-
-SHEETS = {"prnet/figure4": ("fusion2", "fusion.png"), "dpnet/figure4": ("master", "branches.png")}
-"""Of each figure the row that its episodes are chosen by, and the evaluation's own picture."""
 
 HEADINGS = ["chosen as", "run", "episode", "class", "query", "supports"]
 
@@ -37,13 +32,12 @@ def write_sheets(stem: Path, name: str, jobs: Sequence[Job], workdir: Path) -> l
     row, picture = SHEETS[name]
     written = []
     for number, job in enumerate(jobs, start=1):
-        found, drawn = results(job, workdir), job.folder(workdir) / picture
-        if found is None or not drawn.is_file():
-            LOG.warning("%s has no %s: %s is not made.", job.name, picture, name)
+        found = results(job, workdir)
+        if found is None:
             continue
         of_job = stem.with_name(f"{stem.name}_{number}") if len(jobs) > 1 else stem
         with replacing(of_job.with_suffix(".png")) as temporary:
-            shutil.copyfile(drawn, temporary)
+            shutil.copyfile(job.folder(workdir) / picture, temporary)
         with (
             replacing(of_job.with_suffix(".csv")) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,

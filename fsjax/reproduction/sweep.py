@@ -99,7 +99,7 @@ class Sweep:
 def results(job: Job, workdir: Path) -> Results | None:
     """Returns what a job has left, None where there is nothing, or it is damaged: it is then done again."""
     folder = job.folder(workdir)
-    if not (folder / "results.json").is_file():
+    if not all((folder / name).is_file() for name in ("results.json", *job.pictures)):
         return None
     try:
         return Results.read(folder)

@@ -177,3 +177,12 @@ def test_folders_differ_where_what_decides_does(word, tmp_path):
     assert borrowed.folder(tmp_path) != HEAD.folder(tmp_path)
     leave_results(again.folder(Path(tmp_path)), again.argv(tmp_path))
     assert results(again, tmp_path)
+
+
+def test_an_evaluation_without_its_pictures_is_done_again(tmp_path):
+    shown = Evaluation("shown", OTHER, ("--config.eval.pictures=6",), ("fusion.png",))
+    for job in (OTHER, shown):
+        leave_results(job.folder(tmp_path), job.argv(tmp_path))
+    assert results(shown, tmp_path) is None
+    (shown.folder(tmp_path) / "fusion.png").write_bytes(b"drawn")
+    assert results(shown, tmp_path)
