@@ -83,6 +83,16 @@ class Findings:
             said += [f"Trained on {', '.join(trained)}: no test on new classes."] if trained else []
         return list(dict.fromkeys(said))
 
+    def mixtures(self, jobs: Sequence[Job]) -> list[str]:
+        """Returns what is to be said where results were made by several versions of fsjax or of the data."""
+        headers = [header for header in map(self.header, jobs) if header]
+        made = {header["provenance"].get("fsjax", "unknown") for header in headers}
+        said = [f"Made by several versions of fsjax: {', '.join(sorted(made))}."] if len(made) > 1 else []
+        for name in sorted({header["data_set"] for header in headers}):
+            versions = {header["version"] for header in headers if header["data_set"] == name}
+            said += [f"On several versions of {name}: {', '.join(sorted(versions))}."] * (len(versions) > 1)
+        return said
+
     def header(self, job: Job) -> dict[str, Any]:
         """Returns results.json of a job, {} where there is none."""
         read = self._read(job)

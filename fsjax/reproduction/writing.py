@@ -34,7 +34,7 @@ def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
     findings, written = Findings(workdir), []
     for plan in plans:
         stem = workdir / FOLDER / plan.name.replace("/", "_")
-        header = _header(plan, scale)
+        header = _header(plan, scale, findings)
         if plan.name in published():
             written.append(_write_table(stem, plan, scale, findings, header))
         elif plan.name in published_figures():
@@ -44,7 +44,7 @@ def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
     return [*written, _write_trainings(plans, workdir)]
 
 
-def _header(plan: Plan, scale: Scale) -> list[str]:
+def _header(plan: Plan, scale: Scale, findings: Findings) -> list[str]:
     """Returns what stands above a table or figure: what it cannot say, and what it costs."""
     trainings = [job for job in in_order(plan.jobs) if isinstance(job, Training)]
     evaluations = len(in_order(plan.jobs)) - len(trainings)
@@ -56,7 +56,7 @@ def _header(plan: Plan, scale: Scale) -> list[str]:
     scores = [cell for cell in plan.cells.values() if not cell.parameters]
     same = len(set(scores)) < len(scores)
     one = ["One data set stands for all of the paper's: such cells are the same evaluations."] if same else []
-    return [*scale.header(plan.name), *few, *one, cost]
+    return [*scale.header(plan.name), *few, *one, *findings.mixtures(plan.jobs), cost]
 
 
 def number_of(number: int, what: str) -> str:

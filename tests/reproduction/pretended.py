@@ -51,12 +51,12 @@ class Programs(dict):
             journal.write(f"{line}\n")
 
 
-def leave_results(folder, argv, selected=()):
+def leave_results(folder, argv, selected=(), version="1"):
     """Two runs of one episode, of which half of the truth's void is predicted as the class."""
     config = default()
     config.eval.pictures, config.eval.pictures_of = 1, "best"
     about = Description(
-        title="Toys", data_set="toy", version="1", split="test", fold=0, classes={1: "cat"}, protocol={},
+        title="Toys", data_set="toy", version=version, split="test", fold=0, classes={1: "cat"}, protocol={},
         void="ignore", counting="strict", seed=7, selected_classes=selected,
         config=config.to_dict(),
     )  # fmt: skip

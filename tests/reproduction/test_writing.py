@@ -124,6 +124,15 @@ def test_cells_that_are_the_same_evaluations_are_told(tmp_path):
     assert one not in (tables / "dpnet_table1.md").read_text()
 
 
+def test_results_of_several_versions_are_told(tmp_path):
+    workdir, figure = tmp_path / "w", plan("prnet/figure3", FOLDS)
+    for job, version in zip(figure.jobs, ("1", "2"), strict=True):
+        leave_results(job.folder(workdir), job.argv(workdir), version=version)
+    mark(workdir)
+    text = (made(workdir, ["prnet/figure3", "prnet/table1"], FOLDS) / "prnet_table1.md").read_text()
+    assert "**On several versions of toy: 1, 2.**" in text
+
+
 def test_fields_of_ones_own_are_told(tmp_path):
     at = scale("shapes", "", ("--config.train.select=novel_fold",), "0")
     text = (made(tmp_path / "w", ["prnet/table1"], at) / "prnet_table1.md").read_text()
