@@ -19,6 +19,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data.name = "coco20i"
     config.data.split = "interleaved"
     config.data.train_list = "train"
+    config.data.min_area = "pfenet"
     follow(config, "dpnet")  # 641x641, scored at the photos' sizes on val
 
     config.model.name = "dpnet"

@@ -22,6 +22,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.batch_size = 4
     config.data.name = "pascal5i"
     config.data.train_list = "oslsm"
+    config.data.min_area = "oslsm"
     follow(config, "dpnet")  # 321x321, scored at the photos' sizes on val, by CANet's metric
 
     config.model.name = "dpnet"

@@ -21,5 +21,6 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data.train_list = "train"
     follow(config, "panet")  # train is tested, too, as most likely in the paper; "val" is the cleaner test
     config.model.weights = "imagenet"
+    config.train.support_void = "background"  # as in PANet's code, which PRNet's builds on
     config.eval.rows = ("fusion0", "fusion1", "fusion2", "adapted")
     return apply(config, argument)

@@ -19,5 +19,6 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data.train_list = "trainaug"
     follow(config, "panet")  # trainaug is tested, too, as most likely in the paper; "val" is the cleaner test
     config.model.weights = "imagenet"
+    config.train.support_void = "background"  # as in PANet's code, which PRNet's builds on; queries keep void
     config.eval.rows = ("fusion0", "fusion1", "fusion2", "adapted")
     return apply(config, argument)

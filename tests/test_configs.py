@@ -68,6 +68,7 @@ def test_prnet_is_trained_as_its_paper_says(name):
     assert (train.momentum, train.weight_decay, train.decay) == (0.9, 5e-4, 0.1)
     assert (train.schedule, train.milestones) == ("step", (10_000, 20_000))
     assert (evaluation.adapt.steps, evaluation.runs, evaluation.episodes) == (5, 5, 1000)
+    assert (train.void, train.support_void, evaluation.support_void) == ("ignore", "background", "background")
 
 
 @pytest.mark.parametrize(
@@ -134,5 +135,5 @@ def test_a_benchmark_that_is_not_there_is_asked_for_in_one_sentence(name, tmp_pa
     ],
 )  # fmt: skip
 def test_the_benchmarks_rules(name, area, split):
-    data = cli.load_config(FOLDER / f"{name}.py").data
-    assert (data.min_area, data.split) == (area, split)
+    config = cli.load_config(FOLDER / f"{name}.py")
+    assert (config.data.min_area, config.eval.min_area, config.data.split) == (area, area, split)

@@ -96,9 +96,10 @@ def _sections(name: str) -> list[str]:
 
 
 def _data_faults(values: Mapping[str, Any]) -> Iterator[str]:
-    area = values["data.min_area"]
-    if area not in AREA_RULES and not (area.isascii() and area.isdigit()):
-        yield f"data.min_area is {area!r}: give {', '.join(AREA_RULES)}, or a number of pixels."
+    for name, empty in (("data.min_area", ""), ("eval.min_area", ", or nothing for data.min_area's")):
+        area = values[name]
+        if not (area in AREA_RULES or (area.isascii() and area.isdigit()) or (empty and not area)):
+            yield f"{name} is {area!r}: give {', '.join(AREA_RULES)}, or a number of pixels{empty}."
     held_out = Counter(name for fold in values["data.folds"] for name in fold)
     for name, times in held_out.items():
         if times > 1:
@@ -148,10 +149,11 @@ def _model_faults(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _evaluation_faults(values: Mapping[str, Any]) -> Iterator[str]:
+    policy = values["eval.policy"]
     for name in ("ways", "queries"):
-        if values["eval.policy"] == "list_walk" and values[f"eval.{name}"] != 1:
+        if policy in ("list_walk", "image_walk") and values[f"eval.{name}"] != 1:
             yield (
-                f"eval.policy is 'list_walk', one-way with one query, and eval.{name} is "
+                f"eval.policy is {policy!r}, one-way with one query, and eval.{name} is "
                 f"{values[f'eval.{name}']}: set eval.ways=1 and eval.queries=1, or eval.policy=class_uniform."
             )
     if 1.0 not in values["eval.scales"]:

@@ -31,31 +31,38 @@ class Protocol:
 
 _FIELDS = (
     "eval.size", "eval.input", "eval.label", "eval.void", "eval.support_void", "eval.counting",
-    "eval.policy", "eval.runs", "eval.episodes", "data.min_area",
+    "eval.policy", "eval.runs", "eval.episodes", "eval.min_area",
 )  # fmt: skip
 
 _VALUES: dict[str, tuple[Any, ...]] = {
     "panet": (
         417, "square", "input", "ignore", "background", "panet_compat", "class_uniform", 5, 1000, "none",
     ),
-    "canet": (321, "square", "original", "background", "background", "strict", "list_walk", 1, 1000, "oslsm"),
-    "pfenet": (473, "longside", "original", "ignore", "ignore", "strict", "list_walk", 1, 5000, "pfenet"),
-    "hsnet": (400, "square", "input", "ignore", "background", "strict", "list_walk", 1, 1000, "oslsm"),
+    "canet": (
+        321, "square", "original", "background", "background", "strict", "class_uniform", 1, 1000, "oslsm",
+    ),
+    "pfenet": (473, "longside", "original", "ignore", "ignore", "strict", "image_walk", 1, 5000, "pfenet"),
+    "hsnet": (400, "square", "input", "ignore", "background", "strict", "class_uniform", 1, 1000, "oslsm"),
     "dpnet": (321, "square", "original", "background", "ignore", "strict", "class_uniform", 1, 1000, "oslsm"),
 }  # fmt: skip
+
+_ON_PASCAL: dict[str, dict[str, Any]] = {
+    "panet": {"data.test_list": "trainaug"},
+    "canet": {"eval.policy": "list_walk"},  # of longer lists 1,000 pairs would be of one class or two
+    "hsnet": {"eval.policy": "list_walk"},
+}
 
 _ON_COCO: dict[str, dict[str, Any]] = {
     "panet": {"data.test_list": "train"},
     "pfenet": {"eval.size": 641, "eval.episodes": 20_000},
-    "hsnet": {"eval.policy": "class_uniform"},
-    "dpnet": {"eval.size": 641, "data.min_area": "pfenet"},
+    "dpnet": {"eval.size": 641, "eval.min_area": "pfenet"},
 }
 
 PROTOCOLS = {
     name: Protocol(
         dict(zip(_FIELDS, values, strict=True)),
         {
-            "pascal5i": {"data.test_list": "trainaug" if name == "panet" else "val"},
+            "pascal5i": {"data.test_list": "val", **_ON_PASCAL.get(name, {})},
             "coco20i": {"data.test_list": "val", **_ON_COCO.get(name, {})},
         },
     )
@@ -88,5 +95,6 @@ def departures(config: ConfigDict) -> dict[str, tuple[Any, Any]]:
     if not config.eval.protocol:
         return {}
     values = flatten(config)
+    values["eval.min_area"] = values["eval.min_area"] or values["data.min_area"]
     preset = PROTOCOLS[config.eval.protocol].on(config.data.name)
     return {name: (value, values[name]) for name, value in preset.items() if values[name] != value}

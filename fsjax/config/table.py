@@ -6,7 +6,7 @@ SECTIONS_LEFT_FREE = ("model.backbone_options",)
 """Sections whose fields are told elsewhere, because they differ from one network to the next."""
 
 AREA_RULES = ("none", "oslsm", "pfenet")
-"""The names that `data.min_area` may have, beside a number."""
+"""The names that `data.min_area` and `eval.min_area` may have, beside a number."""
 
 SIDE = 4096  # pixels
 BATCH = 65_536
@@ -216,9 +216,11 @@ TABLE: dict[str, Field] = {
     ),
     "eval.policy": Field(
         "class_uniform",
-        "How episodes are drawn; list_walk takes the (image, class) pairs in the list's order.",
-        choices=("class_uniform", "list_walk"), free="always",
+        "How episodes are drawn; list_walk takes the (image, class) pairs in the list's order, image_walk "
+        "its images.",
+        choices=("class_uniform", "list_walk", "image_walk"), free="always",
     ),
+    "eval.min_area": Field("", "The evaluation's own data.min_area; empty: as that.", free="always"),
     "eval.seed": Field(1234, "Of the evaluation's episodes.", low=0, high=SEED, free="always"),
     "eval.rows": Field(
         ("fusion0", "fusion1", "fusion2"),

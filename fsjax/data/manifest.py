@@ -12,6 +12,7 @@ with the supports' image ids for each way, in the order of class_ids.
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from fsjax.data.index import MinArea
 from fsjax.data.sampling import SAMPLERS, EpisodeSampler, EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
@@ -49,18 +51,16 @@ def describe(
 ) -> Header:
     """Returns the header for the episodes that a sampler draws from a source."""
     names = source.class_names
-    rule = sampler.min_area
-    least = "OSLSM's rule for the" if rule == "oslsm" else f"at least {max(rule, 1)}"
-    eligibility = f"{least} pixels of the class in the original mask"
+    eligible = eligibility(sampler.min_area)
     if sampler.without:
-        eligibility += f", no pixel of {', '.join(names[c - 1] for c in sampler.without)}"
+        eligible += f", no pixel of {', '.join(names[c - 1] for c in sampler.without)}"
     return Header(
         data_set=source.name,
         version=source.version,
         split=source.split,
         fold=fold,
         classes={names[c - 1]: c for c in sampler.classes},
-        eligibility=eligibility,
+        eligibility=eligible,
         label_policy=label_policy,
         ways=sampler.ways,
         shots=sampler.shots,
@@ -69,6 +69,19 @@ def describe(
         seed=sampler.seed,
         policy=sampler.policy,
     )
+
+
+def eligibility(rule: MinArea) -> str:
+    """Returns a rule as a header has it, where no class is left out."""
+    least = "OSLSM's rule for the" if rule == "oslsm" else f"at least {max(rule, 1)}"
+    return f"{least} pixels of the class in the original mask"
+
+
+def rule_of(header: Header) -> MinArea | None:
+    """Returns the rule that a header's eligibility names, None where its words are another program's."""
+    said = re.fullmatch(r"at least (\d{1,18}) pixels .*", header.eligibility, re.ASCII)
+    rule: MinArea = int(said[1]) if said else "oslsm"
+    return rule if header.eligibility == eligibility(rule) else None
 
 
 def digest(specs: Iterable[EpisodeSpec], ids: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from fsjax.errors import InputError
 # Third words of a seed sequence: each kind of draw has its own stream. Never 0, which NumPy pads with.
 _ABSENT, _PRESENT = 2, 3
 _PAIRS, _PAIR_SUPPORTS = 8, 9
+_IMAGE_WALK = 10
 _ATTEMPTS = 100
 
 
@@ -173,6 +174,18 @@ class EpisodeSampler:
             query += _choose(rng, left, 1)
         return EpisodeSpec(i, tuple(classes), support, tuple(query), tuple(classes))
 
+    def _check_one_way(self) -> None:
+        if self.ways != 1 or self.queries != 1:
+            raise InputError(
+                f"The policy {self.policy} is one-way with one query: set ways=1 and queries=1, or "
+                "policy=class_uniform."
+            )
+
+    def _one_way(self, i: int, class_id: int, query: int, rng: np.random.Generator) -> EpisodeSpec:
+        """Returns episode i of a given class and query, with supports among the class's other images."""
+        support = _choose(rng, _other_than(self._eligible[class_id], [query]), self.shots)
+        return EpisodeSpec(i, (class_id,), (support,), (query,), (class_id,))
+
 
 class PairSampler(EpisodeSampler):
     """Walks through all pairs of an image and a class that it shows, shuffled anew in each epoch.
@@ -195,11 +208,7 @@ class PairSampler(EpisodeSampler):
             InputError: one of `EpisodeSampler`'s reasons, or ways or queries is not 1.
         """
         super().__init__(*arguments, **settings)
-        if self.ways != 1 or self.queries != 1:
-            raise InputError(
-                f"The policy {self.policy} is one-way with one query: set ways=1 and queries=1, or "
-                "policy=class_uniform."
-            )
+        self._check_one_way()
         self._queries = np.concatenate([self._eligible[c] for c in self.classes])
         self._classes = np.repeat(self.classes, [len(self._eligible[c]) for c in self.classes])
         self.pairs = len(self._queries)
@@ -209,9 +218,7 @@ class PairSampler(EpisodeSampler):
         epoch, place = divmod(i, self.pairs)
         pair = place if epoch < self.in_order else _shuffled(self.pairs, self.seed, epoch)[place]
         query, class_id = int(self._queries[pair]), int(self._classes[pair])
-        rng = np.random.default_rng([self.seed, i, _PAIR_SUPPORTS])
-        support = _choose(rng, _other_than(self._eligible[class_id], [query]), self.shots)
-        return EpisodeSpec(i, (class_id,), (support,), (query,), (class_id,))
+        return self._one_way(i, class_id, query, np.random.default_rng([self.seed, i, _PAIR_SUPPORTS]))
 
 
 class ListSampler(PairSampler):
@@ -224,7 +231,36 @@ class ListSampler(PairSampler):
     in_order = 1
 
 
-SAMPLERS = {sampler.policy: sampler for sampler in (EpisodeSampler, PairSampler, ListSampler)}
+class ImageSampler(EpisodeSampler):
+    """Walks through the images in the list's order, and again from its head when it ends: PFENet's test.
+
+    The images are those that count for any of the classes. Each is the query of one episode a walk, whose
+    class is drawn uniformly among those that it counts for; the supports are K other images of the class.
+    `sampler(i)` is a pure function of (seed, i), and the arguments and attributes are those of
+    `EpisodeSampler`.
+    """
+
+    policy = "image_walk"
+
+    def __init__(self, *arguments: Any, **settings: Any):
+        """Sets up the draw; the arguments are those of `EpisodeSampler`.
+
+        Raises:
+            InputError: one of `EpisodeSampler`'s reasons, or ways or queries is not 1.
+        """
+        super().__init__(*arguments, **settings)
+        self._check_one_way()
+        self._images = np.unique(np.concatenate([self._eligible[c] for c in self.classes]))
+
+    def __call__(self, i: int) -> EpisodeSpec:
+        """Returns episode i."""
+        query = int(self._images[i % len(self._images)])
+        rng = np.random.default_rng([self.seed, i, _IMAGE_WALK])
+        class_id = int(rng.choice([c for c in self.classes if self.counted[query, c - 1]]))
+        return self._one_way(i, class_id, query, rng)
+
+
+SAMPLERS = {sampler.policy: sampler for sampler in (EpisodeSampler, PairSampler, ListSampler, ImageSampler)}
 """By the names of their policies."""
 
 
@@ -244,8 +280,8 @@ def make_sampler(
     """Returns the sampler of a policy.
 
     Args:
-        policy: "class_uniform" (`EpisodeSampler`), "pair_epoch" (`PairSampler`) or "list_walk"
-            (`ListSampler`).
+        policy: "class_uniform" (`EpisodeSampler`), "pair_epoch" (`PairSampler`), "list_walk"
+            (`ListSampler`) or "image_walk" (`ImageSampler`).
         index: as in `EpisodeSampler`, like all that follow.
         class_names: the name of each class id.
         classes: the class ids to draw from.

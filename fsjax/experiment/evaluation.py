@@ -24,6 +24,7 @@ from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.evaluation.show import show
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
+from fsjax.experiment.departures import departures
 from fsjax.experiment.selection import backbone_selected_on, selected_on
 from fsjax.experiment.settings import (
     Sources,
@@ -223,7 +224,7 @@ def _description(
             "input": part.input, "size": part.size, "label": part.label,
             "scales": list(part.scales), **several, "support_void": part.support_void,
         },
-        preset=part.protocol, departures=configuration.departures(_as_drawn(config, header, evaluation)),
+        preset=part.protocol, departures=departures(config, header, evaluation.run_length),
         void=part.void, counting=part.counting, settings=asdict(evaluation.segmenter.settings),
         seed=header.seed, step=run.step if run else None,
         augmentation=augmentation(**flags, features_kept=config.train.cached_features) if run else "",
@@ -237,11 +238,3 @@ def _description(
         weights_sha256=_digest_of_weights(config, run, variables),
         manifest_sha256=manifest_sha256, config=config.to_dict(), provenance=provenance(),
     )  # fmt: skip
-
-
-def _as_drawn(config: ConfigDict, header: manifest.Header, evaluation: Evaluation) -> ConfigDict:
-    """Returns the configuration with what a manifest's header says of the episodes in place of its own."""
-    drawn = config.copy_and_resolve_references()
-    drawn.eval.policy, drawn.eval.runs = header.policy, header.runs
-    drawn.eval.episodes = evaluation.run_length
-    return drawn

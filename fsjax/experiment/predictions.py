@@ -2,7 +2,9 @@
 
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -18,6 +20,7 @@ from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.predictions import Counted, count_predictions
 from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.summary import Description, Scored, summaries
+from fsjax.experiment.departures import departures
 from fsjax.experiment.evaluation import Results
 from fsjax.experiment.settings import read_episodes
 from fsjax.files import make_writable
@@ -58,7 +61,8 @@ def score_predictions(
     Writes `manifest.jsonl`, `results.json`, `results.md` and `episodes.jsonl`.
 
     Args:
-      config: of its `eval` the fields of `PROTOCOL` count; the fold is the manifest's.
+      config: of its `eval` the fields of `PROTOCOL` count, and `protocol` as the preset; the fold is the
+        manifest's.
       source: the data that the manifest was drawn from.
       folder: of the PNGs.
       episodes: the manifest.
@@ -79,7 +83,8 @@ def score_predictions(
     records = _records(name, specs, counted, source, len(specs) // header.runs)
     sha256 = manifest.digest(specs, source.ids)
     scored = [Scored(name, records, sha256, seconds)]
-    about = _description(config, source, header, sha256, folder, counted)
+    departed = departures(config, header, len(specs) // header.runs)
+    about = _description(config, source, header, sha256, folder, counted, departed)
     rows = summaries(scored, about, ())
     manifest.write(out / "manifest.jsonl", header, specs, source.ids)
     report.write_report(out, about, rows, records)
@@ -121,9 +126,11 @@ def _description(
     sha256: str,
     folder: Path,
     counted: Counted,
+    departed: Mapping[str, tuple[Any, Any]],
 ) -> Description:
     part = {field: config.eval[field] for field in PROTOCOL}
     of_input = ("input", "size") if part["label"] == "input" else ()  # else nobody knows what they were
+    unknown = {"eval.support_void", "eval.input", "eval.size"} - {f"eval.{field}" for field in of_input}
     return Description(
         title=source.title, data_set=source.name, version=source.version, split=source.split,
         fold=header.fold, classes={class_id: name for name, class_id in header.classes.items()},
@@ -132,6 +139,8 @@ def _description(
             "policy": header.policy, "eligibility": header.eligibility,
             **{field: part[field] for field in (*of_input, "label")},
         },
+        preset=config.eval.protocol,
+        departures={name: pair for name, pair in departed.items() if name not in unknown},
         void=part["void"], counting=part["counting"], seed=header.seed, tested_images_in_training=None,
         manifest_sha256=sha256, provenance=provenance(),
         config={"fold": header.fold, "data": config.data.to_dict(), "eval": part},

@@ -15,11 +15,18 @@ from fsjax.config import Found, Selected
 from fsjax.config.table import SEED
 from fsjax.data import manifest
 from fsjax.data.index import ClassIndex, build_index
-from fsjax.data.sampling import EpisodeSampler, PairSampler, TooFewImagesError, fold_classes
+from fsjax.data.sampling import (
+    EpisodeSampler,
+    ImageSampler,
+    ListSampler,
+    PairSampler,
+    TooFewImagesError,
+    fold_classes,
+)
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.evaluation.metrics import count, mean_iou
-from fsjax.experiment.settings import Sources, evaluation_of, sampler_of
+from fsjax.experiment.settings import Sources, evaluated_area, evaluation_of, sampler_of
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
 from fsjax.segmenter import Segmenter
@@ -32,7 +39,7 @@ NONE, BASE_VAL, NOVEL_FOLD = "none", "base_val", "novel_fold"
 """Values of `train.select`."""
 
 FIRST_SEED = SEED + 1
-"""Seeds of selections begin where those of evaluations end, so that no reported episode is one of theirs."""
+"""Seeds of selections begin where those of evaluations end: no draw is shared, though two may be equal."""
 
 _NO_MATTER = (
     "eval.runs", "eval.episodes", "eval.adapt", "eval.seed", "eval.rows", "eval.batch_size", "eval.memory",
@@ -157,15 +164,15 @@ def _sampler(config: ConfigDict, sources: Sources) -> EpisodeSampler:
     """Returns where the episodes are drawn; of a walk through a list they are a random part."""
     source, seed = sources["test"], FIRST_SEED + config.seed
     base, novel = fold_classes(source.folds, config.fold)
-    part = config.eval.copy_and_resolve_references()
-    if part.policy == "list_walk":
+    part, area = config.eval.copy_and_resolve_references(), evaluated_area(config)
+    if part.policy in (ListSampler.policy, ImageSampler.policy):
         part.policy = PairSampler.policy
     if config.train.select == NOVEL_FOLD:
-        return sampler_of(config, source, novel, part, seed)
+        return sampler_of(config, source, novel, part, seed, area)
     without = novel if config.data.drop_novel_images else ()
     index = _held_out(source, sources["train"].ids)
     try:
-        return sampler_of(config, source, base, part, seed, without, index)
+        return sampler_of(config, source, base, part, seed, area, without, index)
     except TooFewImagesError as few:
         raise InputError(
             f"train.select is 'base_val', and among the photos of {source.split} that are held out of "

@@ -109,7 +109,7 @@ def novel_episodes(
     """
     _, novel = fold_classes(source.folds, config.fold)
     if not path:
-        sampler = sampler_of(config, source, novel, config.eval, config.eval.seed)
+        sampler = sampler_of(config, source, novel, config.eval, config.eval.seed, evaluated_area(config))
         policy = f"{config.eval.label} size, void {config.eval.void}"
         header = manifest.describe(
             source, sampler, fold=config.fold, label_policy=policy, runs=config.eval.runs
@@ -121,7 +121,8 @@ def novel_episodes(
         raise InputError(
             f"{path} holds episodes of fold {header.fold}, not of fold={config.fold}: name another."
         )
-    return header, specs, sampler_of(config, source, novel, header, header.seed)
+    rule = manifest.rule_of(header) or evaluated_area(config)  # of what else is drawn, as wrong supports
+    return header, specs, sampler_of(config, source, novel, header, header.seed, rule)
 
 
 def read_episodes(path: str | Path, source: Source) -> tuple[manifest.Header, list[EpisodeSpec]]:
@@ -144,17 +145,19 @@ def sampler_of(
     classes: Sequence[int],
     part: Any,
     seed: int,
+    area: MinArea,
     without: Sequence[int] = (),
     index: ClassIndex | None = None,
 ) -> EpisodeSampler:
     """Returns the sampler of a part.
 
     Args:
-      config: for its `data`.
+      config: for its `data.leave_out`.
       source: the data.
       classes: the class ids to draw from.
       part: whose policy, ways, shots and queries hold: `config.train`, `config.eval` or a manifest's header.
       seed: of the episodes.
+      area: which photos count for a class: that of the training, or `evaluated_area`.
       without: class ids whose photos are left out.
       index: of the photos that may be drawn; by default of all.
 
@@ -165,15 +168,27 @@ def sampler_of(
         return make_sampler(
             part.policy, index or build_index(source), source.class_names, classes,
             ways=part.ways, shots=part.shots, queries=part.queries, seed=seed,
-            min_area=_min_area(config.data.min_area), without=without,
+            min_area=area, without=without,
         )  # fmt: skip
     except TooFewImagesError as few:
         raise few.together_with(config.data.leave_out) from None
 
 
+def evaluated_area(config: ConfigDict) -> MinArea:
+    """Returns which photos count in the evaluation and in selections: by its own rule, or the data's."""
+    return _min_area(config.eval.min_area or config.data.min_area)
+
+
+def name_of_area(rule: MinArea) -> str:
+    """Returns a rule as the fields have it, by its name where it has one."""
+    return next((name for name, known in _AREAS.items() if known == rule), str(rule))
+
+
+_AREAS: dict[str, MinArea] = {"none": 1, "pfenet": 2048, "oslsm": "oslsm"}
+
+
 def _min_area(rule: str) -> MinArea:
-    names: dict[str, MinArea] = {"none": 1, "pfenet": 2048, "oslsm": "oslsm"}
-    return names[rule] if rule in names else int(rule)
+    return _AREAS[rule] if rule in _AREAS else int(rule)
 
 
 def plan_of(config: ConfigDict, source: Source) -> Plan:
@@ -185,7 +200,7 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     train = config.train
     base, novel = fold_classes(source.folds, config.fold)
     without = novel if config.data.drop_novel_images else ()
-    sampler = sampler_of(config, source, base, train, config.seed, without)
+    sampler = sampler_of(config, source, base, train, config.seed, _min_area(config.data.min_area), without)
     inputs = InputSettings(
         size=train.size, void=train.void, support_void=train.support_void, flip=train.flip, crop=train.crop,
         rotate=train.rotate,

@@ -4,7 +4,11 @@ import pytest
 
 from fsjax.cli import set_fields
 from fsjax.config import PROTOCOLS, TABLE, check, default, departures, follow
+from fsjax.config.checking import flatten
 from fsjax.errors import InputError
+
+FIELDS = ("size", "input", "label", "void", "support_void", "counting", "policy", "runs", "episodes",
+          "min_area")  # fmt: skip
 
 
 def on(data_name, *flags):
@@ -23,24 +27,61 @@ def test_every_preset_sets_the_same_fields_to_what_they_allow():
     assert len({frozenset(protocol.fields) for protocol in PROTOCOLS.values()}) == 1
 
 
+PASCAL = {
+    "panet": ("trainaug", 417, "square", "input", "ignore", "background", "panet_compat", "class_uniform",
+              5, 1_000, "none"),
+    "canet": ("val", 321, "square", "original", "background", "background", "strict", "list_walk",
+              1, 1_000, "oslsm"),
+    "pfenet": ("val", 473, "longside", "original", "ignore", "ignore", "strict", "image_walk",
+               1, 5_000, "pfenet"),
+    "hsnet": ("val", 400, "square", "input", "ignore", "background", "strict", "list_walk",
+              1, 1_000, "oslsm"),
+    "dpnet": ("val", 321, "square", "original", "background", "ignore", "strict", "class_uniform",
+              1, 1_000, "oslsm"),
+}  # fmt: skip
+COCO = {
+    "panet": ("train", 417, "square", "input", "ignore", "background", "panet_compat", "class_uniform",
+              5, 1_000, "none"),
+    "canet": ("val", 321, "square", "original", "background", "background", "strict", "class_uniform",
+              1, 1_000, "oslsm"),
+    "pfenet": ("val", 641, "longside", "original", "ignore", "ignore", "strict", "image_walk",
+               1, 20_000, "pfenet"),
+    "hsnet": ("val", 400, "square", "input", "ignore", "background", "strict", "class_uniform",
+              1, 1_000, "oslsm"),
+    "dpnet": ("val", 641, "square", "original", "background", "ignore", "strict", "class_uniform",
+              1, 1_000, "pfenet"),
+}  # fmt: skip
+"""Typed from what the codebases and papers do, not from the presets."""
+
+
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
-    [  # worked out by hand from what the codebases do
-        ("panet", "pascal5i", (417, "square", "input", "ignore", 5, 1000, "trainaug")),
-        ("panet", "coco20i", (417, "square", "input", "ignore", 5, 1000, "train")),
-        ("canet", "pascal5i", (321, "square", "original", "background", 1, 1000, "val")),
-        ("pfenet", "pascal5i", (473, "longside", "original", "ignore", 1, 5000, "val")),
-        ("pfenet", "coco20i", (641, "longside", "original", "ignore", 1, 20000, "val")),
-        ("hsnet", "pascal5i", (400, "square", "input", "ignore", 1, 1000, "val")),
-        ("dpnet", "pascal5i", (321, "square", "original", "background", 1, 1000, "val")),
-        ("dpnet", "coco20i", (641, "square", "original", "background", 1, 1000, "val")),
+    [
+        (name, data, values)
+        for data, presets in (("pascal5i", PASCAL), ("coco20i", COCO))
+        for name, values in presets.items()
     ],
 )
 def test_presets_are_the_fields(name, data, expected):
     config = on(data, f"--config.eval.protocol={name}")
     part = config.eval
-    sizes = part.size, part.input, part.label, part.void, part.runs, part.episodes
-    assert (*sizes, config.data.test_list) == expected
+    found = (
+        config.data.test_list, part.size, part.input, part.label, part.void, part.support_void,
+        part.counting, part.policy, part.runs, part.episodes, part.min_area,
+    )  # fmt: skip
+    assert found == expected
+    changed = {key for key, value in flatten(config).items() if value != flatten(on(data))[key]}
+    assert changed <= {"eval.protocol", "data.test_list", *(f"eval.{field}" for field in FIELDS)}
+    assert {*PROTOCOLS[name].on(data)} == {"data.test_list", *(f"eval.{field}" for field in FIELDS)}
+
+
+def test_a_preset_leaves_training_alone():
+    config = on("pascal5i", "--config.data.min_area=200", "--config.eval.protocol=pfenet")
+    assert (config.data.min_area, config.eval.min_area) == ("200", "pfenet")
+    config.eval.min_area = ""  # as stored before the evaluation had its own
+    assert departures(config) == {"eval.min_area": ("pfenet", "200")}
+    config.data.min_area = "pfenet"
+    assert departures(config) == {}
 
 
 def test_what_is_given_beside_a_preset_departs_from_it_in_any_order():

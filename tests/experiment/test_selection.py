@@ -88,7 +88,7 @@ def test_the_best_of_independent_evaluations_is_selected(select, steps, apart, n
     assert Run.open(workdir, step=4).step == 4
 
 
-def test_a_selection_is_not_on_the_reported_episodes(apart):
+def test_a_selection_draws_apart_from_the_reported_episodes(apart):
     config = selecting("novel_fold", {"seed": 1234})  # eval.seed's default
     assert config.eval.seed == config.seed
     selection = Selection.configured(config, apart, build.method(config.model), 5)
@@ -115,10 +115,14 @@ def test_base_val_draws_held_out_photos_of_base_classes(folder, apart):
         assert shows_novel != drop
 
 
-def test_a_walk_through_the_list_is_shuffled(apart):
-    config = selecting("novel_fold", {"eval.policy": "list_walk"})
+@pytest.mark.parametrize("policy", ["list_walk", "image_walk"])
+def test_a_walk_through_the_list_is_shuffled(policy, apart):
+    config = selecting("novel_fold", {"eval.policy": policy})
     selection = Selection.configured(config, apart, build.method(config.model), 5)
-    assert {selection.sampler(i).class_ids for i in range(7)} == {(1,), (2,)}
+    specs = [selection.sampler(i) for i in range(7)]
+    assert {spec.class_ids for spec in specs} == {(1,), (2,)}
+    queries = [spec.query for spec in specs]
+    assert queries != sorted(queries)
 
 
 def test_without_selection_all_is_as_it_was(novel_run, apart, tmp_path):
