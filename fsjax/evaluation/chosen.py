@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from fsjax.evaluation.metrics import Record, count
+from fsjax.evaluation.metrics import Record, count, known_mean, ratio
 
 
 class Chosen(NamedTuple):
@@ -20,7 +20,8 @@ def choose(records: Sequence[Record], number: int, which: str, *, void: str, cou
     """Returns the episodes to show, in the order of the sheet, by the IoU of their first queries.
 
     A query photo is taken once: of several episodes with the same one, the first in the order that is asked
-    for. With fewer photos than were asked for, each is shown.
+    for. With fewer photos than were asked for, each is shown. An IoU that is not defined counts as 1: nothing
+    is there, and nothing was found.
 
     Args:
       records: of all episodes of a row, in their order.
@@ -30,8 +31,9 @@ def choose(records: Sequence[Record], number: int, which: str, *, void: str, cou
       void: see `metrics.count`.
       counting: see `metrics.count`.
     """
+    ious = first_ious(records, void=void, counting=counting)
     number = min(number, len({record["query"][0] for record in records}))
-    best = np.argsort(-_ious(records, void, counting), kind="stable").tolist()
+    best = np.argsort(-np.nan_to_num(ious, nan=1.0), kind="stable").tolist()
     middle = (len(best) - 1) / 2
     orders = {
         "best": best,
@@ -53,12 +55,17 @@ def choose(records: Sequence[Record], number: int, which: str, *, void: str, cou
     return chosen
 
 
-def _ious(records: Sequence[Record], void: str, counting: str) -> Float[np.ndarray, " episodes"]:
-    """Returns the IoU of each episode's first query, averaged over the ways that occur; 1 where none does."""
+def first_ious(records: Sequence[Record], *, void: str, counting: str) -> Float[np.ndarray, " episodes"]:
+    """Returns the IoU of each episode's first query, averaged over the ways that occur, as a fraction.
+
+    It is NaN where no way occurs, in the truth or in the prediction.
+
+    Args:
+      records: of one row, at least one.
+      void: see `metrics.count`.
+      counting: see `metrics.count`.
+    """
     ids = {class_id: str(class_id) for record in records for class_id in record["class_ids"]}
     firsts = [{**record, "confusion": record["confusion"][:1]} for record in records]
     counts = count(firsts, ids, void=void, counting=counting)
-    intersections, unions = counts.intersections[:, 1:], counts.unions[:, 1:]
-    occur = unions > 0
-    found = np.sum(intersections / np.maximum(unions, 1), axis=1, where=occur)
-    return np.where(occur.any(1), found / np.maximum(occur.sum(1), 1), 1.0)
+    return known_mean(ratio(counts.intersections[:, 1:], counts.unions[:, 1:]))

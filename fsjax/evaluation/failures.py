@@ -10,7 +10,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from fsjax.evaluation.metrics import REPLICATES, Record, count, interval, percent
+from fsjax.evaluation.metrics import (
+    Counts,
+    Record,
+    count,
+    interval,
+    known_mean,
+    percent,
+    ratio,
+    resampled,
+    sums_by_run,
+)
 
 SIZES = (1.0, 2.5, 5.0, 10.0, 20.0, 40.0)
 """Between two groups of object sizes, in percent of the query's pixels."""
@@ -193,26 +203,10 @@ def pooled(cases: Sequence[Case], by: str, names: Sequence[str]) -> list[Group]:
         if name is not None:
             sums[:, episodes[case.run, case.index], column[name]] += case.intersection, case.union, 1
     intersections, unions, counts = sums
-    ious, replicates = _scores(intersections, unions, np.asarray([run for run, _ in episodes]))
+    pixels = Counts(intersections, unions, np.asarray([run for run, _ in episodes], np.int64))
+    ious, (replicates,) = known_mean(ratio(*sums_by_run(pixels)), axis=0), resampled([pixels], ratio)
     groups = []
     for position, name in enumerate(names):
         some, ci95 = counts[:, position], interval(replicates[:, position])
         groups.append(Group(name, percent(ious[position]), ci95, int(some.sum()), int((some > 0).sum())))
     return groups
-
-
-def _scores(intersections: np.ndarray, unions: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the IoU of G groups, [G], and its bootstrap replicates, [replicates, G], from [E, G] pixels."""
-    rng = np.random.default_rng(0)
-    ious = []
-    for run in np.unique(runs):
-        i, u = intersections[runs == run], unions[runs == run]
-        drawn = rng.multinomial(len(i), np.full(len(i), 1 / len(i)), size=REPLICATES).astype(float)
-        times = np.concatenate([np.ones((1, len(i))), drawn])  # the first draw is the episodes themselves
-        parts, wholes = times @ i, times @ u
-        ious.append(np.where(wholes > 0, parts / np.maximum(wholes, 1), np.nan))
-    every = np.asarray(ious)
-    known = ~np.isnan(every)
-    means = np.sum(every, 0, where=known) / np.maximum(known.sum(0), 1)
-    means = np.where(known.any(0), means, np.nan)
-    return means[0], means[1:]

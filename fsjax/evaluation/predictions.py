@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +67,10 @@ class _Mask(NamedTuple):
     query: int
 
 
+_Photo = tuple[int, tuple[int, ...]]
+"""The position of a query photo, and the classes that its episode looks for."""
+
+
 class _Found(NamedTuple):
     mask: _Mask
     matrix: np.ndarray
@@ -111,24 +116,18 @@ def count_predictions(
     names = {mask.name: specs[mask.episode] for masks in groups.values() for mask in masks}
     _check_all_there(folder, names)
 
-    def count(group: tuple[tuple[int, tuple[int, ...]], Sequence[_Mask]]) -> list[_Found]:
-        (position, class_ids), masks = group
-        truth, ways = truth_of(source, position, class_ids, settings), len(class_ids)
-        contents[position, class_ids] = content_of(truth, ways, source.areas(position))
-        return [_counted(folder, mask, truth, ways, settings) for mask in masks]
-
-    contents: dict[tuple[int, tuple[int, ...]], Content] = {}
-    counted, digests = {}, {}
+    count = partial(_counted_of_photo, folder, source, settings)
+    contents, counted, digests = {}, {}, {}
     found = ahead(count, groups.items(), threads=threads, depth=2 * threads)
     with Progress("predictions", len(names), "mask") as progress, closing(found):
-        for of_photo in found:
+        for photo, content, of_photo in found:
+            contents[photo] = content
             for mask, matrix, sha256 in of_photo:
                 counted[mask.episode, mask.query], digests[mask.name] = matrix, sha256
             progress.update(len(of_photo))
     matrices = [np.stack([counted[e, t] for t in range(len(spec.query))]) for e, spec in enumerate(specs)]
-    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
     shown = [[contents[position, spec.class_ids] for position in spec.query] for spec in specs]
-    return Counted(matrices, shown, len(digests), hashlib.sha256(lines.encode()).hexdigest())
+    return Counted(matrices, shown, len(digests), _sha256_of_all(digests))
 
 
 def truth_of(
@@ -196,9 +195,9 @@ def _is_whole(encoded: bytes) -> bool:
     return False
 
 
-def _groups(specs: Sequence[EpisodeSpec]) -> dict[tuple[int, tuple[int, ...]], list[_Mask]]:
+def _groups(specs: Sequence[EpisodeSpec]) -> dict[_Photo, list[_Mask]]:
     """Returns the masks of each query photo and choice of classes, which share a truth."""
-    groups: dict[tuple[int, tuple[int, ...]], list[_Mask]] = {}
+    groups: dict[_Photo, list[_Mask]] = {}
     for episode, spec in enumerate(specs):
         for query, position in enumerate(spec.query):
             mask = _Mask(file_name(spec.index, query, len(spec.query)), episode, query)
@@ -226,6 +225,17 @@ def _check_all_there(folder: Path, names: Mapping[str, EpisodeSpec]) -> None:
         LOG.warning("Of no episode are %d PNGs in %s, such as %s.", len(others), folder, others[0])
 
 
+def _counted_of_photo(
+    folder: Path, source: Source, settings: InputSettings, group: tuple[_Photo, Sequence[_Mask]]
+) -> tuple[_Photo, Content, list[_Found]]:
+    """Counts all masks that share a truth, which is read once; returns what it shows, too."""
+    (position, class_ids), masks = group
+    truth, ways = truth_of(source, position, class_ids, settings), len(class_ids)
+    content = content_of(truth, ways, source.areas(position))
+    counted = [_counted(folder, mask, truth, ways, settings) for mask in masks]
+    return (position, class_ids), content, counted
+
+
 def _counted(folder: Path, mask: _Mask, truth: np.ndarray, ways: int, settings: InputSettings) -> _Found:
     path = folder / mask.name
     if not path.is_file():  # a pipe would be waited for
@@ -237,6 +247,12 @@ def _counted(folder: Path, mask: _Mask, truth: np.ndarray, ways: int, settings: 
     values = read_mask(encoded, path, (truth.shape[0], truth.shape[1]), ways, settings)
     matrix = count_prediction(values.astype(np.int64), truth, ways)
     return _Found(mask, matrix, hashlib.sha256(encoded).hexdigest())
+
+
+def _sha256_of_all(digests: Mapping[str, str]) -> str:
+    """Returns the sha256 of what sha256sum prints of files, by name."""
+    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _of_another_size(

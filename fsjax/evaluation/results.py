@@ -55,9 +55,7 @@ class Results:
         told = {row["name"]: row.get("episodes") for row in header["rows"]}
         same = header.get("episodes_sha256") in (None, _sha256(folder / "episodes.jsonl"))
         if not same or told != {name: len(lines) for name, lines in records.items()}:
-            raise InputError(
-                f"results.json and episodes.jsonl in {folder} do not belong together; evaluate again."
-            )
+            raise _do_not_belong_together(folder)
         return cls(folder, header, records)
 
     def row(self, name: str) -> list[Record]:
@@ -109,6 +107,29 @@ class Results:
         return {name: self.header["protocol"][name] for name in ("void", "counting")}
 
 
+def checked_header(folder: str | Path) -> dict[str, Any]:
+    """Returns results.json of an evaluation that is whole, without parsing its episodes.
+
+    episodes.jsonl must have the sha256 that results.json says; of an older evaluation, which says none, it is
+    read as by `Results.read`.
+
+    Args:
+      folder: of the evaluation.
+
+    Raises:
+      InputError: one of the two files is missing, is damaged or does not belong to the other.
+    """
+    folder = Path(folder)
+    header, episodes = _header(folder / "results.json"), folder / "episodes.jsonl"
+    if header.get("episodes_sha256") is None:
+        return Results.read(folder).header
+    if not episodes.is_file():
+        raise _is_missing(episodes)
+    if header["episodes_sha256"] != _sha256(episodes):
+        raise _do_not_belong_together(folder)
+    return header
+
+
 def read_records(path: Path) -> list[Record]:
     """Reads episodes.jsonl.
 
@@ -117,7 +138,7 @@ def read_records(path: Path) -> list[Record]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"There is no {path}; run eval.py with --out={path.parent} first.")
+        raise _is_missing(path)
     records = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
@@ -236,6 +257,14 @@ def _by_number(records: Sequence[Record]) -> list[Record]:
     return [{**r, "support": [[str(r["index"])]], "shown": r["class_ids"]} for r in records]
 
 
+def _is_missing(path: Path) -> InputError:
+    return InputError(f"There is no {path}; run eval.py with --out={path.parent} first.")
+
+
+def _do_not_belong_together(folder: Path) -> InputError:
+    return InputError(f"results.json and episodes.jsonl in {folder} do not belong together; evaluate again.")
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -243,7 +272,7 @@ def _sha256(path: Path) -> str:
 
 def _header(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(f"There is no {path}; run eval.py with --out={path.parent} first.")
+        raise _is_missing(path)
     try:
         header = json.loads(path.read_bytes())
     except ValueError as error:

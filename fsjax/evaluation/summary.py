@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsjax.evaluation.metrics import Record, scores, summarize
+from fsjax.evaluation.metrics import Record, scores
 from fsjax.evaluation.paired import Comparison, common, paired_difference
 
 
@@ -126,20 +126,7 @@ def summaries(
       InputError: where two rows that are compared have other episodes (see `paired.paired_difference`).
     """
     counted = {"void": description.void, "counting": description.counting}
-    rows = {
-        row.name: {
-            "name": row.name,
-            **summarize(row.records, description.classes, **counted),
-            "scores": scores(row.records, description.classes),
-            "trained_classes": list(description.trained_classes),
-            "selected_classes": list(description.selected_classes),
-            "seed": description.seed,
-            "manifest": row.manifest,
-            "seconds": row.seconds,
-            "against": [],
-        }
-        for row in scored
-    }
+    rows = {row.name: _summary(row, description) for row in scored}
     records = {row.name: row.records for row in scored}
     for pair in comparisons:
         if pair.row in records and pair.other in records:
@@ -148,6 +135,23 @@ def summaries(
             found = paired_difference(row, other, description.classes, **counted)
             rows[pair.row]["against"].append({"row": pair.other, **found})
     return list(rows.values())
+
+
+def _summary(row: Scored, description: Description) -> dict[str, Any]:
+    """Returns a row of results.json before comparisons; its own scores are one policy's of `scores`."""
+    found = scores(row.records, description.classes)
+    own = next(s for s in found if (s["void"], s["counting"]) == (description.void, description.counting))
+    return {
+        "name": row.name,
+        **{name: value for name, value in own.items() if name not in ("void", "counting")},
+        "scores": found,
+        "trained_classes": list(description.trained_classes),
+        "selected_classes": list(description.selected_classes),
+        "seed": description.seed,
+        "manifest": row.manifest,
+        "seconds": row.seconds,
+        "against": [],
+    }
 
 
 def augmentation(*, flip: bool, crop: float, rotate: float, features_kept: bool = False) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsjax.evaluation.chosen import choose
-from fsjax.evaluation.metrics import Record, summarize
+from fsjax.evaluation.chosen import choose, first_ious
+from fsjax.evaluation.metrics import percent
 from fsjax.evaluation.results import Results
 from fsjax.files import replacing
 from fsjax.reproduction.jobs import Job
@@ -52,18 +52,21 @@ def _lines(found: Results, row: str) -> Iterator[list[Any]]:
     part, classes = found.header["config"]["eval"], found.class_names
     counted = {"void": part["void"], "counting": part["counting"]}
     chosen = choose(found.row(row), part["pictures"], part["pictures_of"], **counted)
-    whole = {name: records for name, records in found.records.items() if len(records) == len(found.row(row))}
-    yield [*HEADINGS, *(f"IoU of {name}" for name in whole)]
+    ious = {
+        name: first_ious(records, **counted)
+        for name, records in found.records.items()
+        if len(records) == len(found.row(row))
+    }
+    yield [*HEADINGS, *(f"IoU of {name}" for name in ious)]
     for place, note in chosen:
         record = found.row(row)[place]
         names = " ".join(classes[class_id] for class_id in record["class_ids"])
         supports = " ".join(image for way in record["support"] for image in way)
-        ious = [_first_iou(records[place], classes, counted) for records in whole.values()]
-        yield [note, record["run"], record["index"], names, record["query"][0], supports, *ious]
+        cells = [_in_percent(of_row[place]) for of_row in ious.values()]
+        yield [note, record["run"], record["index"], names, record["query"][0], supports, *cells]
 
 
-def _first_iou(record: Record, classes: dict[int, str], counted: dict[str, str]) -> str:
-    """Returns the mean IoU of an episode's ways on its first query, in percent."""
-    of_episode = {class_id: classes[class_id] for class_id in record["class_ids"]}
-    iou = summarize([{**record, "confusion": record["confusion"][:1]}], of_episode, **counted)["mean_iou"]
-    return "" if iou is None else f"{iou:.1f}"
+def _in_percent(iou: float) -> str:
+    """Returns an IoU with one digit, "" where it is not defined."""
+    value = percent(iou)
+    return "" if value is None else f"{value:.1f}"

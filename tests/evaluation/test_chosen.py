@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fsjax.evaluation.chosen import choose
+from fsjax.evaluation.chosen import choose, first_ious
 from tests.evaluation.test_paired import POLICY, episode
 
 
@@ -59,6 +59,17 @@ def test_it_is_the_first_query_that_counts_with_all_its_ways():
         for i, matrices in enumerate([[missed, whole], [half, missed], [whole, missed], [nothing, missed]])
     ]
     assert places(choose(episodes, 4, "best", **POLICY)) == [2, 3, 1, 0]
+
+
+def test_an_iou_that_no_way_defines_is_not_a_number():
+    """Way 1 is found by 8 of 12 pixels, way 2 not at all; of the second query nothing counts."""
+    part = [[0, 1, 0], [3, 8, 0], [5, 0, 0], [0, 0, 0]]
+    shown = {**episode("q"), "class_ids": [1, 2], "confusion": [part, [[0, 9, 9]] * 4]}
+    nothing = {**shown, "confusion": [[[7, 0, 0], [0, 0, 0], [0, 0, 0], [0, 5, 0]]] * 2}
+    ious = first_ious([shown, nothing], **POLICY)
+    assert ious == pytest.approx([(8 / 12 + 0) / 2, np.nan], nan_ok=True)
+    ious = first_ious([shown, nothing], void="background", counting="strict")
+    assert ious == pytest.approx([(8 / 12 + 0) / 2, 0])
 
 
 def test_void_counts_as_the_protocol_says():

@@ -183,6 +183,14 @@ def test_errors_say_what_is_wrong(records, says):
         summarize(records, ONE_WAY, **POLICY)
 
 
+@pytest.mark.parametrize(
+    "other", [record([np.ones((4, 3))], [1, 2], index=1), record([np.ones((3, 2))] * 2, [1], index=1)]
+)
+def test_episodes_of_other_ways_or_queries_are_not_mixed(other):
+    with pytest.raises(InputError, match=r"of row 'fusion0' differ in how many ways or queries they have"):
+        summarize([one_way(1, 0, 0), other], ONE_WAY, **POLICY)
+
+
 def test_every_policy_is_counted_from_the_same_records():
     records = random_records(np.random.default_rng(4), episodes=9, classes=3, ways=2, runs=3)
     classes = {1: "cat", 2: "dog", 3: "cow"}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation.report import differences_table
 from fsjax.evaluation.results import (
     Results,
+    checked_header,
     differences,
     protocol_differences,
     read_records,
@@ -49,6 +51,36 @@ def test_episodes_that_changed_after_the_results_are_refused(tmp_path):
     write(folder, {"a": row([9, 3])}, episodes_sha256=sha256)
     with pytest.raises(InputError, match=r"do not belong together; evaluate again\.$"):
         Results.read(folder)
+
+
+def test_a_header_is_read_without_its_episodes(tmp_path):
+    folder = write(tmp_path, {"a": row([9, 2])})
+    assert checked_header(folder) == Results.read(folder).header  # an older version's, read in full
+    (folder / "episodes.jsonl").write_bytes(b"no JSON\n" * 2)
+    with pytest.raises(InputError, match=r"Line 1 of .* is not JSON"):
+        checked_header(folder)
+    header = json.loads((folder / "results.json").read_text())
+    header["episodes_sha256"] = hashlib.sha256(b"no JSON\n" * 2).hexdigest()
+    (folder / "results.json").write_text(json.dumps(header))
+    assert checked_header(folder) == header  # no line was parsed
+
+
+@pytest.mark.parametrize("sha256", ["", 3, "0" * 64])
+def test_a_header_of_other_episodes_is_refused(tmp_path, sha256):
+    folder = write(tmp_path, {"a": row([9, 2])}, episodes_sha256=sha256)
+    with pytest.raises(InputError, match=r"do not belong together; evaluate again\.$"):
+        checked_header(folder)
+
+
+def test_a_header_alone_is_refused(tmp_path):
+    folder = write(tmp_path, {"a": row([9, 2])}, episodes_sha256="0" * 64)
+    (folder / "episodes.jsonl").unlink()
+    os.mkfifo(folder / "episodes.jsonl")  # would be waited for
+    with pytest.raises(InputError, match=r"There is no .*episodes\.jsonl; run eval\.py with --out="):
+        checked_header(folder)
+    (folder / "results.json").unlink()
+    with pytest.raises(InputError, match=r"There is no .*results\.json; run eval\.py with --out="):
+        checked_header(folder)
 
 
 def test_scores_and_their_difference_are_those_of_the_pixels(tmp_path):
