@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from fsjax.evaluation.metrics import Counts, count, mean_over
 from fsjax.evaluation.report import selected_in_words
 from fsjax.evaluation.results import Results
 from fsjax.models import build
@@ -14,6 +15,7 @@ from fsjax.reproduction.curves import MEAN, Point
 from fsjax.reproduction.jobs import Job
 from fsjax.reproduction.layout import Found
 from fsjax.reproduction.plans import Cell, Plan
+from fsjax.reproduction.published import PublishedTable
 from fsjax.reproduction.scales import FOLDS
 from fsjax.reproduction.sweep import results
 
@@ -22,7 +24,7 @@ DEVIATIONS = {"mean_iou": "std", "binary_iou": "binary_std"}
 
 
 class Findings:
-    """The results of all jobs of a sweep, each read once."""
+    """The results of all jobs of a sweep, each checked once, and its episodes read once where needed."""
 
     def __init__(self, workdir: Path):
         """Begins without any.
@@ -31,23 +33,26 @@ class Findings:
           workdir: of the sweep.
         """
         self._workdir = workdir
-        self._results: dict[Job, Results | None] = {}
+        self._headers: dict[Job, dict[str, Any]] = {}
+        self._read: dict[Job, Results] = {}
 
     def of(self, cell: Cell) -> Found | None:
-        """Returns a cell's number, of several folds their mean without interval; None if one is missing."""
+        """Returns a cell's number; None if something of it is missing."""
         if cell.parameters:
             return self._parameters(cell.jobs[0])
         found = [self._score(job, cell) for job in cell.jobs]
-        known = [one for one in found if one is not None]
-        if len(known) < len(found):
+        if None in found:
             return None
-        if not cell.over_folds:
-            return known[0]
-        return Found(sum(one.value for one in known) / len(known), comparable=len(known) == len(FOLDS))
+        return self._mean([cell]) if cell.over_folds else found[0]
 
-    def table(self, plan: Plan) -> dict[tuple[str, str], Found]:
-        """Returns the numbers that there are, by row and column."""
+    def table(self, plan: Plan, table: PublishedTable) -> dict[tuple[str, str], Found]:
+        """Returns the numbers that there are, by row and column, and the means of whole sets of folds."""
         found = {place: self.of(cell) for place, cell in plan.cells.items()}
+        for row in table.reproduced:
+            for mean in (column for column in table.columns if column.kind == "mean"):
+                folds = [(row, fold.key) for fold in table.folds(mean)]
+                if all(found.get(place) for place in folds):
+                    found[row, mean.key] = self._mean([plan.cells[place] for place in folds])
         return {place: one for place, one in found.items() if one is not None}
 
     def panels(self, plan: Plan, folds: Sequence[int]) -> dict[str, dict[str, list[Point]]]:
@@ -95,8 +100,27 @@ class Findings:
 
     def header(self, job: Job) -> dict[str, Any]:
         """Returns results.json of a job, {} where there is none."""
-        read = self._read(job)
-        return {} if read is None else read.header
+        if job not in self._headers:
+            self._headers[job] = results(job, self._workdir) or {}
+        return self._headers[job]
+
+    def _mean(self, cells: Sequence[Cell]) -> Found:
+        """Returns the mean of what is one score a fold, with the interval over all folds' episodes."""
+        cell, jobs = cells[0], [job for cell in cells for job in cell.jobs]
+        scores = mean_over([self._counts(job, cell) for job in jobs])
+        interval = scores[INTERVALS[cell.score]]
+        return Found(
+            scores[cell.score],
+            interval=tuple(interval) if interval else None,
+            comparable=len(jobs) == len(FOLDS),
+        )
+
+    def _counts(self, job: Job, cell: Cell) -> Counts:
+        if job not in self._read:
+            self._read[job] = Results.read(job.folder(self._workdir))
+        read = self._read[job]
+        counted = read.counted | ({"void": cell.void} if cell.void else {})
+        return count(read.row(cell.row), read.class_names, **counted)
 
     def _score(self, job: Job, cell: Cell) -> Found | None:
         rows = {row["name"]: row for row in self.header(job).get("rows", ())}
@@ -120,11 +144,6 @@ class Findings:
         variables = jax.eval_shape(method.init, jax.random.key(0))
         parameters = variables["backbone"]["params"], variables["head"]
         return Found(sum(leaf.size for leaf in jax.tree.leaves(parameters)))
-
-    def _read(self, job: Job) -> Results | None:
-        if job not in self._results:
-            self._results[job] = results(job, self._workdir)
-        return self._results[job]
 
 
 def _mean(curves: Sequence[Sequence[Point]]) -> list[Point]:

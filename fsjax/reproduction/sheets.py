@@ -32,9 +32,9 @@ def write_sheets(stem: Path, name: str, jobs: Sequence[Job], workdir: Path) -> l
     row, picture = SHEETS[name]
     written = []
     for number, job in enumerate(jobs, start=1):
-        found = results(job, workdir)
-        if found is None:
+        if results(job, workdir) is None:
             continue
+        found = Results.read(job.folder(workdir))
         of_job = stem.with_name(f"{stem.name}_{number}") if len(jobs) > 1 else stem
         with replacing(of_job.with_suffix(".png")) as temporary:
             shutil.copyfile(job.folder(workdir) / picture, temporary)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fsjax.errors import InputError
-from fsjax.evaluation.results import Results
+from fsjax.evaluation.results import checked_header
 from fsjax.files import ClaimedError, claimed
 from fsjax.reproduction.jobs import Job, command, in_order
 
@@ -96,13 +97,13 @@ class Sweep:
         gc.collect()  # the last job's arrays, before the next one's
 
 
-def results(job: Job, workdir: Path) -> Results | None:
-    """Returns what a job has left, None where there is nothing, or it is damaged: it is then done again."""
+def results(job: Job, workdir: Path) -> dict[str, Any] | None:
+    """Returns results.json of a job; None where there is none, or it is damaged: it is then done again."""
     folder = job.folder(workdir)
     if not all((folder / name).is_file() for name in ("results.json", *job.pictures)):
         return None
     try:
-        return Results.read(folder)
+        return checked_header(folder)
     except InputError as error:
         LOG.warning("%s It is done again.", error)
         return None

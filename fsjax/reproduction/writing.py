@@ -65,13 +65,14 @@ def number_of(number: int, what: str) -> str:
 
 
 def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> Path:
-    table, found = published()[plan.name], findings.table(plan)
+    table = published()[plan.name]
+    found = findings.table(plan, table)
     reproduction = Reproduction(
         found=found,
         comparable=scale.comparable,
         header=header,
         commands={place: _commands(cell.jobs, stem.parents[1]) for place, cell in plan.cells.items()},
-        marks={place: findings.marks(plan.cells[place]) for place in found},
+        marks={place: findings.marks(plan.cells[place]) for place in found if place in plan.cells},
     )
     for ending, text in ((".tex", latex(table, reproduction)), (".md", markdown(table, reproduction))):
         with replacing(stem.with_suffix(ending)) as temporary:

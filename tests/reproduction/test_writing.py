@@ -57,6 +57,9 @@ def test_a_table_holds_every_fold_and_its_mean(tmp_path):
     )
     assert "**4 different trainings, 4 further evaluations.**" in text
     assert "On the first 1 of 2 episodes." in text
+    intervals = text.partition("## This run, with intervals")[2]
+    assert "| 1-shot/Mean " in intervals
+    assert " to " in intervals.partition("| 1-shot/Mean ")[2].splitlines()[0]
     assert "python train.py --config=configs/prnet_shapes.py:fold=0 " in text
     assert not lines_of(text, "difference")
 
