@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 import tempfile
 import textwrap
@@ -29,6 +30,7 @@ LOG = logging.getLogger(__name__)
 BUG = 1
 INPUT_ERROR = 2
 INTERRUPTED = 130  # as a shell says it
+PIPE_CLOSED = 141  # likewise
 
 STOPPED = (
     "Stopped. A training goes on from its last checkpoint, if it has one, when the same command is started "
@@ -49,7 +51,8 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
 
     Returns:
       0; 2 after one sentence on standard error: the user's input is at fault, the system refuses, or a loss
-      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 130 where the user interrupted.
+      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 130 where the user interrupted;
+      141 where what is printed is no longer read, as by `head`.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
@@ -63,6 +66,9 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
     except KeyboardInterrupt:
         print(f"\n{STOPPED}", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, what is left in its buffer would be written at exit
+        return PIPE_CLOSED
     except Exception as error:
         if DEBUG in given:
             traceback.print_exc()

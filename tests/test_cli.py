@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -256,3 +257,9 @@ def test_an_interruption_says_how_to_go_on(run):
     code, printed = run(KeyboardInterrupt())
     assert code == 130
     assert "from its last checkpoint, if it has one, when the same command is started again" in printed
+
+
+def test_a_reader_that_has_enough_is_no_error(run, monkeypatch):
+    monkeypatch.setattr("sys.stdout", sys.stdout)  # it is replaced
+    code, printed = run(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    assert (code, printed) == (141, "")
