@@ -1,8 +1,8 @@
 """What the command-line programs share: flags, configurations, one-sentence errors, exit codes."""
 
 import inspect
+import io
 import logging
-import os
 import sys
 import tempfile
 import textwrap
@@ -67,7 +67,7 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
         print(f"\n{STOPPED}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, what is left in its buffer would be written at exit
+        sys.stdout = io.StringIO()  # what is left in its buffer would be written at exit
         return PIPE_CLOSED
     except Exception as error:
         if DEBUG in given:
