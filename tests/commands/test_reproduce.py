@@ -26,6 +26,7 @@ def place(tmp_path, monkeypatch, small_pictures):
     return tmp_path
 
 
+@pytest.mark.slow  # a notebook's test makes a table and a figure, too
 def test_a_few_cells_from_the_command_to_the_figure(place, capsys):
     command = "--table=prnet/figure3,prnet/figure4", "--workdir=w", *TINY
     assert start(reproduce, *command) == 0

@@ -14,11 +14,13 @@ from fsjax.evaluation.report import write_report
 from fsjax.evaluation.summary import Description, Scored, summaries
 from fsjax.reproduction import named, plan, reproduce, scale
 
-ROWS = (
-    "fusion0", "fusion1", "fusion2", "fusion2_adapt5", "aux", "master",
-    *(f"fusion{stage}_adapt{step}" for stage in range(3) for step in range(11) if (stage, step) != (2, 5)),
-    *(f"master beta={beta / 10}" for beta in range(9)),
-)  # fmt: skip
+ROWS = ("fusion0", "fusion1", "fusion2", "fusion2_adapt5", "aux", "master")
+CURVES = {
+    "adapt_curve": [f"fusion{stage}_adapt{step}" for stage in range(3) for step in range(11)],
+    "variants": [f"master beta={beta / 10}" for beta in range(9)],
+}
+"""Rows beside, by what a command's fields name."""
+
 TABLES = "prnet/table1,prnet/figure3,dpnet/table3"
 
 
@@ -61,7 +63,8 @@ def leave_results(folder, argv, selected=(), version="1"):
         config=config.to_dict(),
     )  # fmt: skip
     scored = []
-    for row in ROWS:
+    beside = [row for field, rows in CURVES.items() if field in " ".join(argv) for row in rows]
+    for row in dict.fromkeys([*ROWS, *beside]):
         hit, runs = hit_of(argv, row), (0,) if "_adapt" in row else (0, 1)
         records = [
             {
