@@ -138,7 +138,7 @@ def classes(what: str, sampler: EpisodeSampler) -> str:
     if len(named) > _NAMED:
         half = _NAMED // 2
         named = [*named[:half], f"({len(named) - 2 * half:,} others)".replace(" ", TIED), *named[-half:]]
-    return f"{what}, {_number(len(counts), 'class', 'classes')}: {', '.join(named)}."
+    return f"{what}, {number_of(len(counts), 'class', 'classes')}: {', '.join(named)}."
 
 
 def _how_long(config: ConfigDict, plan: Plan, reached: int) -> str:
@@ -149,10 +149,10 @@ def _how_long(config: ConfigDict, plan: Plan, reached: int) -> str:
     dropped = ", none with a novel class" if config.data.drop_novel_images else ""
     begun = f" {reached:,} steps are done; it goes on from there." if reached else ""
     return (
-        f"{plan.steps:,} steps of {_number(plan.batch_size, 'episode')}, {train.ways}-way {train.shots}-shot "
-        f"with {_number(train.queries, 'query', 'queries')} at {train.size}x{train.size} px, drawn by "
-        f"{train.policy}.{begun} {photos:,} photos make {pairs:,} eligible pairs of a photo and a class "
-        f"(min_area {config.data.min_area}{dropped}): {episodes:,} episodes are "
+        f"{plan.steps:,} steps of {number_of(plan.batch_size, 'episode')}, {train.ways}-way "
+        f"{train.shots}-shot with {number_of(train.queries, 'query', 'queries')} at {train.size}x"
+        f"{train.size} px, drawn by {train.policy}.{begun} {photos:,} photos make {pairs:,} eligible "
+        f"pairs of a photo and a class (min_area {config.data.min_area}{dropped}): {episodes:,} episodes are "
         f"{episodes * train.queries / pairs:.3g} epochs of them as queries."
     )
 
@@ -178,9 +178,9 @@ def _selection(config: ConfigDict, test: Source, method: Trainable, selection: S
     which = "" if novel else " and that are held out of training"
     mark = " These are the tested classes: scores will be too high, and every table says so." if novel else ""
     return [
-        f"The best checkpoint is evaluated ({train.select}): {_number(selection.times, 'time')}, every "
-        f"{_number(train.select_every, 'step')} and after the last, the mean-IoU of {method.final} is "
-        f"measured on the same {_number(train.select_episodes, 'episode')}, {part.ways}-way "
+        f"The best checkpoint is evaluated ({train.select}): {number_of(selection.times, 'time')}, every "
+        f"{number_of(train.select_every, 'step')} and after the last, the mean-IoU of {method.final} is "
+        f"measured on the same {number_of(train.select_episodes, 'episode')}, {part.ways}-way "
         f"{part.shots}-shot at {part.size} px.{mark}",
         classes(f"Selected on, with the photos of {test.split} that count{which}", selection.sampler),
     ]
@@ -194,8 +194,8 @@ def _devices(plan: Plan, batch: Episode, state: TrainState, fixed: Mapping[str, 
     spare = f" {idle} of {batch.weight.size} slots are idle." if idle else ""
     kind = jax.local_devices()[0].platform
     return (
-        f"{_number(devices, 'device')} ({kind}), each with {_megabytes(held)} of weights and optimiser state "
-        f"and {_megabytes(read)} of photos and masks a step; features and gradients come on top.{spare}"
+        f"{number_of(devices, 'device')} ({kind}), each with {_megabytes(held)} of weights and optimiser "
+        f"state and {_megabytes(read)} of photos and masks a step; features and gradients come on top.{spare}"
     )
 
 
@@ -206,13 +206,14 @@ def _redrawn(plan: Plan, source: Source) -> list[str]:
     count = min(COUNTED, plan.steps * plan.batch_size)
     found = count_redraws(source, map(plan.sampler, range(count)), plan.inputs, plan.seed)
     return [
-        f"Crops and rotations in the first {_number(count, 'episode')}: of {found.photos:,} photos "
+        f"Crops and rotations in the first {number_of(count, 'episode')}: of {found.photos:,} photos "
         f"{found.again:,} are drawn anew, as an object would be lost, {found.attempts:,} times in all; "
         f"{found.plain:,} are only resized in the end."
     ]
 
 
-def _number(count: int, one: str, many: str = "") -> str:
+def number_of(count: int, one: str, many: str = "") -> str:
+    """Returns "1 class" or "1,200 classes"; without a plural it is the word with an s."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
+from fsjax.experiment.rehearsal import number_of
 from fsjax.files import has_locks, make_writable, replacing
 from fsjax.reproduction import scales
 from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order
 from fsjax.reproduction.plans import PLANS, Plan
 from fsjax.reproduction.scales import FOLDS, Scale
 from fsjax.reproduction.sweep import Programs, Sweep, results
-from fsjax.reproduction.writing import number_of, write
+from fsjax.reproduction.writing import write
 
 LOG = logging.getLogger(__name__)
 

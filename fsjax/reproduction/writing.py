@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fsjax.experiment.rehearsal import number_of
 from fsjax.files import replacing
 from fsjax.reproduction.curves import draw_panels
 from fsjax.reproduction.findings import Findings, losses
@@ -18,7 +19,7 @@ from fsjax.training.curves import read_metrics
 FOLDER = "tables"
 
 
-def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
+def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> None:
     """Writes every table as Markdown and LaTeX, every figure with its data as CSV, and trainings.md.
 
     Curves are a PNG and an SVG, sheets of photos a PNG.
@@ -27,21 +28,18 @@ def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> list[Path]:
       plans: of the tables and figures.
       scale: at which they are made.
       workdir: of the sweep; everything goes into its folder `tables`.
-
-    Returns:
-      One file of each, trainings.md last.
     """
-    findings, written = Findings(workdir), []
+    findings = Findings(workdir)
     for plan in plans:
         stem = workdir / FOLDER / plan.name.replace("/", "_")
         header = _header(plan, scale, findings)
         if plan.name in published():
-            written.append(_write_table(stem, plan, scale, findings, header))
+            _write_table(stem, plan, scale, findings, header)
         elif plan.name in published_figures():
-            written.append(_write_curves(stem, plan, scale, findings, header))
+            _write_curves(stem, plan, scale, findings, header)
         else:
-            written += write_sheets(stem, plan.name, plan.sheets, workdir)
-    return [*written, _write_trainings(plans, workdir)]
+            write_sheets(stem, plan.name, plan.sheets, workdir)
+    _write_trainings(plans, workdir)
 
 
 def _header(plan: Plan, scale: Scale, findings: Findings) -> list[str]:
@@ -59,12 +57,7 @@ def _header(plan: Plan, scale: Scale, findings: Findings) -> list[str]:
     return [*scale.header(plan.name), *few, *one, *findings.mixtures(plan.jobs), cost]
 
 
-def number_of(number: int, what: str) -> str:
-    """Returns "1 training" or "2 trainings"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> Path:
+def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> None:
     table = published()[plan.name]
     found = findings.table(plan, table)
     reproduction = Reproduction(
@@ -77,21 +70,19 @@ def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, heade
     for ending, text in ((".tex", latex(table, reproduction)), (".md", markdown(table, reproduction))):
         with replacing(stem.with_suffix(ending)) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    return stem.with_suffix(".md")
 
 
 def _commands(jobs: Sequence[Job], workdir: Path) -> str:
     return "\n".join(dict.fromkeys(command(job, workdir) for job in in_order(jobs)))
 
 
-def _write_curves(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> Path:
+def _write_curves(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> None:
     figure, panels = published_figures()[plan.name], findings.panels(plan, scale.folds)
     marks = dict.fromkeys(mark for cell in plan.cells.values() for mark in findings.marks(cell))
     draw_panels(stem, figure.title, figure.x_label, "mean-IoU in percent", panels, header=[*header, *marks])
-    return stem.with_suffix(".png")
 
 
-def _write_trainings(plans: Iterable[Plan], workdir: Path) -> Path:
+def _write_trainings(plans: Iterable[Plan], workdir: Path) -> None:
     """Writes which trainings there are, how their losses fell, and which tables each is for."""
     used: dict[Job, list[str]] = {}
     for plan in plans:
@@ -118,7 +109,6 @@ def _write_trainings(plans: Iterable[Plan], workdir: Path) -> Path:
     path = workdir / FOLDER / "trainings.md"
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
 
 
 def _told(job: Training, workdir: Path) -> list[str]:

@@ -1,13 +1,11 @@
 """Predictions without and with the pseudo-prototype, in the layout of DPNet's Figure 4."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.axes import Axes
-
 from fsjax.evaluation.pictures import figures
-from fsjax.evaluation.pictures.shown import Shown, named, show_prediction, show_truth, support_columns
+from fsjax.evaluation.pictures.shown import Shown, named, show_answers, support_columns
 
 SIDE = 1.9  # of a photo's place, inches
 COLUMNS = 6  # beside one another; more episodes go below
@@ -41,7 +39,7 @@ def branch_sheet(path: Path, shown: Sequence[Shown], names: Sequence[str]) -> No
         of_block = axes[number * len(rows) : (number + 1) * len(rows)].T
         for one, column in zip(block, of_block, strict=False):
             column[0].set_title(_title(one), fontsize=8, fontweight="bold", color=figures.INK, pad=4)
-            _show(one, column, names, known)
+            show_answers(one, column, names, known)
     figures.save(figure, path)
 
 
@@ -49,13 +47,3 @@ def _title(one: Shown) -> str:
     """Returns the classes and the note, on one line where they fit."""
     whole = ", ".join(named(name) for name in one.classes) + f" ({one.note})" * bool(one.note)
     return textwrap.fill(whole, 26)
-
-
-def _show(one: Shown, column: Iterable[Axes], names: Sequence[str], known: bool) -> None:
-    cells = iter(column)
-    for photo, mask in one.supports:
-        figures.show_masked(next(cells), photo, mask)
-    if known:
-        show_truth(next(cells), one)
-    for axis, name in zip(cells, names, strict=True):
-        show_prediction(axis, one, name)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fsjax.evaluation.pictures import figures
-from fsjax.evaluation.pictures.shown import Shown, show_prediction, show_truth, support_columns
+from fsjax.evaluation.pictures.shown import Shown, show_answers, show_prediction, support_columns
 from fsjax.models.prnet.explanation import FusionExplanation
 
 SIDE = 2.1  # of a photo's place, inches
@@ -38,13 +38,7 @@ def fusion_sheet(path: Path, shown: Sequence[Shown], names: Sequence[str]) -> No
     columns = [*support_columns(len(shown[0].supports)), *["query, truth"] * known, *map(_spaced, names)]
     figure, axes = figures.grid([one.title for one in shown], columns, SIDE)
     for one, row in zip(shown, axes, strict=True):
-        cells = iter(row)
-        for photo, mask in one.supports:
-            figures.show_masked(next(cells), photo, mask)
-        if known:
-            show_truth(next(cells), one)
-        for axis, name in zip(cells, names, strict=True):
-            show_prediction(axis, one, name)
+        show_answers(one, row, names, known)
     figures.save(figure, path)
 
 

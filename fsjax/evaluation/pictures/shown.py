@@ -1,7 +1,7 @@
 """One query with everything that a method made of it, and how its truth and its masks are drawn."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,3 +96,21 @@ def iou(prediction: Mask, truth: Mask) -> float:
         hit, either = (truth == way) & (prediction == way), (truth == way) | (prediction == way)
         ious.append(hit.sum() / either.sum())
     return 100 * float(np.mean(ious)) if ious else 100.0
+
+
+def show_answers(one: Shown, cells: Iterable[Axes], names: Sequence[str], known: bool) -> None:
+    """Fills a line of cells: supports, the truth, and what each output answers.
+
+    Args:
+      one: the query.
+      cells: as many as are filled.
+      names: of the outputs.
+      known: whether a cell is for the truth.
+    """
+    cells = iter(cells)
+    for photo, mask in one.supports:
+        figures.show_masked(next(cells), photo, mask)
+    if known:
+        show_truth(next(cells), one)
+    for axis, name in zip(cells, names, strict=True):
+        show_prediction(axis, one, name)
