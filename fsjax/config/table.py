@@ -229,7 +229,7 @@ TABLE: dict[str, Field] = {
     ),
     "eval.variants": Field(
         (),
-        "Other settings of the segmentation that are rows beside, as threshold_over=map or beta=0.3.",
+        "Other settings of the segmentation that are rows beside, as threshold_over=predicted or beta=0.3.",
         each=Field("", "field=value of eval.fusion, or beta; several with + between.", least=1),
         repeats=False, free="always",
     ),
@@ -307,9 +307,9 @@ TABLE: dict[str, Field] = {
         choices=("m3", "m2"), free="always",
     ),
     "eval.fusion.threshold_over": Field(
-        "predicted",
-        "Cells that the maximum and the mean of Eq. 14 run over: those predicted as the class, or the map.",
-        choices=("predicted", "map"), free="always",
+        "map",
+        "Cells that the maximum and the mean of Eq. 14 run over: the map, or those predicted as the class.",
+        choices=("map", "predicted"), free="always",
     ),
     "eval.fusion.joint": Field(
         False, "Averages query prototypes over all queries of an episode (Eq. 7).", free="always"

@@ -86,6 +86,7 @@ def _of_version_1(stored: Mapping[str, Any]) -> tuple[dict[str, Any], Found]:
     if sha256 := values.pop("model.backbone_sha256", ""):
         found["backbone_sha256"] = sha256
     values.pop("eval.cached_features", None)
+    values.setdefault("eval.fusion.threshold_over", "predicted")  # the only reading that 0.1.0 had
     if values.get("train.epochs"):
         del values["train.steps"]  # they had been replaced by the epochs'
     batch_statistics = values.pop("model.batch_statistics", False)

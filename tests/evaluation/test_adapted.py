@@ -72,16 +72,16 @@ def test_episodes_do_not_depend_on_one_another(adapted):
 
 def test_a_curve_is_what_each_number_of_steps_gives_alone(plain):
     gentle = replace(TUNED, learning_rate=3e-4)  # larger rates end in features of zero, and in ties
-    variants = {"threshold_over=map": FusionSettings(threshold_over="map")}
+    variants = {"threshold_over=predicted": FusionSettings(threshold_over="predicted")}
     curve = evaluate_adapted(photos(), SEGMENTER, SPECS, gentle, variants=variants, curve=True)
     (alone,) = evaluate_adapted(photos(), SEGMENTER, SPECS, gentle)
-    over_map = SEGMENTER.with_settings(variants["threshold_over=map"])
-    (varied,) = evaluate_adapted(photos(), over_map, SPECS, gentle)
+    over_predicted = SEGMENTER.with_settings(variants["threshold_over=predicted"])
+    (varied,) = evaluate_adapted(photos(), over_predicted, SPECS, gentle)
     assert len(curve) == gentle.steps + 1
     for moment, found, expected in (
         *((0, output, plain[output]) for output in OUTPUTS),
         *((-1, output, alone[output]) for output in OUTPUTS),
-        (-1, "fusion2 threshold_over=map", varied["fusion2"]),
+        (-1, "fusion2 threshold_over=predicted", varied["fusion2"]),
     ):
         assert max(_moved(curve[moment][found], expected)) <= 32
     assert min(_moved(curve[1]["fusion0"], plain["fusion0"])) > 0

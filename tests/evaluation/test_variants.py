@@ -14,15 +14,18 @@ from fsjax.models.prnet.fusion import FusionSettings
 from tests.evaluation.episodes import SIDE, dpnet, photos, prnet
 from tests.evaluation.test_rows import confusions, counted, evaluation
 
-MAP, SECOND = "threshold_over=map", "second_mask=m2+omega_q=0.9"
-PRNET = {MAP: FusionSettings(threshold_over="map"), SECOND: FusionSettings(second_mask="m2", omega_q=0.9)}
+PREDICTED, SECOND = "threshold_over=predicted", "second_mask=m2+omega_q=0.9"
+PRNET = {
+    PREDICTED: FusionSettings(threshold_over="predicted"),
+    SECOND: FusionSettings(second_mask="m2", omega_q=0.9),
+}
 BETAS = {"beta=0": DPNetSettings(0.0), "beta=1": DPNetSettings(1.0)}
 
 
 def test_variants_are_what_their_settings_alone_score():
     whole = replace(evaluation(), variants=PRNET)
     rows = {row.name: row for row in whole.score(("fusion0", "fusion2"))}
-    assert list(rows) == ["fusion0", "fusion2", f"fusion2 {MAP}", f"fusion2 {SECOND}"]
+    assert list(rows) == ["fusion0", "fusion2", f"fusion2 {PREDICTED}", f"fusion2 {SECOND}"]
     for variant, settings in PRNET.items():
         alone = prnet().with_settings(settings)
         assert confusions(rows[f"fusion2 {variant}"]) == counted(alone, whole.specs, "fusion2")
@@ -50,19 +53,19 @@ def test_a_curve_of_beta_comes_from_one_pass():
 
 def test_a_curve_of_the_adaptation_has_a_row_for_every_step():
     adapt = AdaptSettings(steps=1, learning_rate=0.05)
-    whole = replace(evaluation(), variants={MAP: PRNET[MAP]}, adapt=adapt, adapt_curve=True)
+    whole = replace(evaluation(), variants={PREDICTED: PRNET[PREDICTED]}, adapt=adapt, adapt_curve=True)
     rows = [row.name for row in whole.score(("adapted", "fusion0", "fusion2"))]
     assert rows == [
-        "fusion0", "fusion2", f"fusion2 {MAP}",
-        "fusion0_adapt0", "fusion2_adapt0", f"fusion2_adapt0 {MAP}",
-        "fusion0_adapt1", "fusion2_adapt1", f"fusion2_adapt1 {MAP}",
+        "fusion0", "fusion2", f"fusion2 {PREDICTED}",
+        "fusion0_adapt0", "fusion2_adapt0", f"fusion2_adapt0 {PREDICTED}",
+        "fusion0_adapt1", "fusion2_adapt1", f"fusion2_adapt1 {PREDICTED}",
     ]  # fmt: skip
     assert whole.comparisons[0] == Comparison("fusion2_adapt1", "fusion2_adapt0")
 
 
 def test_settings_share_the_variables_on_the_devices():
     segmenter = prnet()
-    other = segmenter.with_settings(PRNET[MAP])
+    other = segmenter.with_settings(PRNET[PREDICTED])
     assert other._placed(1) is segmenter._placed(1)
     assert other.describes_as(segmenter)
     assert not replace(segmenter, variables=dict(segmenter.variables)).describes_as(segmenter)
@@ -70,7 +73,7 @@ def test_settings_share_the_variables_on_the_devices():
 
 def test_variants_are_read_from_the_configuration():
     config = default()
-    config.eval.variants = (MAP, SECOND)
+    config.eval.variants = (PREDICTED, SECOND)
     assert build.variants(config) == PRNET
     config.model.name, config.eval.variants = "dpnet", ("beta=0.4",)
     assert build.variants(config) == {"beta=0.4": DPNetSettings(0.4)}
@@ -81,7 +84,7 @@ def test_variants_are_read_from_the_configuration():
     [
         ("beta=0.3", r"eval.variants holds 'beta=0.3': write field=value, .* the fields are omega_s, .*\."),
         ("threshold_over", r"eval.variants holds 'threshold_over': write field=value"),
-        ("threshold_over=mean", r"eval.fusion.threshold_over is 'mean': give 'predicted' or 'map'\."),
+        ("threshold_over=mean", r"eval.fusion.threshold_over is 'mean': give 'map' or 'predicted'\."),
     ],
 )
 def test_other_variants_are_refused(text, sentence):

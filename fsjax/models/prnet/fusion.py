@@ -17,15 +17,16 @@ from fsjax.models.prnet.prototypes import Prototypes, cosine_map, predicted_clas
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """How prototypes are fused; the defaults are the paper's where it speaks.
+    """How prototypes are fused; the defaults are the paper's, but for `threshold_over`.
 
     Attributes:
       omega_s: weight of the support prototypes in the first stage (Eq. 9).
       omega_q: weight of the query prototypes in both stages (Eq. 9 and Eq. 12).
       omega_f: weight of the first stage's prototypes in the second (Eq. 12).
       second_mask: whose argmax is the second stage's mask (Eq. 11): the fused map's, "m3", or "m2".
-      threshold_over: the cells that a class's threshold is taken over (Eq. 14): those "predicted" as the
-        class, or the whole "map".
+      threshold_over: the cells that a class's threshold is taken over (Eq. 14): the whole "map", or those
+        "predicted" as the class, which is what the sentence after Eq. 14 says. On photos the map is better
+        without adaptation (docs/results.md).
       joint: whether the query prototypes of all T queries are averaged, as Eq. 7 and Eq. 11 write it; by
         default each query is refined by itself. With one query both agree.
     """
@@ -34,7 +35,7 @@ class FusionSettings:
     omega_q: float = 0.5
     omega_f: float = 0.5
     second_mask: str = "m3"
-    threshold_over: str = "predicted"
+    threshold_over: str = "map"
     joint: bool = False
 
 
@@ -58,7 +59,7 @@ class Fused(NamedTuple):
 
 
 def hard_selection(
-    similarities: Float[Array, "h w classes"], predicted: Int[Array, "h w"], threshold_over: str = "predicted"
+    similarities: Float[Array, "h w classes"], predicted: Int[Array, "h w"], threshold_over: str = "map"
 ) -> Bool[Array, "h w classes"]:
     """Returns the confident cells of each class: H of PRNet Eq. 8.
 

@@ -119,7 +119,7 @@ def adaptation_loss(supports, masks, scale, leave_one_out=False):
     return cross_entropy(maps, labels, used, scale)
 
 
-def hard_selection(similarities, mask, threshold_over="predicted"):
+def hard_selection(similarities, mask, threshold_over="map"):
     """Eq. 8 with the threshold of Eqs. 13 and 14; -1 where nothing is selected."""
     selected = np.full(mask.shape, -1)
     for n in np.unique(mask):
@@ -160,7 +160,7 @@ def fuse(
     omega_q=0.5,
     omega_f=0.5,
     second_mask="m3",
-    threshold_over="predicted",
+    threshold_over="map",
     joint=False,
 ):
     """The three stages' maps, each a list over queries."""

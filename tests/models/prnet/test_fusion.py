@@ -37,8 +37,8 @@ def assert_stages(ours, expected):
         (2, 3, {"joint": True}),
         (3, 2, {"second_mask": "m2", "omega_s": 0.7, "omega_q": 0.4, "omega_f": 0.2}),
         (3, 2, {"second_mask": "m2", "joint": True}),
-        (1, 2, {"threshold_over": "map"}),
-        (3, 3, {"threshold_over": "map", "second_mask": "m2", "joint": True}),
+        (1, 2, {"threshold_over": "predicted"}),
+        (3, 3, {"threshold_over": "predicted", "second_mask": "m2", "joint": True}),
     ],
 )
 def test_agrees_with_loops(ways, queries, settings):
@@ -79,13 +79,21 @@ def test_the_choices_differ():
         assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) > 1e-3
 
 
-def test_two_by_two_by_hand():
+@pytest.mark.parametrize(
+    ("threshold_over", "backgrounds"),
+    [
+        # Its cosines to the cells are .8, .714, 0 and 0: alpha is .589 over the map, and both are selected.
+        ("map", [(1, 0), (2.775, 2), (3.6625, 3)]),
+        # Over the first two alpha is .779, and only (4, 3) is.
+        ("predicted", [(1, 0), (2.5, 1.5), (3.25, 2.25)]),
+    ],
+)
+def test_two_by_two_by_hand(threshold_over, backgrounds):
     support = Prototypes(np.float32([[1, 0], [0, 1]]), np.ones(2, bool))
-    # Background's cells have cosines .8 and .714: alpha is .779, only (4, 3) is selected. Both cells of
-    # way 1 have cosine 1, which is not above their alpha of 1: it keeps (0, 1).
+    # Way 1 keeps (0, 1), whichever of its two cells are selected.
     features = np.float32([[[[4, 3], [5.1, 5]], [[0, 1], [0, 1]]]])
-    ours = run(features, np.int32([[2, 2]]), support, settings=defaults)
-    for maps, background in zip(ours, [(1, 0), (2.5, 1.5), (3.25, 2.25)], strict=True):
+    ours = run(features, np.int32([[2, 2]]), support, settings=FusionSettings(threshold_over=threshold_over))
+    for maps, background in zip(ours, backgrounds, strict=True):
         for y, x in np.ndindex(2, 2):
             expected = [
                 reference.cosine(features[0, y, x], np.array(p, np.float32)) for p in (background, (0, 1))
@@ -100,7 +108,7 @@ def test_selection_is_strictly_above_the_mean_of_maximum_and_mean():
     similarities[predicted == 1, 1] = 0.3  # alone: alpha is itself
     similarities[predicted == 2, 2] = [-0.25, -0.25]  # alike: so too
     similarities[predicted == 255] = 0.9  # padding
-    ours = jax.jit(hard_selection)(similarities, predicted)
+    ours = jax.jit(hard_selection, static_argnums=2)(similarities, predicted, "predicted")
     expected = np.zeros((2, 4, 4), bool)
     expected[0, 0, 0] = True
     np.testing.assert_array_equal(ours, expected)
@@ -113,7 +121,7 @@ def test_a_threshold_over_the_map_counts_every_valid_cell_of_every_class():
     similarities[..., 0] = [[1.0, 0.0, 0.0], [0.0, 9.0, 9.0]]  # alpha (1 + 1/4) / 2
     similarities[..., 1] = [[0.75, 0.5, 0.625], [0.125, 9.0, 9.0]]  # alpha (0.75 + 0.5) / 2 = 0.625
     select = jax.jit(hard_selection, static_argnums=2)
-    over_map, over_predicted = select(similarities, predicted, "map"), select(similarities, predicted)
+    over_map, over_predicted = (select(similarities, predicted, over) for over in ("map", "predicted"))
     assert np.argwhere(over_map).tolist() == [[0, 0, 0]]  # strictly above: 0.625 is not selected
     # Over the predicted cells alpha is (0.625 + 0.41666) / 2, and of background 1 alone is not above 1.
     assert np.argwhere(over_predicted).tolist() == [[0, 2, 1]]
@@ -134,12 +142,13 @@ def test_padding_has_no_part_in_the_threshold(threshold_over):
     assert not padded[:, 5:].any()
 
 
-def test_a_class_of_one_cell_keeps_its_prototype():
+def test_a_class_of_one_cell_keeps_its_prototype_by_a_threshold_over_that_cell():
     rng = np.random.default_rng(0)
     support = Prototypes(np.float32([[1, 0, 0], [0, 1, 0]]), np.ones(2, bool))
     features = np.abs(rng.normal(size=(1, 4, 4, 3))).astype(np.float32) * np.float32([1, 0.1, 1])
     features[0, 2, 1] = [0.1, 1, 0.5]
-    ours = run(features, np.int32([[4, 4]]), support, settings=defaults)
+    over_the_cell = FusionSettings(threshold_over="predicted")
+    ours = run(features, np.int32([[4, 4]]), support, settings=over_the_cell)
     assert (np.argmax(ours.fusion0[0], -1) == 1).sum() == 1
     for refined in ours[1:]:
         np.testing.assert_array_equal(refined[..., 1], ours.fusion0[..., 1])
