@@ -1,6 +1,6 @@
-"""DPNet's ablations: trainings that differ in one switch each, evaluated on the same episodes."""
+"""DPNet's ablation: trainings that differ in one switch, evaluated on the same episodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,8 @@ class Variant:
 
 OFF = Variant("ccm=off", "ccm_off", {"ccm": False})
 FULL = Variant("ccm", "ccm")
-TABLES = {
-    "ccm": (OFF, FULL),
-    "all": (
-        Variant("baseline", "baseline", {"pim": False, "msf": False, "ccm": False}),
-        Variant("+pim", "pim", {"msf": False, "ccm": False}),
-        OFF,
-        Variant("global", "global", {"pseudo_prototype": "global"}),
-        Variant("cosine", "cosine", {"pseudo_prototype": "cosine"}),
-        FULL,
-    ),
-}
-"""The rows of "ccm", which compares the cycle comparison with none, and of DPNet's Tables 3 and 4 together:
-"ccm=off" is the row +MSF of the one and the baseline of the other."""
+VARIANTS = (OFF, FULL)
+"""The last is what the others are compared with."""
 
 
 def check_ablation(config: ConfigDict) -> None:
@@ -58,13 +47,11 @@ def check_ablation(config: ConfigDict) -> None:
       InputError: for another method, or no auxiliary branch.
     """
     if config.model.name != "dpnet" or not config.model.dpnet.auxiliary:
-        raise InputError("The ablations are DPNet's: give a configuration of it, with its auxiliary branch.")
+        raise InputError("The ablation is DPNet's: give a configuration of it, with its auxiliary branch.")
 
 
-def ablate(
-    config: ConfigDict, sources: Sources, out: str | Path, variants: Sequence[Variant]
-) -> list[dict[str, Any]]:
-    """Trains and evaluates every variant as train.py does, and compares the last one with each other.
+def ablate(config: ConfigDict, sources: Sources, out: str | Path) -> list[dict[str, Any]]:
+    """Trains and evaluates every one of `VARIANTS` as train.py does, and compares the last with the others.
 
     Each has its run in a folder of its own, and goes on from there when the same command is started again.
     Writes `results.json`, `results.md` and `episodes.jsonl` of the comparison beside them.
@@ -73,7 +60,6 @@ def ablate(
       config: of DPNet.
       sources: "train" and "test".
       out: the folder for the runs and the tables.
-      variants: the last is what the others are compared with.
 
     Returns:
       The rows: of each variant its master branch, and of the last one the auxiliary branch, too.
@@ -85,11 +71,11 @@ def ablate(
     check(config, sources)
     check_ablation(config)
     scored: list[Scored] = []
-    for variant in variants:
+    for variant in VARIANTS:
         changed, workdir = _with(config, variant.changes), Path(out) / variant.folder
         found = evaluate(changed, sources, workdir, run=train(changed, sources, workdir))
         names = {"aux": f"{variant.name}, aux", "master": variant.name}
-        branches = BRANCHES if variant is variants[-1] else BRANCHES[-1:]
+        branches = BRANCHES if variant is VARIANTS[-1] else BRANCHES[-1:]
         scored += [_renamed(row, names[row.name]) for row in found.scored if row.name in branches]
     about = replace(found.description, checkpoint_sha256=None, selection=None)
     comparisons = [Comparison(scored[-1].name, row.name) for row in scored[:-1]]

@@ -27,5 +27,5 @@ def test_the_backbone_is_the_folds_prnet_or_what_was_named(monkeypatch, argument
         experiment, "ablate", lambda config, *rest: used.append((config.model.weights, *rest[1:])) or []
     )
     assert start(ablate, *arguments) == 0
-    assert used == [(weights, "runs/ablation_ccm", experiment.TABLES["ccm"])]
+    assert used == [(weights, "runs/ablation_ccm")]
     assert trained == ([] if fold is None else [(fold, weights)])

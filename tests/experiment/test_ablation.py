@@ -8,7 +8,7 @@ from fsjax import experiment
 from fsjax.errors import InputError
 from fsjax.evaluation.results import read_records
 from fsjax.experiment import ablation
-from fsjax.experiment.ablation import FULL, OFF
+from fsjax.experiment.ablation import FULL, OFF, VARIANTS
 from fsjax.models import build
 from fsjax.training.curves import read_metrics
 from fsjax.training.runs import Run
@@ -16,14 +16,12 @@ from tests.runs import dpnet_config, prnet_config
 from tests.same import assert_same_bits
 from tests.training.interruption import interrupted_before
 
-VARIANTS = (OFF, FULL)
-
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, sources):
     """An ablation that nobody disturbed."""
     out = tmp_path_factory.mktemp("ablation")
-    experiment.ablate(dpnet_config(), sources, out, VARIANTS)
+    experiment.ablate(dpnet_config(), sources, out)
     return out
 
 
@@ -68,7 +66,7 @@ def test_a_variant_is_the_run_that_train_makes(done, sources, tmp_path):
 @pytest.mark.slow
 def test_an_ablation_that_is_killed_three_times_goes_on(done, sources, tmp_path, monkeypatch):
     def ablate():
-        experiment.ablate(dpnet_config(), sources, tmp_path, VARIANTS)
+        experiment.ablate(dpnet_config(), sources, tmp_path)
 
     def stop(*arguments, **more):
         raise KeyboardInterrupt
@@ -91,14 +89,6 @@ def test_an_ablation_that_is_killed_three_times_goes_on(done, sources, tmp_path,
 
 
 def test_another_method_is_refused(tmp_path, sources):
-    with pytest.raises(InputError, match="The ablations are DPNet's"):
-        experiment.ablate(prnet_config({"eval.rows": ("fusion0",)}), sources, tmp_path / "out", [OFF])
+    with pytest.raises(InputError, match="The ablation is DPNet's"):
+        experiment.ablate(prnet_config({"eval.rows": ("fusion0",)}), sources, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_the_tables_are_the_papers():
-    names = {table: [variant.name for variant in rows] for table, rows in experiment.TABLES.items()}
-    assert names == {
-        "ccm": ["ccm=off", "ccm"],
-        "all": ["baseline", "+pim", "ccm=off", "global", "cosine", "ccm"],
-    }
