@@ -25,6 +25,7 @@ from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 from fsjax.evaluation.predictions import file_name
+from fsjax.experiment.settings import variables_before_training
 from fsjax.models import build
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
@@ -49,7 +50,7 @@ def program(argv: list[str]) -> None:
     header, specs, _ = experiment.novel_episodes(config, source, "")
     episodes = out / "manifest.jsonl"
     manifest.write(episodes, header, specs, source.ids)
-    _predict(_segmenter(config), source, specs, out)
+    _predict(_segmenter(config, source), source, specs, out)
     print("| preset | mean-IoU | binary-IoU |\n|---|---:|---:|")
     for name, protocol in PROTOCOLS.items():
         changed = config.copy_and_resolve_references()
@@ -61,10 +62,9 @@ def program(argv: list[str]) -> None:
         print(f"| `{name}` | {row['mean_iou']:.2f} | {row['binary_iou']:.2f} |")
 
 
-def _segmenter(config: ConfigDict) -> Segmenter:
+def _segmenter(config: ConfigDict, source: Source) -> Segmenter:
     method = build.method(config.model)
-    variables = {"backbone": method.backbone.load(Path(config.model.weights)), "head": {}}
-    return Segmenter.configured(config, method, variables)
+    return Segmenter.configured(config, method, variables_before_training(config, method, source))
 
 
 def _size(config: ConfigDict) -> str:

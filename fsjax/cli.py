@@ -81,13 +81,16 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
 
 
 def _check_datasets(program: Callable[[list[str]], None]) -> None:
-    """Makes sure that `datasets` is the folder beside a program, not the well-known package of that name."""
+    """Makes sure that `datasets` is the clone's folder, not the well-known package of that name.
+
+    A program lies at the top of the clone or in a folder of it.
+    """
     found = getattr(program, "__globals__", {}).get("datasets")
     if found is None:
         return
     file = Path(inspect.getfile(program)).resolve()
     place = Path(inspect.getfile(found)).resolve().parent
-    if place not in (file.parent, file.parent / "datasets"):
+    if place not in (file.parent, file.parent / "datasets", file.parents[1] / "datasets"):
         raise InputError(
             f"`datasets` is another package here, the one in {place}: start this program in a process of its "
             f"own, as python {file}, without -P or PYTHONSAFEPATH."
