@@ -148,9 +148,10 @@ def test_progress_is_shown_and_what_was_counted_is_kept(tmp_path, caplog):
 
 @pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
+    source = Many(tmp_path, 120_000)  # whose ids alone are 8 MB
     tracemalloc.start()
     try:
-        index = build_index(Many(tmp_path, 120_000))
+        index = build_index(source)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
