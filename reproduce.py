@@ -23,7 +23,7 @@ FLAGS = {
     "workdir": "The folder of the runs, evaluations and tables.",
     "scale": "paper (the default), shapes (the embedded benchmark) or own.",
     "data": "The name of the prepared data set of --scale=own.",
-    "folds": "The folds that are run, as 0,1; by default all four.",
+    "folds": "The folds that are run, as 0,1; by default all four. One's own classes are dealt into as many.",
 }
 SWITCHES = {"dry_run": "Only says what would be trained and evaluated, and what that costs."}
 PROGRAMS = {"train.py": train.program, "eval.py": evaluation.program}

@@ -51,7 +51,7 @@ def program(argv: list[str]) -> None:
     episodes = out / "manifest.jsonl"
     manifest.write(episodes, header, specs, source.ids)
     _predict(_segmenter(config, source), source, specs, out)
-    print("| preset | mean-IoU | binary-IoU |\n|---|---:|---:|")
+    print("| preset | mean-IoU | 95% interval | binary-IoU |\n|---|---:|---:|---:|")
     for name, protocol in PROTOCOLS.items():
         changed = config.copy_and_resolve_references()
         for field in SCORED:
@@ -59,7 +59,9 @@ def program(argv: list[str]) -> None:
         masks = out / "masks" / _size(changed)
         results = experiment.score_predictions(changed, source, masks, episodes, out / name, name=name)
         (row,) = results.rows
-        print(f"| `{name}` | {row['mean_iou']:.2f} | {row['binary_iou']:.2f} |")
+        low, high = row["ci95"]
+        scores = f"{row['mean_iou']:.2f} | {low:.2f} to {high:.2f} | {row['binary_iou']:.2f}"
+        print(f"| `{name}` | {scores} |")
 
 
 def _segmenter(config: ConfigDict, source: Source) -> Segmenter:

@@ -63,6 +63,7 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
         with CompileTime() as compiling:
             _check_datasets(program)
             program([argument for argument in given if argument != DEBUG])
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"\n{STOPPED}", file=sys.stderr)
         return INTERRUPTED
@@ -90,10 +91,13 @@ def _check_datasets(program: Callable[[list[str]], None]) -> None:
         return
     file = Path(inspect.getfile(program)).resolve()
     place = Path(inspect.getfile(found)).resolve().parent
-    if place not in (file.parent, file.parent / "datasets", file.parents[1] / "datasets"):
+    ours = next((root / "datasets" for root in file.parents if (root / "datasets").is_dir()), place)
+    if place != ours:
+        runs_alone = file.parent in (ours, ours.parent)
+        module = f"-m {file.parent.name}.{file.stem} from {ours.parent}"
         raise InputError(
             f"`datasets` is another package here, the one in {place}: start this program in a process of its "
-            f"own, as python {file}, without -P or PYTHONSAFEPATH."
+            f"own, as python {file if runs_alone else module}, without -P or PYTHONSAFEPATH."
         )
 
 

@@ -30,14 +30,18 @@ def make_writable(folder: str | Path) -> None:
         raise InputError(f"{folder} cannot be written to ({error.strerror}): name another folder.") from None
 
 
-def unwritable(what: str, reason: str | None) -> InputError:
+class UnwritableError(InputError):
+    """The disk refuses what a training writes."""
+
+
+def unwritable(what: str, reason: str | None) -> UnwritableError:
     """Returns what to raise where the disk refuses what a training writes.
 
     Args:
       what: "The curves in runs/mine" and the like.
       reason: the system's own.
     """
-    return InputError(
+    return UnwritableError(
         f"{what} cannot be written ({reason}): make room on the disk, or give leave to write there, and "
         "start the same command again; it goes on from the last checkpoint."
     )

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -259,7 +260,14 @@ def test_an_interruption_says_how_to_go_on(run):
     assert "from its last checkpoint, if it has one, when the same command is started again" in printed
 
 
-def test_a_reader_that_has_enough_is_no_error(run, monkeypatch):
-    monkeypatch.setattr("sys.stdout", sys.stdout)  # it is replaced
-    code, printed = run(BrokenPipeError(errno.EPIPE, "Broken pipe"))
-    assert (code, printed) == (141, "")
+@pytest.mark.parametrize("length", [100, 200_000])  # less and more than a buffer
+def test_a_reader_that_has_enough_is_no_error(length):
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = f"from fsjax import cli; raise SystemExit(cli.run(lambda argv: print('x' * {length})))"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=writing, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")

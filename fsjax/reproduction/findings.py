@@ -24,17 +24,19 @@ DEVIATIONS = {"mean_iou": "std", "binary_iou": "binary_std"}
 
 
 class Findings:
-    """The results of all jobs of a sweep, each checked once, and its episodes read once where needed."""
+    """The results of all jobs of a sweep, each checked once, and its episodes counted once where needed."""
 
-    def __init__(self, workdir: Path):
+    def __init__(self, workdir: Path, fold_count: int = len(FOLDS)):
         """Begins without any.
 
         Args:
           workdir: of the sweep.
+          fold_count: how many folds the data have.
         """
-        self._workdir = workdir
+        self._workdir, self._fold_count = workdir, fold_count
         self._headers: dict[Job, dict[str, Any]] = {}
-        self._read: dict[Job, Results] = {}
+        self._counted: dict[tuple[Job, str, str], Counts] = {}
+        self._last: tuple[Job, Results] | None = None  # its records are large: one at a time
 
     def of(self, cell: Cell) -> Found | None:
         """Returns a cell's number; None if something of it is missing."""
@@ -48,11 +50,9 @@ class Findings:
     def table(self, plan: Plan, table: PublishedTable) -> dict[tuple[str, str], Found]:
         """Returns the numbers that there are, by row and column, and the means of whole sets of folds."""
         found = {place: self.of(cell) for place, cell in plan.cells.items()}
-        for row in table.reproduced:
-            for mean in (column for column in table.columns if column.kind == "mean"):
-                folds = [(row, fold.key) for fold in table.folds(mean)]
-                if all(found.get(place) for place in folds):
-                    found[row, mean.key] = self._mean([plan.cells[place] for place in folds])
+        for place, cells in means(plan, table).items():
+            if len(cells) == self._fold_count and all(self.of(cell) for cell in cells):
+                found[place] = self._mean(cells)
         return {place: one for place, one in found.items() if one is not None}
 
     def panels(self, plan: Plan, folds: Sequence[int]) -> dict[str, dict[str, list[Point]]]:
@@ -73,20 +73,23 @@ class Findings:
                 curves[MEAN] = _mean(list(curves.values()))
         return panels
 
-    def marks(self, cell: Cell) -> list[str]:
-        """Returns what is to be said of a cell's number below the table."""
-        few = cell.over_folds and len(cell.jobs) < len(FOLDS)
-        said = [f"Over {len(cell.jobs)} of {len(FOLDS)} folds."] if few else []
+    def marks(self, *cells: Cell) -> list[str]:
+        """Returns what is to be said below a table of the number of a cell, or of several."""
+        return list(dict.fromkeys(mark for cell in cells for mark in self._marks(cell)))
+
+    def _marks(self, cell: Cell) -> list[str]:
+        few = cell.over_folds and len(cell.jobs) < self._fold_count
+        said = [f"Over {len(cell.jobs)} of {self._fold_count} folds."] if few else []
         for job in cell.jobs:
             header = self.header(job)
             rows = header.get("rows", ())
             most = max((row["episodes"] for row in rows), default=0)
             own = next((row["episodes"] for row in rows if row["name"] == cell.row), most)
-            said += [f"On the first {own:,} of {most:,} episodes."] if own < most else []
+            said += [f"On {own:,} of {most:,} episodes, the first of each run."] if own < most else []
             selected, trained = header.get("selected_classes"), header.get("trained_classes")
             said += [selected_in_words(selected)] if selected else []
             said += [f"Trained on {', '.join(trained)}: no test on new classes."] if trained else []
-        return list(dict.fromkeys(said))
+        return said
 
     def mixtures(self, jobs: Sequence[Job]) -> list[str]:
         """Returns what is to be said where results were made by several versions of fsjax or of the data."""
@@ -116,11 +119,17 @@ class Findings:
         )
 
     def _counts(self, job: Job, cell: Cell) -> Counts:
-        if job not in self._read:
-            self._read[job] = Results.read(job.folder(self._workdir))
-        read = self._read[job]
-        counted = read.counted | ({"void": cell.void} if cell.void else {})
-        return count(read.row(cell.row), read.class_names, **counted)
+        key = job, cell.row, cell.void
+        if key not in self._counted:
+            read = self._results(job)
+            counted = read.counted | ({"void": cell.void} if cell.void else {})
+            self._counted[key] = count(read.row(cell.row), read.class_names, **counted)
+        return self._counted[key]
+
+    def _results(self, job: Job) -> Results:
+        if self._last is None or self._last[0] != job:
+            self._last = job, Results.read(job.folder(self._workdir))
+        return self._last[1]
 
     def _score(self, job: Job, cell: Cell) -> Found | None:
         rows = {row["name"]: row for row in self.header(job).get("rows", ())}
@@ -144,6 +153,19 @@ class Findings:
         variables = jax.eval_shape(method.init, jax.random.key(0))
         parameters = variables["backbone"]["params"], variables["head"]
         return Found(sum(leaf.size for leaf in jax.tree.leaves(parameters)))
+
+
+def means(plan: Plan, table: PublishedTable) -> dict[tuple[str, str], list[Cell]]:
+    """Returns the cells of the folds that each mean of a table is taken over, by row and column."""
+    columns = [column for column in table.columns if column.kind == "mean"]
+    places = {
+        (row, mean.key): [(row, fold.key) for fold in table.folds(mean)]
+        for row in table.reproduced
+        for mean in columns
+    }
+    return {
+        mean: [plan.cells[place] for place in folds if place in plan.cells] for mean, folds in places.items()
+    }
 
 
 def _mean(curves: Sequence[Sequence[Point]]) -> list[Point]:

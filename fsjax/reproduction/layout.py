@@ -81,37 +81,20 @@ class Layout:
 def lay_out(table: PublishedTable, reproduction: Reproduction) -> Layout:
     """Returns the paper's rows, and below those that are reproduced ours and, if comparable, the difference.
 
-    A mean over folds is ours only where all its folds are: as it was found, else the mean of the folds.
-
     Raises:
       ValueError: the reproduction names a cell that the table does not have.
     """
     _check_places(table, reproduction)
-    found = complete(table, reproduction.found)
     letters: dict[str, str] = {}
     lines = []
     for row in table.rows:
         lines.append(_published(table, row, letters))
         if row.key is not None:
-            ours = [found.get((row.key, column.key)) for column in table.columns]
+            ours = [reproduction.found.get((row.key, column.key)) for column in table.columns]
             lines.append(_this_run(table, row.key, ours, reproduction.marks, letters))
             if reproduction.comparable and any(ours):
                 lines.append(_difference(table, row, ours))
     return Layout(tuple(lines), {letter: text for text, letter in letters.items()})
-
-
-def complete(table: PublishedTable, found: Mapping[Place, Found]) -> dict[Place, Found]:
-    """Returns what was found, with the means of whole sets of folds, and without those of incomplete ones."""
-    completed = dict(found)
-    for key in table.reproduced:
-        for mean in (column for column in table.columns if column.kind == "mean"):
-            folds = [found.get((key, fold.key)) for fold in table.folds(mean)]
-            values = [fold.value for fold in folds if fold is not None]
-            if len(values) < len(folds):
-                completed.pop((key, mean.key), None)
-            else:
-                completed.setdefault((key, mean.key), Found(sum(values) / len(values)))
-    return completed
 
 
 def number(value: int | float, column: Column, decimals: int) -> str:

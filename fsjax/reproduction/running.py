@@ -2,17 +2,19 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
 from fsjax.experiment.rehearsal import number_of
-from fsjax.files import has_locks, make_writable, replacing
+from fsjax.files import ClaimedError, claimed, has_locks, make_writable, replacing
 from fsjax.reproduction import scales
 from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order
-from fsjax.reproduction.plans import PLANS, Plan
+from fsjax.reproduction.plans import PLANS, Plan, plan
 from fsjax.reproduction.scales import FOLDS, Scale
 from fsjax.reproduction.sweep import Programs, Sweep, results
 from fsjax.reproduction.writing import write
@@ -21,6 +23,7 @@ LOG = logging.getLogger(__name__)
 
 ALL = "all"
 MARKER = "sweep.json"
+CLAIMS = "claims"
 
 
 def named(text: str) -> list[str]:
@@ -82,7 +85,7 @@ def scale(name: str, data: str, given: tuple[str, ...], folds: str) -> Scale:
 
 
 def reproduce(plans: Sequence[Plan], scale: Scale, workdir: Path, programs: Programs) -> dict[Job, str]:
-    """Runs what is missing of some tables and figures, and writes them.
+    """Runs what is missing of some tables and figures, and writes them and all others of the folder.
 
     Args:
       plans: of them.
@@ -102,8 +105,8 @@ def reproduce(plans: Sequence[Plan], scale: Scale, workdir: Path, programs: Prog
     sweep = Sweep.of([job for plan in plans for job in plan.jobs], workdir, programs)
     try:
         sweep.run()
-    finally:
-        write(plans, scale, workdir)
+    finally:  # other processes may have added tables meanwhile
+        write([plan(name, scale) for name in _read_marker(workdir)["tables"]], scale, workdir)
     return sweep.failed
 
 
@@ -149,11 +152,18 @@ def _cost(job: Job, config: ConfigDict) -> str:
 
 
 def _begin(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
-    """Marks a folder as a sweep's."""
+    """Marks a folder as a sweep's, one process at a time."""
     _check_marker(plans, scale, workdir)
     make_writable(workdir)
-    with replacing(workdir / MARKER) as temporary:
-        temporary.write_text(json.dumps(_mark(plans, scale), indent=2) + "\n", encoding="utf-8")
+    while True:
+        try:
+            with claimed(workdir / CLAIMS / MARKER):
+                _check_marker(plans, scale, workdir)
+                with replacing(workdir / MARKER) as temporary:
+                    temporary.write_text(json.dumps(_mark(plans, scale), indent=2) + "\n", encoding="utf-8")
+                return
+        except ClaimedError:
+            time.sleep(0.1)
 
 
 def _mark(plans: Sequence[Plan], scale: Scale) -> dict[str, object]:
@@ -166,23 +176,42 @@ def _check_marker(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
     """Makes sure that a folder is new, or of the same sweep, to which tables may be added."""
     path, mark = workdir / MARKER, _mark(plans, scale)
     if not path.is_file():
-        if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        if _is_free(workdir):
+            return
+        if not path.is_file():  # another process may have begun there meanwhile
             raise InputError(f"{workdir} holds something else than a sweep: name a new folder.")
-        return
-    try:
-        stored = json.loads(path.read_bytes())
-        tables = list(stored["tables"])
-        same = all(stored[name] == mark[name] for name in ("scale", "fields", "folds"))
-    except (ValueError, TypeError, KeyError):
-        raise InputError(f"{path} is damaged: name a new folder.") from None
-    if not same:
+    stored = _read_marker(workdir)
+    if not all(stored[name] == mark[name] for name in ("scale", "fields", "folds")):
         raise InputError(
             f"{workdir} holds a sweep of another scale, other fields or other folds: give those of {path}, "
             "or name a new folder."
         )
+    tables = stored["tables"]
     missing = [name for name in tables if name not in [plan.name for plan in plans]]
     if missing:
         raise InputError(
             f"{workdir} holds the sweep of {', '.join(tables)}: name {', '.join(missing)} in --table, too, "
             "or a new folder."
         )
+
+
+def _is_free(workdir: Path) -> bool:
+    """Says whether a folder holds nothing, but for what a process that begins there has before its mark."""
+    if not workdir.is_dir():
+        return not workdir.exists()
+    return all(path.name == CLAIMS or path.name.startswith(".") for path in workdir.iterdir())
+
+
+def _read_marker(workdir: Path) -> dict[str, Any]:
+    """Returns what a folder's mark says of its sweep."""
+    path = workdir / MARKER
+    try:
+        stored = json.loads(path.read_bytes())
+        sound = {"scale", "fields", "folds", "tables"} <= stored.keys() and set(stored["tables"]) <= set(
+            PLANS
+        )
+    except (ValueError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise InputError(f"{path} is damaged: name a new folder.")
+    return dict(stored)

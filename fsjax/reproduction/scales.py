@@ -8,6 +8,7 @@ from fsjax.reproduction.jobs import Training
 PASCAL, COCO, COCO_CONTIGUOUS = "PASCAL-5i", "COCO-20i", "COCO-20i contiguous"
 METHODS = {"prnet": "PRNet", "dpnet": "DPNet"}
 FOLDS = (0, 1, 2, 3)
+STEPS, FOLD_COUNT = "--config.train.steps=", "--config.data.fold_count="
 NOT_COMPARABLE = "not comparable with the paper's numbers."
 
 ROWS = {
@@ -47,6 +48,7 @@ class Scale:
       given: the user's own fields, which come last.
       folds: that are run.
       grid_folds: likewise, of tables with many trainings a fold.
+      fold_count: how many folds the data have.
       owned: fields that tell cells apart.
       separate: whether each number of ways and shots has a training of its own, as PANet's.
       lends_backbone: whether DPNet takes over the backbone of the fold's PRNet.
@@ -59,6 +61,7 @@ class Scale:
     given: tuple[str, ...]
     folds: tuple[int, ...]
     grid_folds: tuple[int, ...]
+    fold_count: int = len(FOLDS)
     owned: tuple[str, ...] = OWNED
     separate: bool = False
     lends_backbone: bool = False
@@ -119,7 +122,9 @@ def paper(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
 def shapes(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     """Returns the embedded benchmark's scale: minutes for a table, and nothing to compare."""
     fields = {method: (*SMALL, *own, ROWS[method]) for method, own in SHAPES.items()}
-    steps = {method: f"{_steps((*own, *given))} steps of {METHODS[method]}" for method, own in SHAPES.items()}
+    steps = {
+        method: f"{_last(STEPS, (*own, *given))} steps of {METHODS[method]}" for method, own in SHAPES.items()
+    }
     here = "On the embedded benchmark"
     return Scale(
         name="shapes", configs=("{}_shapes", "{}_shapes"), fields=fields, given=given, folds=folds,
@@ -130,16 +135,20 @@ def shapes(given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
 
 
 def own(data: str, given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
-    """Returns the scale of a data set of one's own, prepared under a name."""
-    common = (f"--config.data.name={data}", f"--config.data.fold_count={max(2, folds[-1] + 1)}")
+    """Returns the scale of a data set of one's own, prepared under a name.
+
+    Unless `data.fold_count` is given, its classes are dealt into as many folds as the last one asks for, and
+    at least two.
+    """
+    common = (f"--config.data.name={data}", f"{FOLD_COUNT}{max(2, folds[-1] + 1)}")
     return Scale(
         name="own", configs=("{}_folders", "{}_folders"),
         fields={method: (*common, ROWS[method]) for method in METHODS}, given=given, folds=folds,
         grid_folds=folds, told=dict.fromkeys(METHODS, f"On the data set {data}"),
+        fold_count=int(_last(FOLD_COUNT, (*common, *given))),
     )  # fmt: skip
 
 
-def _steps(fields: tuple[str, ...]) -> str:
-    """Returns the steps that the last of the fields that set them gives."""
-    name = "--config.train.steps="
+def _last(name: str, fields: tuple[str, ...]) -> str:
+    """Returns what the last of the fields that begin with a name gives."""
     return next(field.removeprefix(name) for field in reversed(fields) if field.startswith(name))

@@ -1,4 +1,4 @@
-"""The papers' figures of episodes: sheets that evaluations drew, and what is on them as CSV."""
+"""The papers' figures of episodes: sheets that evaluations drew, their CSV, and a page about them."""
 
 import csv
 import shutil
@@ -10,41 +10,42 @@ from fsjax.evaluation.chosen import choose, first_ious
 from fsjax.evaluation.metrics import percent
 from fsjax.evaluation.results import Results
 from fsjax.files import replacing
-from fsjax.reproduction.jobs import Job
-from fsjax.reproduction.plans import SHEETS
+from fsjax.reproduction.jobs import command, in_order
+from fsjax.reproduction.plans import SHEETS, Plan
 from fsjax.reproduction.sweep import results
 
 HEADINGS = ["chosen as", "run", "episode", "class", "query", "supports"]
 
 
-def write_sheets(stem: Path, name: str, jobs: Sequence[Job], workdir: Path) -> list[Path]:
-    """Copies the sheets of evaluations, and writes beside each a CSV of its episodes and their IoUs.
+def write_sheets(stem: Path, plan: Plan, header: Sequence[str], workdir: Path) -> None:
+    """Copies the sheets of evaluations, writes a CSV of each one's episodes and IoUs, and a page about them.
 
     Args:
-      stem: path of the files; with several jobs a number is added.
-      name: of the figure.
-      jobs: the evaluations; one without results is left out.
+      stem: path of the files; with several evaluations a number is added.
+      plan: of the figure.
+      header: what the page says first.
       workdir: of the sweep.
-
-    Returns:
-      The sheets.
     """
-    row, picture = SHEETS[name]
-    written = []
-    for number, job in enumerate(jobs, start=1):
-        if results(job, workdir) is None:
-            continue
-        found = Results.read(job.folder(workdir))
-        of_job = stem.with_name(f"{stem.name}_{number}") if len(jobs) > 1 else stem
-        with replacing(of_job.with_suffix(".png")) as temporary:
-            shutil.copyfile(job.folder(workdir) / picture, temporary)
-        with (
-            replacing(of_job.with_suffix(".csv")) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            csv.writer(file, lineterminator="\n").writerows(_lines(found, row))
-        written.append(of_job.with_suffix(".png"))
-    return written
+    row, picture = SHEETS[plan.name]
+    lines = [f"# {plan.name}", *(f"**{line}**" for line in header)]
+    for number, job in enumerate(plan.sheets, start=1):
+        sheet = (stem.with_name(f"{stem.name}_{number}") if len(plan.sheets) > 1 else stem).with_suffix(
+            ".png"
+        )
+        if done := results(job, workdir) is not None:
+            with replacing(sheet) as temporary:
+                shutil.copyfile(job.folder(workdir) / picture, temporary)
+            _write_csv(sheet.with_suffix(".csv"), Results.read(job.folder(workdir)), row)
+        shown = f"![{job.name}]({sheet.name})" if done else "not run"
+        commands = "\n".join(command(one, workdir) for one in in_order([job]))
+        lines += [f"## {job.name}", shown, f"```sh\n{commands}\n```"]
+    with replacing(stem.with_suffix(".md")) as temporary:
+        temporary.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_csv(path: Path, found: Results, row: str) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(_lines(found, row))
 
 
 def _lines(found: Results, row: str) -> Iterator[list[Any]]:

@@ -1,5 +1,6 @@
 """A sweep: jobs that several processes do between them, each once, in folders that they share."""
 
+import errno
 import gc
 import logging
 import time
@@ -10,13 +11,16 @@ from typing import Any
 
 from fsjax.errors import InputError
 from fsjax.evaluation.results import checked_header
-from fsjax.files import ClaimedError, claimed
+from fsjax.files import ClaimedError, UnwritableError, claimed
 from fsjax.reproduction.jobs import Job, command, in_order
 
 LOG = logging.getLogger(__name__)
 
 Programs = Mapping[str, Callable[[list[str]], object]]
 """train.py and eval.py: what each does with a command line, its own name first."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""What a system says of a disk that takes no more."""
 
 WAIT = 5.0  # seconds between two looks at what other processes do
 
@@ -87,11 +91,14 @@ class Sweep:
             self.programs[argv[0]](argv)
             if not self._is_done(job):
                 self.failed[job] = "it left no results"
-        except (ClaimedError, OSError):  # a full disk fails every job
+        except (ClaimedError, UnwritableError):  # a full disk fails every job
             raise
         except (InputError, FloatingPointError) as error:
             self.failed[job] = str(error)
-        except Exception as error:  # of this job alone, as far as anybody knows: memory, or a bug
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            # Of this job alone, as far as anybody knows: a damaged photo, memory, or a bug.
             self.failed[job] = f"{type(error).__name__}: {error}".splitlines()[0]
             LOG.exception("%s failed.", job.name)
         gc.collect()  # the last job's arrays, before the next one's

@@ -10,7 +10,6 @@ from fsjax.reproduction.layout import (
     Layout,
     Place,
     Reproduction,
-    complete,
     lay_out,
     number,
 )
@@ -106,10 +105,9 @@ def _markdown_table(lines: Sequence[Sequence[str]], left: int) -> str:
 
 def _intervals(table: PublishedTable, reproduction: Reproduction) -> str:
     """Returns a table of the cells that have a deviation or an interval; nothing where none has."""
-    found = complete(table, reproduction.found)
     lines = []
     for key, column in ((key, column) for key in table.reproduced for column in table.columns):
-        cell = found.get((key, column.key))
+        cell = reproduction.found.get((key, column.key))
         if cell and (cell.std is not None or cell.interval):
             value, std, *bounds = (
                 "-" if given is None else number(given, column, table.decimals)

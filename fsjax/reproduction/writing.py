@@ -1,17 +1,17 @@
 """What a sweep leaves: the papers' tables and figures from its results, and a list of its trainings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsjax.experiment.rehearsal import number_of
 from fsjax.files import replacing
 from fsjax.reproduction.curves import draw_panels
-from fsjax.reproduction.findings import Findings, losses
+from fsjax.reproduction.findings import Findings, losses, means
 from fsjax.reproduction.jobs import Job, Training, command, in_order
 from fsjax.reproduction.layout import Reproduction
 from fsjax.reproduction.plans import Plan
 from fsjax.reproduction.published import published, published_figures
-from fsjax.reproduction.scales import FOLDS, Scale
+from fsjax.reproduction.scales import Scale
 from fsjax.reproduction.sheets import write_sheets
 from fsjax.reproduction.tables import latex, markdown
 from fsjax.training.curves import read_metrics
@@ -19,7 +19,7 @@ from fsjax.training.curves import read_metrics
 FOLDER = "tables"
 
 
-def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> None:
+def write(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
     """Writes every table as Markdown and LaTeX, every figure with its data as CSV, and trainings.md.
 
     Curves are a PNG and an SVG, sheets of photos a PNG.
@@ -29,7 +29,7 @@ def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> None:
       scale: at which they are made.
       workdir: of the sweep; everything goes into its folder `tables`.
     """
-    findings = Findings(workdir)
+    findings = Findings(workdir, scale.fold_count)
     for plan in plans:
         stem = workdir / FOLDER / plan.name.replace("/", "_")
         header = _header(plan, scale, findings)
@@ -38,7 +38,7 @@ def write(plans: Iterable[Plan], scale: Scale, workdir: Path) -> None:
         elif plan.name in published_figures():
             _write_curves(stem, plan, scale, findings, header)
         else:
-            write_sheets(stem, plan.name, plan.sheets, workdir)
+            write_sheets(stem, plan, header, workdir)
     _write_trainings(plans, workdir)
 
 
@@ -50,22 +50,24 @@ def _header(plan: Plan, scale: Scale, findings: Findings) -> list[str]:
         f"{number_of(len(trainings), 'different training')}, {number_of(evaluations, 'further evaluation')}."
     )
     folds = sorted({job.fold for job in trainings})
-    few = [f"Of the {len(FOLDS)} folds only {', '.join(map(str, folds))}."] if len(folds) < len(FOLDS) else []
+    only = f"Of the {scale.fold_count} folds only {', '.join(map(str, folds))}."
+    few = [only] if len(folds) < scale.fold_count else []
     scores = [cell for cell in plan.cells.values() if not cell.parameters]
     same = len(set(scores)) < len(scores)
     one = ["One data set stands for all of the paper's: such cells are the same evaluations."] if same else []
-    return [*scale.header(plan.name), *few, *one, *findings.mixtures(plan.jobs), cost]
+    return [*scale.header(plan.name), *few, *one, *findings.mixtures(in_order(plan.jobs)), cost]
 
 
 def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> None:
     table = published()[plan.name]
     found = findings.table(plan, table)
+    cells = {place: [cell] for place, cell in plan.cells.items()} | means(plan, table)
     reproduction = Reproduction(
         found=found,
         comparable=scale.comparable,
         header=header,
         commands={place: _commands(cell.jobs, stem.parents[1]) for place, cell in plan.cells.items()},
-        marks={place: findings.marks(plan.cells[place]) for place in found if place in plan.cells},
+        marks={place: findings.marks(*cells[place]) for place in found},
     )
     for ending, text in ((".tex", latex(table, reproduction)), (".md", markdown(table, reproduction))):
         with replacing(stem.with_suffix(ending)) as temporary:
@@ -78,11 +80,11 @@ def _commands(jobs: Sequence[Job], workdir: Path) -> str:
 
 def _write_curves(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> None:
     figure, panels = published_figures()[plan.name], findings.panels(plan, scale.folds)
-    marks = dict.fromkeys(mark for cell in plan.cells.values() for mark in findings.marks(cell))
+    marks = findings.marks(*plan.cells.values())
     draw_panels(stem, figure.title, figure.x_label, "mean-IoU in percent", panels, header=[*header, *marks])
 
 
-def _write_trainings(plans: Iterable[Plan], workdir: Path) -> None:
+def _write_trainings(plans: Sequence[Plan], workdir: Path) -> None:
     """Writes which trainings there are, how their losses fell, and which tables each is for."""
     used: dict[Job, list[str]] = {}
     for plan in plans:

@@ -9,12 +9,13 @@ from tests.small_pictures import small_pictures  # noqa: F401
 from tests.voc import save_photo
 
 
-def write_folder(root):
-    """Three photos of each class, each with one coloured object, and a configuration."""
+def write_folder(root, rim=0):
+    """Three photos of each class, each with one coloured object in a rim of void, and a configuration."""
     rng, voc = np.random.default_rng(0), root / "voc"
     for name in PHOTOS:
         class_id = CLASSES[name.split("_")[0]]
         labels = np.zeros((36, 44), np.uint8)
+        labels[8 - rim : 26 + rim, 10 - rim : 32 + rim] = 255
         labels[8:26, 10:32] = class_id
         pixels = rng.integers(0, 90, (36, 44, 3), np.uint8)
         pixels[8:26, 10:32] = 60 * np.array([class_id % 2, class_id // 2 % 2, class_id // 8 % 4]) + 70

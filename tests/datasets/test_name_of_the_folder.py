@@ -13,6 +13,7 @@ from PIL import Image
 
 import datasets
 import train
+from benchmarks import protocols
 from fsjax import cli
 
 ROOT = Path(datasets.__file__).resolve().parents[1]
@@ -111,13 +112,20 @@ def test_a_missing_data_set_is_prepared_with_a_command_that_works_there(monkeypa
         assert f"prepare it with {command} --dataset" in capsys.readouterr().err
 
 
-def test_another_package_under_the_name_is_told_in_one_sentence(site, capsys):
+@pytest.mark.parametrize(
+    ("ours", "way"),
+    [
+        (train, f"as python {ROOT / 'train.py'}"),
+        (protocols, f"as python -m benchmarks.protocols from {ROOT}"),
+    ],
+)
+def test_another_package_under_the_name_is_told_in_one_sentence(site, capsys, ours, way):
     foreign = types.ModuleType("datasets")
     foreign.__file__ = str(site / "datasets" / "__init__.py")
-    program = types.FunctionType(train.program.__code__, {**train.program.__globals__, "datasets": foreign})
+    program = types.FunctionType(ours.program.__code__, {**ours.program.__globals__, "datasets": foreign})
     assert cli.run(program, ["train.py"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         f"error: `datasets` is another package here, the one in {site / 'datasets'}: start "
     )
-    assert f"as python {ROOT / 'train.py'}" in line
+    assert way in line

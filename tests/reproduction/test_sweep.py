@@ -1,22 +1,26 @@
 """A sweep does every job once, whoever is killed and however many are at it, and goes round what fails."""
 
+import json
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from PIL import UnidentifiedImageError
 
 from fsjax.errors import InputError
-from fsjax.files import ClaimedError
-from fsjax.reproduction import plan, scale
+from fsjax.files import ClaimedError, unwritable
+from fsjax.reproduction import plan, running, scale
 from fsjax.reproduction.jobs import Evaluation, Training, in_order
 from fsjax.reproduction.sweep import WAIT, Sweep, results
 from tests.reproduction.pretended import TABLES, Programs, leave_results
 
+FOLDS = scale("shapes", "", (), "0,1")
 LENT = Training("lent", "configs/a.py")
 HEAD = Training("head", "configs/b.py", ("--config.seed=1",), backbone=LENT)
 SHOWN = Evaluation("head, 5-shot", HEAD, ("--config.eval.shots=5",))
@@ -24,8 +28,7 @@ OTHER = Training("other", "configs/a.py", ("--config.seed=2",))
 
 
 def jobs_of_tables():
-    at = scale("shapes", "", (), "0,1")
-    return in_order(job for name in TABLES.split(",") for job in plan(name, at).jobs)
+    return in_order(job for name in TABLES.split(",") for job in plan(name, FOLDS).jobs)
 
 
 def swept(workdir, journal, seconds):
@@ -79,12 +82,30 @@ def test_an_accident_of_one_job_ends_no_other(tmp_path):
     assert results(OTHER, tmp_path)
 
 
-def test_a_full_disk_ends_the_sweep(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), unwritable("The checkpoint", "No space left on device")],
+)
+def test_a_full_disk_ends_the_sweep(tmp_path, error):
     def failing(argv):
-        raise OSError(28, "No space left on device")
+        raise error
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(type(error), match="No space left"):
         Sweep.of([OTHER, LENT], tmp_path, {"train.py": failing}).run()
+
+
+def test_a_file_that_the_system_refuses_ends_one_job(tmp_path):
+    programs = Programs(tmp_path / "journal")
+
+    def failing(argv):
+        if "configs/b.py" in argv[1]:
+            raise UnidentifiedImageError("cannot identify image file 'cat.jpg'")
+        programs["train.py"](argv)
+
+    sweep = Sweep.of([HEAD, OTHER], tmp_path, {**programs, "train.py": failing})
+    sweep.run()
+    assert sweep.failed == {HEAD: "UnidentifiedImageError: cannot identify image file 'cat.jpg'"}
+    assert results(OTHER, tmp_path)
 
 
 def test_a_run_that_somebody_is_at_is_waited_for(tmp_path, monkeypatch, caplog):
@@ -186,3 +207,16 @@ def test_an_evaluation_without_its_pictures_is_done_again(tmp_path):
     assert results(shown, tmp_path) is None
     (shown.folder(tmp_path) / "fusion.png").write_bytes(b"drawn")
     assert results(shown, tmp_path)
+
+
+def test_processes_that_begin_together_share_the_folder(tmp_path):
+    """As one another sees them: with a claim and a file half written, and no mark yet."""
+    plans = [plan(name, FOLDS) for name in ("prnet/table1", "prnet/figure3")]
+    for number in range(10):
+        workdir = tmp_path / str(number)
+        (workdir / "claims" / "sweep.json").mkdir(parents=True)
+        (workdir / ".sweep.json.7.ab").touch()
+        with ThreadPoolExecutor(8) as pool:
+            begun = [pool.submit(running._begin, plans, FOLDS, workdir) for _ in range(8)]
+        assert [one.result() for one in begun] == [None] * 8
+        assert json.loads((workdir / "sweep.json").read_text())["tables"] == ["prnet/table1", "prnet/figure3"]

@@ -14,6 +14,7 @@ from tests.reproduction.pretended import Programs, hit_of, leave_results
 FOLDS = scale("shapes", "", (), "0,1")
 WHOLE = scale("shapes", "", (), "")
 TABLE = plan("prnet/table1", WHOLE)
+FOUR = "--config.data.fold_count=4"
 
 
 def made(tmp_path, names, at=WHOLE):
@@ -56,7 +57,8 @@ def test_a_table_holds_every_fold_and_its_mean(tmp_path):
         "**On the embedded benchmark, 300 steps of PRNet: not comparable with the paper's numbers.**" in text
     )
     assert "**4 different trainings, 4 further evaluations.**" in text
-    assert "On the first 1 of 2 episodes." in text
+    assert "On 1 of 2 episodes, the first of each run." in text
+    assert all(cell.endswith("]") for cell in ours)  # the note is the means', too
     intervals = text.partition("## This run, with intervals")[2]
     assert "| 1-shot/Mean " in intervals
     assert " to " in intervals.partition("| 1-shot/Mean ")[2].splitlines()[0]
@@ -96,6 +98,20 @@ def test_cells_over_folds_are_their_mean(tmp_path):
     assert float(line[0].split()[0]) == pytest.approx(np.mean(binary), abs=0.006)
     assert "**Of the 4 folds only 0, 1.**" in text
     assert "Over 2 of 4 folds." in text
+
+
+def test_ones_own_data_have_as_many_folds_as_are_asked_for(tmp_path):
+    at = scale("own", "mine", (), "0,1")
+    tables = made(tmp_path / "w", ["prnet/table1", "prnet/table4"], at)
+    first, fourth = ((tables / f"prnet_table{n}.md").read_text() for n in (1, 4))
+    (ours,) = lines_of(first, "this run")
+    assert ours[2:4] == ["not run"] * 2
+    one, two, mean = (float(ours[place].split()[0]) for place in (0, 1, 4))
+    assert mean == pytest.approx((one + two) / 2, abs=0.01)
+    assert "folds" not in first.partition("| Methods")[0].replace("fold by fold", "")
+    assert "Over 2 of" not in fourth
+    more = made(tmp_path / "more", ["prnet/table4"], scale("own", "mine", (FOUR,), "0,1"))
+    assert "**Of the 4 folds only 0, 1.**" in (more / "prnet_table4.md").read_text()
 
 
 def test_a_mean_over_few_folds_has_no_difference(tmp_path):
