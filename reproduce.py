@@ -9,6 +9,7 @@ each does a part. --config.FIELD=VALUE sets a field of all trainings. From the c
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -16,6 +17,7 @@ from ml_collections import ConfigDict
 import eval as evaluation
 import train
 from fsjax import cli, reproduction
+from fsjax.config import check
 from fsjax.errors import InputError
 
 FLAGS = {
@@ -44,15 +46,25 @@ def program(argv: list[str]) -> None:
     failed = reproduction.reproduce(plans, scale, workdir, PROGRAMS)
     print(f"Tables and figures are in {workdir / reproduction.FOLDER}.")
     if failed:
-        told = "; ".join(f"{job.name}: {sentence}" for job, sentence in failed.items())
-        raise InputError(f"{len(failed)} of the runs failed, and their cells say not run: {told}")
+        raise InputError(f"{len(failed)} of the runs failed, and their cells say not run. {_told(failed)}")
+
+
+def _told(failed: Mapping[reproduction.Job, str]) -> str:
+    """Returns each sentence once, with the runs that it is about."""
+    about: dict[str, list[str]] = {}
+    for job, sentence in failed.items():
+        about.setdefault(sentence, []).append(job.name)
+    return " ".join(f"{', '.join(names)}: {sentence.rstrip('.')}." for sentence, names in about.items())
 
 
 def _configured(job: reproduction.Job) -> ConfigDict:
     """Returns the configuration of a job, without opening its data."""
     training = job if isinstance(job, reproduction.Training) else job.training
     config = cli.set_fields(cli.load_config(training.config), training.fields)
-    return config if job is training else cli.set_fields(config, job.fields)
+    if job is not training:
+        config = cli.set_fields(config, job.fields)
+    check(config)
+    return config
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -195,14 +195,14 @@ def _other_countings(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[s
         for score in rows[0]["scores"]
     }
     by_row = [{(s["void"], s["counting"]): _pair(s) for s in row["scores"]} for row in rows]
-    others = [key for key in columns if any(cells[key] != cells[own] for cells in by_row)]
-    if not others:
+    shown = [own]
+    for key in columns:
+        if all(any(cells[key] != cells[kept] for cells in by_row) for kept in shown):
+            shown.append(key)
+    if shown == [own]:
         return []
-    head = ["row", *(columns[key] for key in (own, *others))]
-    body = [
-        [row["name"], *(cells[key] for key in (own, *others))]
-        for row, cells in zip(rows, by_row, strict=True)
-    ]
+    head = ["row", *(columns[key] for key in shown)]
+    body = [[row["name"], *(cells[key] for key in shown)] for row, cells in zip(rows, by_row, strict=True)]
     what = "The same predictions counted otherwise, mean-IoU / binary-IoU; the first column is the one above."
     return [what, "", *_markdown_table([head, *body]), ""]
 

@@ -148,7 +148,7 @@ def _cost(job: Job, config: ConfigDict) -> str:
         return episodes
     train = config.train
     length = f"{train.epochs:,} epochs" if train.epochs else f"{train.steps:,} steps"
-    return f"{length} of {config.batch_size} episodes at {train.size} px, {episodes}"
+    return f"{length} of {number_of(config.batch_size, 'episode')} at {train.size} px, {episodes}"
 
 
 def _begin(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
@@ -167,9 +167,13 @@ def _begin(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
 
 
 def _mark(plans: Sequence[Plan], scale: Scale) -> dict[str, object]:
-    fields = [field for of_method in scale.fields.values() for field in of_method]
-    what = {"scale": scale.name, "fields": [*fields, *scale.given], "folds": list(scale.folds)}
-    return {**what, "tables": [plan.name for plan in plans]}
+    return {
+        "scale": scale.name,
+        "folds": list(scale.folds),
+        "given": list(scale.given),
+        "fields": {method: list(fields) for method, fields in scale.fields.items()},
+        "tables": [plan.name for plan in plans],
+    }
 
 
 def _check_marker(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
@@ -181,11 +185,10 @@ def _check_marker(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
         if not path.is_file():  # another process may have begun there meanwhile
             raise InputError(f"{workdir} holds something else than a sweep: name a new folder.")
     stored = _read_marker(workdir)
-    if not all(stored[name] == mark[name] for name in ("scale", "fields", "folds")):
-        raise InputError(
-            f"{workdir} holds a sweep of another scale, other fields or other folds: give those of {path}, "
-            "or name a new folder."
-        )
+    if not all(stored[name] == mark[name] for name in ("scale", "folds", "given", "fields")):
+        folds = ",".join(map(str, stored["folds"]))
+        began = " ".join([f"--scale={stored['scale']}", f"--folds={folds}", *map(str, stored["given"])])
+        raise InputError(f"{workdir} holds a sweep with {began}: give the same, or name a new folder.")
     tables = stored["tables"]
     missing = [name for name in tables if name not in [plan.name for plan in plans]]
     if missing:
@@ -207,10 +210,9 @@ def _read_marker(workdir: Path) -> dict[str, Any]:
     path = workdir / MARKER
     try:
         stored = json.loads(path.read_bytes())
-        sound = {"scale", "fields", "folds", "tables"} <= stored.keys() and set(stored["tables"]) <= set(
-            PLANS
-        )
-    except (ValueError, TypeError, AttributeError):
+        sound = all(isinstance(stored[name], list) for name in ("folds", "given", "tables"))
+        sound = sound and {"scale", "fields"} <= stored.keys() and set(stored["tables"]) <= set(PLANS)
+    except (ValueError, TypeError, KeyError):
         sound = False
     if not sound:
         raise InputError(f"{path} is damaged: name a new folder.")

@@ -14,6 +14,9 @@ from fsjax.reproduction.jobs import command, in_order
 from fsjax.reproduction.plans import SHEETS, Plan
 from fsjax.reproduction.sweep import results
 
+ABOUT_IOU = (
+    "IoU below a photo is that of the pixels shown, without void; the CSV's is counted as the tables are."
+)
 HEADINGS = ["chosen as", "run", "episode", "class", "query", "supports"]
 
 
@@ -27,7 +30,7 @@ def write_sheets(stem: Path, plan: Plan, header: Sequence[str], workdir: Path) -
       workdir: of the sweep.
     """
     row, picture = SHEETS[plan.name]
-    lines = [f"# {plan.name}", *(f"**{line}**" for line in header)]
+    lines = [f"# {plan.name}", *(f"**{line}**" for line in header), ABOUT_IOU]
     for number, job in enumerate(plan.sheets, start=1):
         sheet = (stem.with_name(f"{stem.name}_{number}") if len(plan.sheets) > 1 else stem).with_suffix(
             ".png"

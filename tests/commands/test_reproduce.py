@@ -61,7 +61,7 @@ def test_a_table_of_parts_from_the_command_to_the_page(place):
 def test_the_dry_run_says_every_command_and_its_cost(place, capsys):
     assert start(reproduce, "--table=prnet/table3", "--workdir=w", "--dry_run", "--folds=1") == 0
     said = capsys.readouterr().out
-    assert "PRNet PASCAL-5i fold 1 ways=2 shots=5, 30,000 steps of 1 episodes at 417 px, 5 x 1,000" in said
+    assert "PRNet PASCAL-5i fold 1 ways=2 shots=5, 30,000 steps of 1 episode at 417 px, 5 x 1,000" in said
     assert "python train.py --config=configs/prnet_pascal.py:fold=1,ways=2,shots=5 --workdir=w/runs/" in said
     assert "2 different trainings and 0 further evaluations make 2 cells of prnet/table3." in said
     assert list(place.iterdir()) == [place / "configs"]
@@ -83,7 +83,7 @@ def test_bad_input_is_a_sentence(place, refusal, arguments, sentence):
 
 def test_what_failed_is_told_in_the_end_and_the_rest_is_done(place, refusal):
     given = ["--table=prnet/figure3", "--workdir=w", "--scale=own", "--data=nowhere", "--folds=0"]
-    assert "1 of the runs failed, and their cells say not run: PRNet own fold 0: " in refusal(
+    assert "1 of the runs failed, and their cells say not run. PRNet own fold 0: " in refusal(
         reproduce, *given
     )
     assert (place / "w/tables/prnet_figure3.csv").read_text().count("\n") == 2

@@ -147,9 +147,8 @@ def test_the_same_predictions_are_counted_in_other_ways(rows):
     one = make_records("fusion0", 5)[0] | {"confusion": [[[90, 0], [5, 5], [0, 10]]]}
     text = markdown(DESCRIPTION, make_rows([one]))
     cells = markdown_cells(text)
-    head = ["row", "void ignored, strict", "void as background, strict", "void as background, panet_compat"]
-    assert head in cells
-    assert ["fusion0", "50.0 / 72.4", "25.0 / 55.4", "25.0 / 55.4"] in cells
+    assert ["row", "void ignored, strict", "void as background, strict"] in cells  # what differs, each once
+    assert ["fusion0", "50.0 / 72.4", "25.0 / 55.4"] in cells
 
 
 def markdown_cells(text):

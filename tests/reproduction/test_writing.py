@@ -25,8 +25,8 @@ def made(tmp_path, names, at=WHOLE):
 
 def mark(workdir):
     """Makes a folder that of a sweep at FOLDS, of no table yet."""
-    fields = [*FOLDS.fields["prnet"], *FOLDS.fields["dpnet"]]
-    stored = {"scale": "shapes", "fields": fields, "folds": [0, 1], "tables": []}
+    fields = {method: list(FOLDS.fields[method]) for method in ("prnet", "dpnet")}
+    stored = {"scale": "shapes", "fields": fields, "folds": [0, 1], "given": [], "tables": []}
     (workdir / "sweep.json").write_text(json.dumps(stored))
 
 
@@ -209,7 +209,9 @@ def test_a_folder_of_another_sweep_is_refused(tmp_path):
     programs = Programs(tmp_path / "journal")
     with pytest.raises(InputError, match=r"holds the sweep of prnet/figure3: name prnet/figure3 in --table"):
         reproduce([TABLE], FOLDS, workdir, programs)
-    with pytest.raises(InputError, match="holds a sweep of another scale, other fields or other folds"):
+    with pytest.raises(
+        InputError, match="holds a sweep with --scale=shapes --folds=0,1: give the same, or name"
+    ):
         reproduce([plan("prnet/figure3", WHOLE)], WHOLE, workdir, programs)
     made(workdir, ["prnet/figure3", "prnet/table4"], FOLDS)  # more tables may join
     (workdir / "sweep.json").write_text("{")
