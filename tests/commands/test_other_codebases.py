@@ -63,13 +63,16 @@ def test_the_page_is_true(trained, tmp_path, monkeypatch, capsys):
     (tmp_path / "runs" / "prnet_shapes_fold0").symlink_to(trained / "run")
     (tmp_path / "data").symlink_to(trained / "built")
     monkeypatch.chdir(tmp_path)
-    said = []
+    said, lines, names = [], [], {"segment": segment}
     for language, text in blocks():
         if language == "python":
-            assert len([line for line in text.splitlines() if line]) == 10
-            exec(compile(text, PAGE.name, "exec"), {"segment": segment})
+            lines.append(len([line for line in text.splitlines() if line]))
+            exec(compile(text, PAGE.name, "exec"), names)
         else:
             said += [run(line) for line in text.splitlines()]
+    assert lines[0] == 10
+    assert names["photo"].shape == (36, 44, 3)
+    assert [np.unique(names[mask]).tolist() for mask in ("truth", "support")] == [[0, 1]] * 2
     theirs, ours = (results(tmp_path / "runs" / name) for name in ("theirs", "ours"))
     assert [(row["name"], row["mean_iou"]) for row in theirs["rows"]] == [("theirs", 100.0)]
     assert theirs["manifest_sha256"] == ours["manifest_sha256"]
