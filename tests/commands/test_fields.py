@@ -187,9 +187,9 @@ def test_a_configuration_that_is_for_eval_alone_says_so(sentence):
 
 def test_an_ablation_is_dpnets(sentence):
     config = f"--config={train.CONFIG}"
-    assert "The ablations are DPNet's" in sentence(ablate, "--out=out", config)
+    assert "The ablation is DPNet's" in sentence(ablate, "--out=out", config)
     no_auxiliary = [
         "--config.model.dpnet.auxiliary=False", "--config.model.dpnet.lambda1=0", "--config.eval.rows=master",
     ]  # fmt: skip
     assert "with its auxiliary branch" in sentence(ablate, "--out=out", *no_auxiliary)
-    assert "There is no table '5': choose from ccm, all." in sentence(ablate, "--table=5")
+    assert "There is no flag --table" in sentence(ablate, "--table=all")
