@@ -102,6 +102,7 @@ def test_no_notebook_is_left_out():
     assert NOTEBOOKS == [COLAB]
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_stops_the_notebook(tmp_path):
     with pytest.raises(CellExecutionError, match="It failed: see its last line") as stopped:
         executed(COLAB, WORKDIR=str(tmp_path / "work"), FIELDS="--config.nothing=1")

@@ -182,6 +182,7 @@ def test_killed_five_times_it_ends_in_the_same_tables(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_jobs(tmp_path):
     workdir, journal = tmp_path / "both", tmp_path / "journal"
     processes = [swept(workdir, journal, 0.1) for _ in range(2)]
@@ -212,7 +213,7 @@ def test_an_evaluation_without_its_pictures_is_done_again(tmp_path):
 def test_processes_that_begin_together_share_the_folder(tmp_path):
     """As one another sees them: with a claim and a file half written, and no mark yet."""
     plans = [plan(name, FOLDS) for name in ("prnet/table1", "prnet/figure3")]
-    for number in range(10):
+    for number in range(3):
         workdir = tmp_path / str(number)
         (workdir / "claims" / "sweep.json").mkdir(parents=True)
         (workdir / ".sweep.json.7.ab").touch()
