@@ -32,8 +32,8 @@ def test_a_few_cells_from_the_command_to_the_figure(place, capsys):
     assert start(reproduce, *command) == 0
     tables = place / "w" / "tables"
     assert {path.name for path in tables.iterdir()} == {
-        "prnet_figure3.png", "prnet_figure3.svg", "prnet_figure3.csv", "prnet_figure4.md", "prnet_figure4.png",
-        "prnet_figure4.csv", "trainings.md",
+        "prnet_figure3.png", "prnet_figure3.svg", "prnet_figure3.csv", "prnet_figure4.md",
+        "prnet_figure4.png", "prnet_figure4.csv", "trainings.md",
     }  # fmt: skip
     (curves,) = read_curves(tables / "prnet_figure3.csv").values()
     ours = results(next((place / "w" / "runs").iterdir()))
