@@ -12,6 +12,7 @@ from fsjax.evaluation.results import Results
 from fsjax.files import replacing
 from fsjax.reproduction.jobs import command, in_order
 from fsjax.reproduction.plans import SHEETS, Plan
+from fsjax.reproduction.scales import METHODS
 from fsjax.reproduction.sweep import results
 
 ABOUT_IOU = (
@@ -30,7 +31,8 @@ def write_sheets(stem: Path, plan: Plan, header: Sequence[str], workdir: Path) -
       workdir: of the sweep.
     """
     row, picture = SHEETS[plan.name]
-    lines = [f"# {plan.name}", *(f"**{line}**" for line in header), ABOUT_IOU]
+    method, _, figure = plan.name.partition("/figure")
+    lines = [f"# {METHODS[method]}, Figure {figure}", *(f"**{line}**" for line in header), ABOUT_IOU]
     for number, job in enumerate(plan.sheets, start=1):
         sheet = (stem.with_name(f"{stem.name}_{number}") if len(plan.sheets) > 1 else stem).with_suffix(
             ".png"

@@ -26,7 +26,7 @@ def test_a_sheet_lists_its_episodes_with_the_ious_of_all_whole_rows(tmp_path):
     write_sheets(tmp_path / "sheet", figure, ["Few steps."], tmp_path)
 
     sheet, page = tmp_path / "sheet.png", (tmp_path / "sheet.md").read_text()
-    assert page.startswith("# dpnet/figure4\n\n**Few steps.**\n\nIoU below")
+    assert page.startswith("# DPNet, Figure 4\n\n**Few steps.**\n\nIoU below")
     assert "## DPNet shapes fold 0, pictures\n\n![DPNet shapes fold 0, pictures](sheet.png)" in page
     assert page.count("\npython train.py") == 2  # of the lent backbone, too
     assert page.count("\npython eval.py") == 1
