@@ -32,6 +32,7 @@ def without_seconds(folder):
     return {**found, "rows": rows}, (folder / "episodes.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_last_variant_is_compared_with_each_other(done):
     found, _ = without_seconds(done)
     assert [row["name"] for row in found["rows"]] == ["ccm=off", "ccm, aux", "ccm"]
@@ -47,6 +48,7 @@ def test_the_last_variant_is_compared_with_each_other(done):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_a_variant_is_the_run_that_train_makes(done, sources, tmp_path):
     config = dpnet_config({"model.dpnet.ccm": False})
     run = experiment.train(config, sources, tmp_path)
