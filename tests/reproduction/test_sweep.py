@@ -68,17 +68,27 @@ def test_what_failed_is_left_out_with_all_that_needs_it(tmp_path):
     assert results(SHOWN, tmp_path) is None
 
 
-def test_an_accident_of_one_job_ends_no_other(tmp_path):
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("RESOURCE_EXHAUSTED: no room\nfor 5 GB"), "RuntimeError: RESOURCE_EXHAUSTED: no room"),
+        (
+            UnidentifiedImageError("cannot identify image file 'cat.jpg'"),  # an OSError, but of no disk
+            "UnidentifiedImageError: cannot identify image file 'cat.jpg'",
+        ),
+    ],
+)
+def test_an_accident_of_one_job_ends_no_other(tmp_path, error, sentence):
     programs = Programs(tmp_path / "journal")
 
     def failing(argv):
         if "configs/b.py" in argv[1]:
-            raise RuntimeError("RESOURCE_EXHAUSTED: no room\nfor 5 GB")
+            raise error
         programs["train.py"](argv)
 
     sweep = Sweep.of([HEAD, OTHER], tmp_path, {**programs, "train.py": failing})
     sweep.run()
-    assert sweep.failed == {HEAD: "RuntimeError: RESOURCE_EXHAUSTED: no room"}
+    assert sweep.failed == {HEAD: sentence}
     assert results(OTHER, tmp_path)
 
 
@@ -92,20 +102,6 @@ def test_a_full_disk_ends_the_sweep(tmp_path, error):
 
     with pytest.raises(type(error), match="No space left"):
         Sweep.of([OTHER, LENT], tmp_path, {"train.py": failing}).run()
-
-
-def test_a_file_that_the_system_refuses_ends_one_job(tmp_path):
-    programs = Programs(tmp_path / "journal")
-
-    def failing(argv):
-        if "configs/b.py" in argv[1]:
-            raise UnidentifiedImageError("cannot identify image file 'cat.jpg'")
-        programs["train.py"](argv)
-
-    sweep = Sweep.of([HEAD, OTHER], tmp_path, {**programs, "train.py": failing})
-    sweep.run()
-    assert sweep.failed == {HEAD: "UnidentifiedImageError: cannot identify image file 'cat.jpg'"}
-    assert results(OTHER, tmp_path)
 
 
 def test_a_run_that_somebody_is_at_is_waited_for(tmp_path, monkeypatch, caplog):
