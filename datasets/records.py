@@ -24,7 +24,7 @@ class Labelled:
 
     Attributes:
         id: of the photo, unlike any other of the data set.
-        photo: its encoded bytes, in one of `datasets.pictures.FORMATS`; as a rule a JPEG or PNG.
+        photo: its encoded bytes, in one of `fsjax.data.pictures.FORMATS`; as a rule a JPEG or PNG.
         size: height and width in pixels.
         masks: of each class id that it shows the pixels, bool [H, W]; they may overlap.
         void: the pixels that belong to no class and not to the background either, bool [H, W].

@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from datasets import archives, pictures
+from datasets import archives
 from datasets.coco20i import coco_json, whereabouts
 from datasets.coco20i.coco_json import Outline, Runs
 from datasets.coco20i.whereabouts import PARTS
 from datasets.plans import Count, Folds, Plan, digest, held_out, list_counts
 from datasets.records import Labelled
+from fsjax.data import pictures
 from fsjax.errors import InputError
 from fsjax.progress import Progress
 

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets import archives
-from datasets.folders import masks, pairs, photos
+from datasets.folders import pairs
 from datasets.folders.found import Found, composed, list_files, sha256_of
 from datasets.folders.label_masks import IMAGES, MASKS, is_images_and_masks
 from datasets.records import Labelled
+from fsjax.data import mask_files, photo_files
 from fsjax.errors import InputError
 
 
@@ -63,9 +64,9 @@ def labelled(task: Task) -> Labelled:
         InputError: photo or mask is damaged, they differ in size, or the mask marks nothing.
     """
     where, mask_where = str(task.folder / task.photo), str(task.folder / task.mask)
-    photo = photos.stored(archives.read(task.folder, task.photo), where)
-    mask = masks.object_of(archives.read(task.folder, task.mask), mask_where)
-    masks.check_fits(mask.shape, mask_where, photo, where)
+    photo = photo_files.stored(archives.read(task.folder, task.photo), where)
+    mask = mask_files.object_of(archives.read(task.folder, task.mask), mask_where)
+    mask_files.check_fits(mask.shape, mask_where, photo, where)
     return Labelled(task.id, photo.encoded, photo.size, {task.class_id: mask})
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from datasets import archives, coco20i
 from datasets.coco20i import Crowd, Task
-from datasets.folders import masks, photos
 from datasets.folders.found import Found, list_files
 from datasets.folders.pairs import picture_names
 from datasets.plans import Count
 from datasets.records import Labelled
+from fsjax.data import mask_files, photo_files
 from fsjax.errors import InputError
 
 
@@ -66,8 +66,8 @@ def labelled(task: Task, *, numbers: Mapping[int, int]) -> Labelled:
             drawn.
     """
     where = str(task.images / task.file)
-    photo = photos.stored(archives.read(task.images, task.file), where)
-    masks.check_fits(task.size, f"The annotation of {task.file}", photo, where)
+    photo = photo_files.stored(archives.read(task.images, task.file), where)
+    mask_files.check_fits(task.size, f"The annotation of {task.file}", photo, where)
     shown, void = coco20i.masks_of(task)
     return Labelled(task.id, photo.encoded, photo.size, {numbers[c]: mask for c, mask in shown.items()}, void)
 

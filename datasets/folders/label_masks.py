@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from datasets import archives
-from datasets.folders import masks, pairs, photos
+from datasets.folders import pairs
 from datasets.folders.found import Found, list_files, sha256_of
 from datasets.folders.pairs import Pair
 from datasets.folders.texts import lines_of
 from datasets.pascal5i import CLASS_NAMES as VOC_NAMES
 from datasets.plans import Count
 from datasets.records import Labelled
+from fsjax.data import mask_files, photo_files
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 from fsjax.progress import Progress
@@ -43,7 +44,7 @@ def find(folder: Path) -> Found:
 
     Raises:
         InputError: a mask holds a label that classes.txt does not name, or as `datasets.folders.pairs` and
-            `datasets.folders.masks` say.
+            `fsjax.data.mask_files` say.
     """
     return _found(folder, pairs.side_by_side(folder, IMAGES, MASKS), "Images and masks", None, [])
 
@@ -76,12 +77,12 @@ def labelled(pair: Pair, *, labels: Sequence[int]) -> Labelled:
         InputError: photo or mask is damaged, or they differ in size.
     """
     where, mask_where = str(pair.folder / pair.photo), str(pair.folder / pair.mask)
-    photo = photos.stored(archives.read(pair.folder, pair.photo), where)
-    values = masks.labels_of(archives.read(pair.folder, pair.mask), mask_where)
-    masks.check_fits(values.shape, mask_where, photo, where)
-    class_ids = np.searchsorted(labels, masks.shown_in(values)) + 1
+    photo = photo_files.stored(archives.read(pair.folder, pair.photo), where)
+    values = mask_files.labels_of(archives.read(pair.folder, pair.mask), mask_where)
+    mask_files.check_fits(values.shape, mask_where, photo, where)
+    class_ids = np.searchsorted(labels, mask_files.shown_in(values)) + 1
     shown = {int(class_id): values == labels[class_id - 1] for class_id in class_ids}
-    void = masks.void_of(values)
+    void = mask_files.void_of(values)
     return Labelled(pair.id, photo.encoded, photo.size, shown, void if void.any() else None)
 
 
@@ -125,8 +126,8 @@ def _labels(every: Sequence[Pair]) -> list[list[int]]:
     held = []
     with Progress("looking at masks", len(every), "mask") as progress:
         for pair in every:
-            values = masks.labels_of(archives.read(pair.folder, pair.mask), str(pair.folder / pair.mask))
-            held.append(masks.shown_in(values))
+            values = mask_files.labels_of(archives.read(pair.folder, pair.mask), str(pair.folder / pair.mask))
+            held.append(mask_files.shown_in(values))
             progress.update()
     return held
 

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets import archives, pictures
+from datasets import archives
 from datasets.pascal5i import list_files, pascal_lists, sbd, voc
 from datasets.pascal5i.pascal_lists import TRAINAUG, VAL
 from datasets.pascal5i.sbd import Sbd
 from datasets.pascal5i.voc import CLASS_NAMES, Voc
 from datasets.plans import Count, Listed, Plan, digest
 from datasets.records import Labelled, from_labels
+from fsjax.data import pictures
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 

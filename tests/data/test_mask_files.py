@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.folders import masks
-from datasets.folders.photos import Photo
+from fsjax.data import mask_files
+from fsjax.data.photo_files import Photo
 from fsjax.errors import InputError
 from tests.datasets.own_folders import box, encoded, packed, paletted, pixels, white
 
@@ -40,23 +40,23 @@ OBJECTS = {
 
 @pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
 def test_an_object_is_found(make):
-    np.testing.assert_array_equal(masks.object_of(make(), "x"), OBJECT)
+    np.testing.assert_array_equal(mask_files.object_of(make(), "x"), OBJECT)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
 def test_compression_makes_no_object_of_grey_noise(format):
     rough = np.zeros((64, 64), bool)
     rough[3:50, 5:41] = np.indices((47, 36)).sum(0) % 30 < 22
-    found = masks.object_of(encoded(white(rough), format, quality=75), "x")
+    found = mask_files.object_of(encoded(white(rough), format, quality=75), "x")
     assert (found != rough).mean() < 0.01
     with pytest.raises(InputError, match="x marks no object: make the object white"):
-        masks.object_of(encoded(white(rough) // 8, format, quality=75), "x")
+        mask_files.object_of(encoded(white(rough) // 8, format, quality=75), "x")
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB"])
 def test_an_empty_mask_is_named(mode):
     with pytest.raises(InputError, match=r"my/mask\.png marks no object"):
-        masks.object_of(encoded(Image.new(mode, (W, H))), "my/mask.png")
+        mask_files.object_of(encoded(Image.new(mode, (W, H))), "my/mask.png")
 
 
 VALUES = {
@@ -78,7 +78,7 @@ VALUES = {
 
 @pytest.mark.parametrize(("make", "expected"), VALUES.values(), ids=VALUES)
 def test_labels_are_kept(make, expected):
-    labels = masks.labels_of(make(), "x")
+    labels = mask_files.labels_of(make(), "x")
     np.testing.assert_array_equal(labels, expected)
     assert labels.dtype == (np.uint16 if expected.dtype == np.uint16 else np.uint8)
 
@@ -96,23 +96,23 @@ UNFIT = {
 @pytest.mark.parametrize(("sentence", "make"), UNFIT.items(), ids=UNFIT)
 def test_masks_without_labels_are_named(sentence, make):
     with pytest.raises(InputError, match=f"^my/mask.png {sentence}"):
-        masks.labels_of(make(), "my/mask.png")
+        mask_files.labels_of(make(), "my/mask.png")
 
 
 def test_values_that_show_nothing():
     labels = np.array([[0, 255, 3], [65535, 256, 3]], np.uint16)
-    assert masks.shown_in(labels) == [3, 256]
-    np.testing.assert_array_equal(masks.void_of(labels), [[False, True, False], [True, False, False]])
+    assert mask_files.shown_in(labels) == [3, 256]
+    np.testing.assert_array_equal(mask_files.void_of(labels), [[False, True, False], [True, False, False]])
 
 
 def test_a_mask_on_its_side_is_told_from_one_of_another_size():
     upright, turned = Photo(b"", (40, 30), False), Photo(b"", (40, 30), True)
-    masks.check_fits((40, 30), "m.png", turned, "p.jpg")
+    mask_files.check_fits((40, 30), "m.png", turned, "p.jpg")
     with pytest.raises(InputError, match=r"m.png lies on its side: p.jpg, turned upright .* is 40x30 and"):
-        masks.check_fits((30, 40), "m.png", turned, "p.jpg")
+        mask_files.check_fits((30, 40), "m.png", turned, "p.jpg")
     for photo, shape in ((upright, (30, 40)), (turned, (30, 41))):
         with pytest.raises(InputError, match=r"m.png is 30x4\d and its photo p.jpg 40x30 pixels \(height x"):
-            masks.check_fits(shape, "m.png", photo, "p.jpg")
+            mask_files.check_fits(shape, "m.png", photo, "p.jpg")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -120,4 +120,4 @@ def test_labels_with_a_void_rim_are_no_mask_of_an_object(mode):
     values = OBJECT.astype(np.uint8)
     values[0] = 255
     with pytest.raises(InputError, match=r"^my/mask\.png holds low values and 255, so that it is not clear"):
-        masks.object_of(encoded(Image.fromarray(values).convert(mode)), "my/mask.png")
+        mask_files.object_of(encoded(Image.fromarray(values).convert(mode)), "my/mask.png")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import pictures
+from fsjax.data import pictures
 from fsjax.errors import InputError
 
 

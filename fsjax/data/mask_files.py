@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 from PIL import Image
 
-from datasets import pictures
-from datasets.folders.photos import Photo, is_lossy, orientation_of, upright
+from fsjax.data import pictures
+from fsjax.data.photo_files import Photo, is_lossy, orientation_of, upright
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
@@ -53,7 +53,7 @@ def _is_labels_with_void(grey: Integer[np.ndarray, "h w"]) -> bool:
     """Says whether values look like a few labels and void; what is smoothed has others in between."""
     values = np.flatnonzero(np.bincount(grey.ravel()))
     values = values[values > 0]
-    return len(values) > 1 and values[-1] == IGNORED and values[-2] <= MOST_LABELS
+    return bool(len(values) > 1 and values[-1] == IGNORED and values[-2] <= MOST_LABELS)
 
 
 def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.folders import photos
+from fsjax.data import photo_files
 from fsjax.errors import InputError
 from tests.datasets.own_folders import decoded, encoded, pixels
 
@@ -45,7 +45,7 @@ def on_white(colours, alpha):
 
 def oriented(tag):
     exif = Image.Exif()
-    exif[photos.ORIENTATION] = tag
+    exif[photo_files.ORIENTATION] = tag
     return exif
 
 
@@ -64,7 +64,7 @@ EXACT = {
 
 @pytest.mark.parametrize(("make", "expected"), EXACT.values(), ids=EXACT)
 def test_pixels_are_kept(make, expected):
-    photo = photos.stored(make(), "x")
+    photo = photo_files.stored(make(), "x")
     assert photo.size == (H, W)
     assert not photo.turned
     np.testing.assert_array_equal(decoded(photo), expected)
@@ -73,18 +73,18 @@ def test_pixels_are_kept(make, expected):
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 def test_what_is_transparent_is_on_white(format):
     options = {"lossless": True, "exact": True} if format == "WEBP" else {}
-    photo = photos.stored(encoded(np.concatenate([RGB, ALPHA], -1), format, **options), "x")
+    photo = photo_files.stored(encoded(np.concatenate([RGB, ALPHA], -1), format, **options), "x")
     np.testing.assert_allclose(decoded(photo), on_white(RGB, ALPHA), atol=1)
 
 
 def test_grey_with_alpha_is_on_white():
-    photo = photos.stored(encoded(np.concatenate([GREY[..., None], ALPHA], -1)), "x")
+    photo = photo_files.stored(encoded(np.concatenate([GREY[..., None], ALPHA], -1)), "x")
     np.testing.assert_allclose(decoded(photo), on_white(grey(GREY), ALPHA), atol=1)
 
 
 def test_a_palette_with_transparent_indices_is_on_white():
     alpha = pixels(256, seed=9)
-    photo = photos.stored(paletted(transparency=alpha.tobytes()), "x")
+    photo = photo_files.stored(paletted(transparency=alpha.tobytes()), "x")
     expected = on_white(PALETTE[GREY], alpha[GREY][..., None])
     np.testing.assert_allclose(decoded(photo), expected, atol=1)
 
@@ -92,7 +92,7 @@ def test_a_palette_with_transparent_indices_is_on_white():
 def test_one_transparent_colour_is_on_white():
     pure = RGB.copy()
     pure[3, 4] = pure[9, 9] = (12, 34, 56)
-    photo = photos.stored(encoded(pure, transparency=(12, 34, 56)), "x")
+    photo = photo_files.stored(encoded(pure, transparency=(12, 34, 56)), "x")
     pure[3, 4] = pure[9, 9] = 255
     np.testing.assert_array_equal(decoded(photo), pure)
 
@@ -100,7 +100,7 @@ def test_one_transparent_colour_is_on_white():
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_a_plain_jpeg_stays_as_it_is(mode):
     jpeg = encoded(Image.fromarray(RGB).convert(mode), "JPEG", quality=90)
-    photo = photos.stored(jpeg, "x")
+    photo = photo_files.stored(jpeg, "x")
     assert photo.encoded == jpeg
     np.testing.assert_array_equal(decoded(photo), np.array(Image.open(io.BytesIO(jpeg)).convert("RGB")))
 
@@ -109,26 +109,26 @@ def test_a_telephones_jpeg_of_two_pictures_is_its_first():
     mpo = encoded(RGB, "MPO", save_all=True, append_images=[Image.fromarray(GREY)])
     assert Image.open(io.BytesIO(mpo)).format == "MPO"
     expected = np.array(Image.open(io.BytesIO(encoded(RGB, "JPEG"))))
-    np.testing.assert_array_equal(decoded(photos.stored(mpo, "x")), expected)
+    np.testing.assert_array_equal(decoded(photo_files.stored(mpo, "x")), expected)
 
 
 @pytest.mark.parametrize("tag", ORIENTED)
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 def test_a_photo_is_turned_upright(format, tag):
     options = {"lossless": True} if format == "WEBP" else {}
-    photo = photos.stored(encoded(RGB, format, exif=oriented(tag), **options), "x")
+    photo = photo_files.stored(encoded(RGB, format, exif=oriented(tag), **options), "x")
     expected = ORIENTED[tag](RGB)
     np.testing.assert_array_equal(decoded(photo), expected)
     assert photo.size == expected.shape[:2]
     assert photo.turned == (tag >= 5)
-    assert photos.orientation_of(Image.open(io.BytesIO(photo.encoded))) == photos.UPRIGHT
+    assert photo_files.orientation_of(Image.open(io.BytesIO(photo.encoded))) == photo_files.UPRIGHT
 
 
 @pytest.mark.parametrize("tag", ORIENTED)
 def test_a_turned_jpeg_stays_a_jpeg_and_changes_little(tag):
     smooth = np.stack([np.add.outer(np.arange(H), np.arange(W) * k) for k in (1, 2, 3)], -1).astype(np.uint8)
     jpeg = encoded(smooth, "JPEG", quality=90, exif=oriented(tag))
-    photo = photos.stored(jpeg, "x")
+    photo = photo_files.stored(jpeg, "x")
     raw = np.array(Image.open(io.BytesIO(jpeg))).astype(int)
     assert Image.open(io.BytesIO(photo.encoded)).format == "JPEG"
     others = [other(raw) for number, other in ORIENTED.items() if number != tag]
@@ -139,18 +139,18 @@ def test_a_turned_jpeg_stays_a_jpeg_and_changes_little(tag):
 @pytest.mark.parametrize("tag", [0, 9, 77])
 def test_a_senseless_tag_turns_nothing(tag):
     jpeg = encoded(RGB, "JPEG", exif=oriented(tag))
-    assert photos.stored(jpeg, "x").size == (H, W)
+    assert photo_files.stored(jpeg, "x").size == (H, W)
 
 
 def test_damaged_exif_turns_nothing():
     png = encoded(RGB, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
-    np.testing.assert_array_equal(decoded(photos.stored(png, "x")), RGB)
+    np.testing.assert_array_equal(decoded(photo_files.stored(png, "x")), RGB)
 
 
 def test_the_first_page_counts():
     pages = [Image.fromarray(RGB), Image.fromarray(GREY)]
     tiff = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
-    np.testing.assert_array_equal(decoded(photos.stored(tiff, "x")), RGB)
+    np.testing.assert_array_equal(decoded(photo_files.stored(tiff, "x")), RGB)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
@@ -158,16 +158,16 @@ def test_a_photo_that_was_cut_short_is_named(format):
     whole = encoded(RGB, format)
     for length in (10, len(whole) // 2, len(whole) - 30):
         with pytest.raises(InputError, match="my/photo is damaged, or no picture"):
-            photos.stored(whole[:length], "my/photo")
+            photo_files.stored(whole[:length], "my/photo")
 
 
 def test_a_decompression_bomb_is_named():
     bomb = encoded(Image.new("1", (30_000, 10_000)))
     assert len(bomb) < 100_000
     with pytest.raises(InputError, match="my/photo has over 100,000,000 pixels"):
-        photos.stored(bomb, "my/photo")
+        photo_files.stored(bomb, "my/photo")
 
 
 def test_floating_point_values_are_refused():
     with pytest.raises(InputError, match=r"my/photo has pixels of a rare kind \(F\)"):
-        photos.stored(encoded(GREY.astype(np.float32), "TIFF"), "my/photo")
+        photo_files.stored(encoded(GREY.astype(np.float32), "TIFF"), "my/photo")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from datasets import pictures
+from fsjax.data import pictures
 from fsjax.errors import InputError
 
 ORIENTATION = 0x0112

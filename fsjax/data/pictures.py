@@ -51,7 +51,8 @@ def decoded(encoded: bytes, where: str) -> Image.Image:
 
 def raw_mode(image: Image.Image) -> str:
     """Returns how a picture that is not decoded yet is encoded, e.g. "L;4" or "RGB;16B"; "" if unknown."""
-    args = image.tile[0].args if getattr(image, "tile", None) else ""
+    tiles = getattr(image, "tile", None)  # of files alone
+    args = tiles[0].args if tiles else ""
     return args if isinstance(args, str) else str(args[0]) if args else ""
 
 
