@@ -138,13 +138,13 @@ class Segmenter:
         together = jax.tree.map(lambda *x: np.concatenate(x, 1), *features)
         descriptions = jax.tree.map(lambda x: x[:, :, None], (cells, shown))
         deep = presence.compared(self.method, together)
-        means = deep and presence.prototypes(
+        known = deep and presence.known_of(
             jax.tree.map(lambda x: x[0], deep),
             np.stack([of_ways(sample.mask, N) for sample in samples], 1),
             np.stack([sample.size for sample in samples]),
             present,
         )
-        return Supports(masks, present, together, descriptions, means)
+        return Supports(masks, present, together, descriptions, known)
 
     def _adapted(
         self, samples: Sequence[Sample], present: np.ndarray, settings: AdaptSettings
@@ -340,6 +340,6 @@ class Fitted:
         ]
         unscaled = queries[self.segmenter.scales.unscaled]
         deep = presence.compared(self.segmenter.method, unscaled)
-        if deep is not None and self.supports.means is not None:
-            found = presence.judged(self.supports.means, jax.tree.map(lambda x: x[0, 0], deep), found)
+        if deep is not None and self.supports.known is not None:
+            found = presence.judged(self.supports.known, jax.tree.map(lambda x: x[0, 0], deep), found)
         yield from found

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int32, UInt8
 from fsjax.data.images import mask_of_way
 from fsjax.data.resizing import padded, resize_mask
 from fsjax.episode import IGNORED
-from fsjax.models.prnet.prototypes import Prototypes
+from fsjax.segmenter.presence import Known
 
 
 class Sample(NamedTuple):
@@ -34,15 +34,14 @@ class Supports(NamedTuple):
       present: bool [N, K], which photo is a support of which class.
       features: of the photos, leaves [1, K, ...].
       descriptions: of `Segmenter.describe`, leaves [1, 1, 1, N, K, ...].
-      means: the mean feature of background and each class (`fsjax.segmenter.presence`), None
-        where a method has no network.
+      known: what `fsjax.segmenter.presence` compares photos with; None of a method without a network.
     """
 
     masks: Sequence[np.ndarray]
     present: Bool[np.ndarray, "N K"]
     features: Any
     descriptions: Any
-    means: Prototypes | None
+    known: Known | None
 
 
 def of_ways(mask: UInt8[np.ndarray, "S S"], ways: int) -> UInt8[np.ndarray, "N S S"]:
