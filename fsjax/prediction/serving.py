@@ -81,12 +81,13 @@ def predictor(fitted: Fitted, shape: Shape) -> Callable[[UInt8[Array, "H W 3"]],
     """Returns what maps a photo of one shape to its mask and probabilities, and can be compiled."""
     segmenter = fitted.segmenter
     method, settings, scales = segmenter.method, segmenter.settings, segmenter.scales
-    variables, known = jax.tree.map(np.asarray, (segmenter.variables, fitted.fitted))
-    known = jax.tree.map(lambda x: x[0, 0, 0], known)
+    known = jax.tree.map(lambda x: np.asarray(x)[0, 0, 0], fitted.fitted)
+    constants = jax.tree.map(np.asarray, (segmenter.variables, known))
     side, size = segmenter.inputs.size, input_size(*shape, segmenter.inputs)
     first = columns_first(shape, size)
 
     def predict(photo: UInt8[Array, "H W 3"]) -> dict[str, Array]:
+        variables, known = jax.tree.map(jnp.asarray, constants)
         small = resized(photo, *size, columns_first=first)
         batch = jnp.pad(small, ((0, side - size[0]), (0, side - size[1]), (0, 0)))[None], jnp.array([size])
         logits = []
@@ -132,8 +133,12 @@ def columns_first(before: Shape, after: Shape) -> bool:
     """
     noise = np.random.default_rng(0).integers(0, 256, (*before, 3), np.uint8)
     wanted = resize_image(noise, *after)
-    rows, columns = (np.asarray(resized(noise, *after, columns_first=first)) for first in (False, True))
-    return int((columns != wanted).sum()) < int((rows != wanted).sum())
+    compiled = jax.jit(resized, static_argnums=(1, 2), static_argnames="columns_first")
+    rows, columns = (
+        int((np.asarray(compiled(noise, *after, columns_first=first)) != wanted).sum())
+        for first in (False, True)
+    )
+    return columns < rows
 
 
 def taps(before: int, after: int) -> tuple[Int[np.ndarray, "taps after"], Int[np.ndarray, "taps after"]]:

@@ -60,7 +60,7 @@ def prnet(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dpnet(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("dpnet"), dpnet_config())
+    return saved(tmp_path_factory.mktemp("dpnet"), dpnet_config({"model.dpnet.msf": False}))
 
 
 def header_of(file):
@@ -71,15 +71,19 @@ def header_of(file):
 def logits(method, variables):
     """What a DPNet answers for features of a support and a query, of 5 x 5 cells each."""
     channels = sum(method.backbone.channels.values())
-    maps = np.random.default_rng(0).uniform(size=(2, 5, 5, channels)).astype(np.float32)
-    supports, queries = (Features(jnp.asarray(maps[i : i + 1]), jnp.full((1, 2), 5)) for i in (0, 1))
-    mask = jnp.zeros((33, 33), jnp.uint8).at[8:20, 8:20].set(1)
-    support = jax.tree.map(lambda x: x[0], supports)
-    described = method.describe(variables, support, mask, jnp.array([33, 33]))
-    described = jax.tree.map(lambda x: x[None, None], described)
-    fitted = method.fit(variables, described, jnp.ones((1, 1), bool))
-    found = method.segment(variables, fitted, queries, (9, 9), jnp.array([[9, 9]]), DPNetSettings())
-    return jax.tree.map(np.asarray, found)
+    maps = np.random.default_rng(0).uniform(size=(2, 1, 5, 5, channels)).astype(np.float32)
+    mask = np.zeros((33, 33), np.uint8)
+    mask[8:20, 8:20] = 1
+
+    def whole(maps, mask):
+        support, query = (Features(x, jnp.full((1, 2), 5)) for x in maps)
+        support = jax.tree.map(lambda x: x[0], support)
+        described = method.describe(variables, support, mask, jnp.array([33, 33]))
+        described = jax.tree.map(lambda x: x[None, None], described)
+        fitted = method.fit(variables, described, jnp.ones((1, 1), bool))
+        return method.segment(variables, fitted, query, (9, 9), jnp.array([[9, 9]]), DPNetSettings())
+
+    return jax.tree.map(np.asarray, jax.jit(whole)(maps, mask))
 
 
 def test_what_is_read_is_what_the_run_holds_bit_for_bit(prnet, tmp_path):
