@@ -1,7 +1,8 @@
-"""People's own photos: class folders, images and masks, an annotation file of COCO's kind, or VOC's layout.
+"""People's own photos: class folders, images and masks, COCO's or LabelMe's annotations, or VOC's layout.
 
 Which layout a folder has is told by what is in it: first VOC's (JPEGImages and SegmentationClass or
-SegmentationClassAug), images and masks, or a file *.json; where there is none of these, class folders.
+SegmentationClassAug), images and masks, or files *.json, LabelMe's (one a photo, with shapes) or one of
+COCO's kind; where there is none of these, class folders.
 
 Every photo is in the list "all", which is both trained and tested on unless there are other lists: classes
 are learned or tested, never both, and few photos go further so. A photo that shows learned and tested classes
@@ -16,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from datasets.coco20i import Crowd
-from datasets.folders import class_folders, coco_file, label_masks
-from datasets.folders.found import Found, composed
+from datasets.folders import class_folders, coco_file, label_masks, labelme
+from datasets.folders.found import Found, check_names
 from datasets.folders.pairs import subfolders
 from datasets.folders.texts import lists_of
 from datasets.plans import Count, Plan, digest, held_out, list_counts
@@ -33,8 +34,8 @@ NAMED = 20
 
 LAYOUTS = (
     "CLASS/NAME.jpg with CLASS/NAME.png (or CLASS/images and CLASS/masks) for each class; images and masks "
-    "with labels by value; one annotation file *.json of COCO's kind with images; or JPEGImages and "
-    "SegmentationClass"
+    "with labels by value; one annotation file *.json of COCO's kind with images; NAME.jpg with LabelMe's "
+    "NAME.json; or JPEGImages and SegmentationClass"
 )
 
 _PARTS = {"images", "masks", "JPEGImages", "SegmentationClass", "SegmentationClassAug"}
@@ -43,6 +44,7 @@ _PARTS = {"images", "masks", "JPEGImages", "SegmentationClass", "SegmentationCla
 _MARKS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Found]]] = {
     "JPEGImages": (label_masks.is_voc, label_masks.find_voc),
     "images and masks": (label_masks.is_images_and_masks, label_masks.find),
+    "LabelMe's annotations": (labelme.looks_so, labelme.find),
     "an annotation file": (coco_file.looks_so, coco_file.find),
 }
 """Of each layout but class folders by what it is told, what tells it, and what reads it."""
@@ -52,9 +54,9 @@ def plan(manual_dir: Path, *, holdout: float | None = None, crowd: Crowd | None 
     """Returns the plan of a folder with people's own photos.
 
     Args:
-        manual_dir: the folder, see `class_folders.find`, `label_masks.find` and `find_voc`, and
-            `coco_file.find`. It may have lists train.txt, test.txt and val.txt with a photo's name a line;
-            those for training and for testing share no photo.
+        manual_dir: the folder, see `class_folders.find`, `label_masks.find` and `find_voc`, `labelme.find`
+            and `coco_file.find`. It may have lists train.txt, test.txt and val.txt with a photo's name a
+            line; those for training and for testing share no photo.
         holdout: the share of photos, chosen by a hash of their ids, that are the list "test"; the others are
             the list "train". By default there are no such lists.
         crowd: of an annotation file, what becomes of annotations with `iscrowd`; by default they are skipped.
@@ -66,7 +68,7 @@ def plan(manual_dir: Path, *, holdout: float | None = None, crowd: Crowd | None 
     found = _found(manual_dir, crowd)
     if not found.ids:
         raise InputError(f"{manual_dir} has no photos that show anything: see {LAYOUTS}.")
-    _check_names(manual_dir, found.class_names)
+    check_names(manual_dir, found.class_names)
     lists = {ALL: list(found.ids), **_lists(found, manual_dir, holdout)}
     shown = Counter(class_id for ids in found.shown for class_id in ids)
     if max(shown.values()) < NEEDED:
@@ -113,21 +115,6 @@ def _inside(folder: Path) -> str:
     if len(within) == 1 and any(fits(within[0]) for fits in known):
         return f" (but {within[0]} has: is it that?)"
     return ""
-
-
-def _check_names(folder: Path, names: Sequence[str]) -> None:
-    """Makes sure that names of classes are told apart, also by systems that do not heed the case."""
-    first: dict[str, str] = {}
-    for name in names:
-        key = composed(name).casefold()
-        if first.get(key) == name:
-            raise InputError(f"{folder} has two classes called {name!r}: join them, or rename one.")
-        if key in first:
-            raise InputError(
-                f"{folder} has the classes {first[key]!r} and {name!r}, which some systems take for one: "
-                "join them, or rename one."
-            )
-        first[key] = name
 
 
 def _lists(found: Found, folder: Path, holdout: float | None) -> Mapping[str, Sequence[str]]:

@@ -38,12 +38,8 @@ def find(folder: Path) -> Found:
         InputError: a class has no photos, or as
             `datasets.folders.pairs` says.
     """
-    classes = sorted((composed(sub.name), sub) for sub in pairs.subfolders(folder))
-    tasks = [
-        Task(f"{name}/{pair.id}", class_id, pair.folder, pair.photo, pair.mask)
-        for class_id, (name, sub) in enumerate(classes, 1)
-        for pair in _pairs(sub)
-    ]
+    classes = _classes(folder)
+    tasks = tasks_of(folder)
     files = [(task.folder, name) for task in tasks for name in (task.photo, task.mask)]
     return Found(
         title="Class folders",
@@ -57,6 +53,19 @@ def find(folder: Path) -> Found:
     )
 
 
+def tasks_of(folder: Path) -> list[Task]:
+    """Returns what is needed to read the photos of a folder, see `find`.
+
+    Raises:
+        InputError: as there.
+    """
+    return [
+        Task(f"{name}/{pair.id}", class_id, pair.folder, pair.photo, pair.mask)
+        for class_id, (name, sub) in enumerate(_classes(folder), 1)
+        for pair in _pairs(sub)
+    ]
+
+
 def labelled(task: Task) -> Labelled:
     """Returns a photo with the mask of its one object.
 
@@ -68,6 +77,10 @@ def labelled(task: Task) -> Labelled:
     mask = mask_files.object_of(archives.read(task.folder, task.mask), mask_where)
     mask_files.check_fits(mask.shape, mask_where, photo, where)
     return Labelled(task.id, photo.encoded, photo.size, {task.class_id: mask})
+
+
+def _classes(folder: Path) -> list[tuple[str, Path]]:
+    return sorted((composed(sub.name), sub) for sub in pairs.subfolders(folder))
 
 
 def _pairs(folder: Path) -> list[pairs.Pair]:

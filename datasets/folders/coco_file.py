@@ -6,6 +6,7 @@ from pathlib import Path
 
 from datasets import archives, coco20i
 from datasets.coco20i import Crowd, Task
+from datasets.folders import labelme
 from datasets.folders.found import Found, list_files
 from datasets.folders.pairs import picture_names
 from datasets.plans import Count
@@ -17,7 +18,22 @@ from fsjax.errors import InputError
 def looks_so(folder: Path) -> bool:
     """Says whether a folder has an annotation file, and photos beside it or in images or images.zip."""
     beside = (folder / "images").is_dir() or (folder / "images.zip").exists() or picture_names(folder)
-    return bool(beside) and any(folder.glob("*.json"))
+    return bool(beside) and any(folder.glob("*.json")) and not labelme.looks_so(folder)
+
+
+def only_file(folder: Path) -> str:
+    """Returns the name of the one annotation file in a folder.
+
+    Raises:
+        InputError: there are several.
+    """
+    files = sorted(path.name for path in folder.glob("*.json"))
+    if len(files) > 1:
+        raise InputError(
+            f"{folder} has the annotation files {', '.join(files)}: leave one, and name the photos for "
+            "training in train.txt and those for testing in test.txt."
+        )
+    return files[0]
 
 
 def find(folder: Path, crowd: Crowd = "skip") -> Found:
@@ -30,19 +46,14 @@ def find(folder: Path, crowd: Crowd = "skip") -> Found:
     Raises:
         InputError: there are several such files, or as `datasets.coco20i.piece` says.
     """
-    files = sorted(path.name for path in folder.glob("*.json"))
-    if len(files) > 1:
-        raise InputError(
-            f"{folder} has the annotation files {', '.join(files)}: leave one, and name the photos for "
-            "training in train.txt and those for testing in test.txt."
-        )
+    file = only_file(folder)
     plan = coco20i.piece(folder, crowd=crowd)
     shown = [sorted(_shown(task)) for task in plan.tasks]
     kept = sorted({class_id for ids in shown for class_id in ids})
     numbers = {class_id: number for number, class_id in enumerate(kept, 1)}
     unseen = len(plan.class_names) - len(kept)
     return Found(
-        title=f"COCO annotations ({files[0]})",
+        title=f"COCO annotations ({file})",
         class_names=[plan.class_names[class_id - 1] for class_id in kept],
         ids=plan.ids,
         tasks=plan.tasks,

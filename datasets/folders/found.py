@@ -10,6 +10,7 @@ from typing import Any
 from datasets import archives
 from datasets.plans import Count
 from datasets.records import Labelled
+from fsjax.errors import InputError
 from fsjax.progress import Progress
 
 
@@ -45,6 +46,25 @@ class Found:
 def composed(name: str) -> str:
     """Returns a name in Unicode's composed form: some systems' folders hold "é" as two characters."""
     return unicodedata.normalize("NFC", name)
+
+
+def check_names(place: Path | str, names: Sequence[str]) -> None:
+    """Makes sure that names of classes are told apart, also by systems that do not heed the case.
+
+    Raises:
+        InputError: two are not; `place` is named.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        key = composed(name).casefold()
+        if first.get(key) == name:
+            raise InputError(f"{place} has two classes called {name!r}: join them, or rename one.")
+        if key in first:
+            raise InputError(
+                f"{place} has the classes {first[key]!r} and {name!r}, which some systems take for one: "
+                "join them, or rename one."
+            )
+        first[key] = name
 
 
 def sha256_of(files: Sequence[tuple[Path, str]], label: str) -> str:

@@ -90,7 +90,11 @@ def _found(
     folder: Path, every: Sequence[Pair], title: str, usual: Sequence[str] | None, counts: list[Count]
 ) -> Found:
     held = _labels(every)
-    names = _names(folder, every, held, usual)
+    names: Sequence[str] | None = names_in(folder)
+    if names is None:
+        names = fitting(usual, held)
+    else:
+        check_named(folder, names, every, held)
     labels = sorted({label for shown in held for label in shown})
     if every and not labels:
         raise InputError(
@@ -132,24 +136,40 @@ def _labels(every: Sequence[Pair]) -> list[list[int]]:
     return held
 
 
-def _names(
-    folder: Path, every: Sequence[Pair], held: Sequence[Sequence[int]], usual: Sequence[str] | None
-) -> Sequence[str] | None:
-    """Returns the names of labels 1, 2 and so on, None where there are none."""
+def names_in(folder: Path) -> list[str] | None:
+    """Returns the names of labels 1, 2 and so on that a folder's classes.txt has, None without that file.
+
+    Raises:
+        InputError: it is no text, empty, names the background, or has an empty line.
+    """
     path = folder / CLASSES
     if not path.exists():
-        fits = all(label <= len(usual or ()) for shown in held for label in shown)
-        return usual if fits else None
+        return None
     names = lines_of(path)
     _check_names(path, names)
+    return names
+
+
+def check_named(
+    folder: Path, names: Sequence[str], every: Sequence[Pair], held: Sequence[Sequence[int]]
+) -> None:
+    """Makes sure that the labels in masks have names.
+
+    Raises:
+        InputError: one has none; its mask is named.
+    """
     for pair, shown in zip(every, held, strict=True):
         for label in shown:
             if label > len(names):
                 raise InputError(
-                    f"{pair.folder / pair.mask} holds the value {label}, and {path} ends with label "
-                    f"{len(names)}: add the others' names, or mend the mask."
+                    f"{pair.folder / pair.mask} holds the value {label}, and {folder / CLASSES} ends with "
+                    f"label {len(names)}: add the others' names, or mend the mask."
                 )
-    return names
+
+
+def fitting(usual: Sequence[str] | None, held: Sequence[Sequence[int]]) -> Sequence[str] | None:
+    """Returns the usual names of labels if masks hold no others."""
+    return usual if all(label <= len(usual or ()) for shown in held for label in shown) else None
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.folders.found import composed
+from fsjax.data.pictures import SUFFIXES
 from fsjax.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-KINDS = "PNG, JPEG, WebP or TIFF"
+KINDS = "PNG, JPEG, WebP, TIFF, BMP or GIF"
 
 MASK = "_mask"
 """What may stand behind a photo's name in that of its mask."""
@@ -73,8 +73,8 @@ def side_by_side(folder: Path, photos: str, masks: str, *, every: bool = True) -
     Raises:
         InputError: for a mask without a photo or with two, and a photo with two masks or none.
     """
-    photo_of = _one_each(_by_id(photos, picture_names(folder / photos, below=True)), folder)
-    found = _by_id(masks, picture_names(folder / masks, below=True))
+    photo_of = _one_each(by_id(photos, picture_names(folder / photos, below=True)), folder)
+    found = by_id(masks, picture_names(folder / masks, below=True))
     mask_of = _one_each(_without_suffix(found, photo_of), folder)
     for id, mask in mask_of.items():
         if id not in photo_of:
@@ -91,25 +91,43 @@ def side_by_side(folder: Path, photos: str, masks: str, *, every: bool = True) -
     return [Pair(id, folder, photo_of[id], mask_of[id]) for id in photo_of if id in mask_of]
 
 
-def mixed(folder: Path) -> list[Pair]:
+def mixed(folder: Path, *, every: bool = True) -> list[Pair]:
     """Returns the pairs of a folder that keeps photos and masks together.
 
     A mask is called like its photo with `_mask` behind it, or just like it and is the one that is a PNG.
 
+    Args:
+        folder: that has both.
+        every: whether every photo must have a mask.
+
     Raises:
-        InputError: for a file that is in no pair.
+        InputError: for a file that is in no pair, if so asked, and for more than two of one name.
     """
-    named = _by_id("", picture_names(folder))
+    return matched(folder, by_id("", picture_names(folder)), every=every)
+
+
+def matched(folder: Path, named: Mapping[str, Sequence[str]], *, every: bool = True) -> list[Pair]:
+    """Returns the pairs among files, see `mixed`.
+
+    Args:
+        folder: that they lie in.
+        named: the files' names there by what they are without suffix, see `by_id`.
+        every: whether every photo must have a mask.
+
+    Raises:
+        InputError: as `mixed`.
+    """
     pairs = []
     for id, names in named.items():
         if id.removesuffix(MASK) != id and id.removesuffix(MASK) in named:
             continue
         names = [*names, *named.get(id + MASK, ())]
-        if len(names) == 1:
+        if len(names) > 1:
+            pairs.append(_pair(id, folder, names, id + MASK in named))
+        elif every or id.endswith(MASK):
             raise InputError(
                 f"{folder / names[0]} is alone: put its {_lacking(names[0])} beside it, or leave it out."
             )
-        pairs.append(_pair(id, folder, names, id + MASK in named))
     return pairs
 
 
@@ -129,7 +147,7 @@ def _lacking(name: str) -> str:
     return f"photo or its mask ({name[:-4]}{MASK}.png)" if png else f"mask ({name.rpartition('.')[0]}.png)"
 
 
-def _by_id(below: str, names: Sequence[str]) -> dict[str, list[str]]:
+def by_id(below: str, names: Sequence[str]) -> dict[str, list[str]]:
     """Returns the names with a folder's before them, by what they are without suffix."""
     named: dict[str, list[str]] = defaultdict(list)
     for name in names:

@@ -1,7 +1,8 @@
 """People's own masks: of one object in white, or of labels by value.
 
 Of an object's mask the brightest channel counts, on black where it is transparent, and of a palette that is
-not grey the index. Above half of the range (127 of 255) is the object, so that an edge blurred by smoothing
+not grey the index; of a cut-out, which is opaque where the object is and shows it there in its colours, the
+opacity counts. Above half of the range (127 of 255) is the object, so that an edge blurred by smoothing
 or by JPEG is cut in its middle; a mask that is stored without loss and never gets so high, as of zeros and
 ones, marks the object by all that is not 0. One with low values and 255 alone is refused: 255 may be void.
 
@@ -31,28 +32,37 @@ def object_of(encoded: bytes, where: str) -> Bool[np.ndarray, "h w"]:
     Raises:
         InputError: it is no picture, damaged, or marks nothing, or its 255 may be void.
     """
-    image, _, lossy = _opened(encoded, where)
-    if image.mode.startswith("I"):
-        grey, half = np.asarray(image), 32767
-    else:
-        grey, half = _brightest(image), 127
-    if not lossy and _is_labels_with_void(grey):
+    marked, with_void = object_or_nothing(encoded, where)
+    if with_void:
         raise InputError(
             f"{where} holds low values and 255, so that it is not clear which is the object: make the object "
             "white and all else black."
         )
-    marked = grey > half
-    if not marked.any() and not lossy:
-        marked = grey > 0
     if not marked.any():
         raise InputError(f"{where} marks no object: make the object white and all else black.")
     return marked
 
 
+def object_or_nothing(encoded: bytes, where: str) -> tuple[Bool[np.ndarray, "h w"], bool]:
+    """Returns the pixels of the object that a mask marks, if it marks one, and whether 255 may be void.
+
+    Raises:
+        InputError: it is no picture, or damaged.
+    """
+    image, _, lossy = opened(encoded, where)
+    if image.mode.startswith("I"):
+        grey, half = np.asarray(image), 32767
+    else:
+        grey, half = _brightest(image), 127
+    marked = grey > half
+    if not marked.any() and not lossy:
+        marked = grey > 0
+    return marked, not lossy and _is_labels_with_void(grey)
+
+
 def _is_labels_with_void(grey: Integer[np.ndarray, "h w"]) -> bool:
     """Says whether values look like a few labels and void; what is smoothed has others in between."""
-    values = np.flatnonzero(np.bincount(grey.ravel()))
-    values = values[values > 0]
+    values = [value for value in values_in(grey) if value > 0]
     return bool(len(values) > 1 and values[-1] == IGNORED and values[-2] <= MOST_LABELS)
 
 
@@ -62,7 +72,7 @@ def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
     Raises:
         InputError: it is no picture, damaged, compressed with loss, coloured or partly transparent.
     """
-    image, raw, lossy = _opened(encoded, where)
+    image, raw, lossy = opened(encoded, where)
     if lossy:
         raise InputError(
             f"{where} is compressed with loss, as JPEGs are, which changes labels: make the masks anew as "
@@ -89,8 +99,15 @@ def void_of(labels: Integer[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 def shown_in(labels: Integer[np.ndarray, "h w"]) -> list[int]:
     """Returns the labels that a mask holds, in ascending order, without 0 and void."""
-    values = np.flatnonzero(np.bincount(labels.ravel()))
-    return [int(value) for value in values if value not in (0, IGNORED, IGNORED_16)]
+    return [value for value in values_in(labels) if value not in (0, IGNORED, IGNORED_16)]
+
+
+def values_in(labels: Integer[np.ndarray, "h w"]) -> list[int]:
+    """Returns the values that a mask holds, 0 to 65535, in ascending order."""
+    seen = np.zeros(IGNORED_16 + 1, bool)
+    for rows in np.array_split(labels, -(-len(labels) // 256)):  # for NumPy counts with eight bytes a pixel
+        seen[: 1 + int(rows.max())] |= np.bincount(rows.ravel()) > 0
+    return np.flatnonzero(seen).tolist()
 
 
 def check_fits(shape: tuple[int, ...], mask: str, photo: Photo, where: str) -> None:
@@ -118,8 +135,12 @@ def check_fits(shape: tuple[int, ...], mask: str, photo: Photo, where: str) -> N
     )
 
 
-def _opened(encoded: bytes, where: str) -> tuple[Image.Image, str, bool]:
-    """Returns a mask, decoded and upright, with how it was encoded and whether that has changed it."""
+def opened(encoded: bytes, where: str) -> tuple[Image.Image, str, bool]:
+    """Returns a mask, decoded and upright, with how it was encoded and whether that has changed it.
+
+    Raises:
+        InputError: it is no picture, damaged, or far too large.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of a tag that it cannot read
         image = pictures.opened(encoded, where)
@@ -133,8 +154,27 @@ def _brightest(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
         colours = np.asarray(image.convert("RGB"))
         is_grey = np.ptp(colours, axis=-1).max() == 0
         return colours[..., 0] if is_grey else np.uint8(255) * (np.asarray(image) > 0)
-    rgba = np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("RGBA"))
+    rgba = rgba_of(image)
+    if is_cut_out(rgba):
+        return rgba[..., 3]
     return (rgba[..., :3].max(-1).astype(np.uint16) * rgba[..., 3] // 255).astype(np.uint8)
+
+
+def rgba_of(image: Image.Image) -> UInt8[np.ndarray, "h w 4"]:
+    """Returns a picture's colours and opacity."""
+    return np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("RGBA"))
+
+
+def is_cut_out(rgba: UInt8[np.ndarray, "h w 4"]) -> bool:
+    """Says whether a picture is transparent in parts, and not black and white where it is opaque.
+
+    One whose opaque pixels are all white, or all black, is a cut-out, too: of a silhouette.
+    """
+    opaque = rgba[rgba[..., 3] > 127]
+    if not len(opaque) or rgba[..., 3].min() > 127:
+        return False
+    is_black_or_white = np.isin(opaque[:, :3], (0, 255)).all() and np.ptp(opaque[:, :3], axis=1).max() == 0
+    return bool(not is_black_or_white or np.ptp(opaque[:, 0]) == 0)
 
 
 def _grey(image: Image.Image, values: np.ndarray, where: str) -> np.ndarray:

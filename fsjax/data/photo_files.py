@@ -4,13 +4,18 @@ A plain JPEG or PNG is stored as it is. What is not, is decoded, turned upright 
 where it is transparent, and stored as a PNG, which loses nothing; what was compressed with loss (a JPEG that
 is to be turned, a lossy WebP) is stored as a JPEG of quality 95, because a PNG of it is many times larger.
 Of 16 bits the upper eight are taken, as Pillow does by itself with colours.
+
+What is not to be stored, as a photo to be segmented, is read as its pixels, by the same rules.
 """
 
 import io
 import warnings
 from dataclasses import dataclass
+from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from fsjax.data import pictures
@@ -30,6 +35,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by its EXIF tag."""
+
+_STRIP = 256
+"""Rows that are converted at a time, so that a photo of a hundred million pixels is in memory about twice."""
 
 _PLAIN_MODES = {
     "JPEG": ("L", "RGB", "CMYK"),
@@ -51,6 +59,60 @@ class Photo:
     encoded: bytes
     size: tuple[int, int]
     turned: bool
+
+
+class Pixels(NamedTuple):
+    """A photo as its pixels.
+
+    Attributes:
+        values: uint8 RGB [H, W, 3], upright.
+        turned: see `Photo`.
+    """
+
+    values: np.ndarray
+    turned: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, upright."""
+        return self.values.shape[0], self.values.shape[1]
+
+
+def read_photo(path: str | PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
+    """Returns the photo in a file, RGB, upright, and on white where it is transparent.
+
+    Of a file with several pictures, as an animation, it is the first.
+
+    Args:
+        path: of a PNG, JPEG, WebP, TIFF, BMP, GIF or PPM of any kind.
+
+    Raises:
+        InputError: it is missing, no ordinary file, no picture, damaged, far too large, or has other than 8
+            or 16 bits a channel.
+    """
+    return pixels_of(pictures.encoded_of(path), str(path)).values
+
+
+def pixels_of(encoded: bytes, where: str) -> Pixels:
+    """Returns a photo, decoded to its last row.
+
+    Args:
+        encoded: the photo's bytes.
+        where: it lies, for sentences.
+
+    Raises:
+        InputError: as `stored`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of a tag or a second picture that it cannot read
+        image = pictures.opened(encoded, where)
+        orientation = orientation_of(image)
+        image = pictures.decoded(encoded, where)
+        values, as_encoded = _canvas(image, orientation)
+        for top in range(0, image.height, _STRIP):
+            rows = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+            as_encoded[top : top + _STRIP] = np.asarray(flattened(rows, where))
+    return Pixels(values, orientation in (5, 6, 7, 8))
 
 
 def stored(encoded: bytes, where: str) -> Photo:
@@ -88,6 +150,18 @@ def orientation_of(image: Image.Image) -> int:
 def upright(image: Image.Image, orientation: int) -> Image.Image:
     """Returns a decoded picture turned by its EXIF tag; of a TIFF Pillow has done so already."""
     return image if image.format == "TIFF" or orientation == UPRIGHT else image.transpose(_TURNS[orientation])
+
+
+def _canvas(image: Image.Image, orientation: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns room for an upright photo, and a view of it in which its pixels lie as they are decoded."""
+    size = image.height, image.width
+    if image.format == "TIFF":
+        orientation = UPRIGHT
+    values = np.empty((*(size[::-1] if orientation in (5, 6, 7, 8) else size), 3), np.uint8)
+    view = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
+    rows = -1 if orientation in (3, 4, 6, 7) else 1
+    columns = -1 if orientation in (2, 3, 7, 8) else 1
+    return values, view[::rows, ::columns]
 
 
 def is_lossy(image: Image.Image, encoded: bytes) -> bool:
