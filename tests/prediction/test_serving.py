@@ -62,8 +62,7 @@ def fit(segmenter):
 
 def mask_of(fitted, image):
     """What the segmenter itself finds in one photo."""
-    (found,) = fitted.segment([image])
-    return getattr(found, "mask", found)
+    return fitted.segment(image).mask
 
 
 def probabilities_of(fitted, image):
@@ -109,12 +108,13 @@ def test_weights_of_a_resize_by_hand():
     assert line[1] == pytest.approx({1: 1 / 7, 2: 3 / 7, 3: 3 / 7}, abs=1e-6)
 
 
+@pytest.mark.slow  # the page's program is run by every test run
 @pytest.mark.parametrize(
     "segmenter",
     [
         replace(PRNET, inputs=InputSettings(32, "longside")),
-        pytest.param(replace(PRNET, scales=Scales((0.5, 1.0))), marks=pytest.mark.slow),
-        pytest.param(DPNET, marks=pytest.mark.slow),
+        replace(PRNET, scales=Scales((0.5, 1.0))),
+        DPNET,
     ],
 )
 def test_the_program_finds_what_the_segmenter_finds(segmenter, tmp_path):
