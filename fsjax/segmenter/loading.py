@@ -50,8 +50,8 @@ def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDi
 
     Args:
       source: see `configuration`; "imagenet", or a repository of the hub, is fetched once.
-      config: in place of the one that belongs to it; of a run or an
-        exported model only what an evaluation owns may differ.
+      config: in place of the one that belongs to it; of a run or an exported model only
+        what an evaluation owns may differ.
 
     Raises:
       InputError: it is missing, damaged, or does not fit the configuration.
