@@ -12,6 +12,7 @@ from fsjax.models import build
 from fsjax.models.backbones import weights_file
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
+from fsjax.training.release import is_export, read
 from fsjax.training.runs import Run
 from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
 
@@ -23,14 +24,16 @@ def configuration(source: str | Path) -> ConfigDict:
     """Returns the configuration that belongs to a model.
 
     Args:
-      source: a run's folder: the run's own. The name of weights, or a file of a ResNet's or VGG-16's: PRNet
-        on that network, which the file's keys tell, without training.
+      source: a run's folder, or the file of an exported model: the run's own. The name of weights, or a
+        file of a ResNet's or VGG-16's: PRNet on that network, which the file's keys tell, without training.
 
     Raises:
       InputError: there is no such run or file, or it is damaged, or another network's.
     """
     if Path(source).is_dir():
         return Run.open(source).config
+    if is_export(source):
+        return read(source).config
     config = default()
     config.model.update(backbone="resnet50", weights=str(source))
     config.train.steps = 0
@@ -47,11 +50,16 @@ def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDi
 
     Args:
       source: see `configuration`; "imagenet", or a repository of the hub, is fetched once.
-      config: in place of the one that belongs to it; of a run only what an evaluation owns may differ.
+      config: in place of the one that belongs to it; of a run or an exported model only
+        what an evaluation owns may differ.
 
     Raises:
       InputError: it is missing, damaged, or does not fit the configuration.
     """
+    if is_export(source):
+        model = read(source)
+        check_evaluation_owns(model.config, config or model.config, Path(source))
+        return config or model.config, model.method, model.variables
     own = configuration(source) if config is None or Path(source).is_dir() else config
     chosen = config or own
     method = build.method(chosen.model)

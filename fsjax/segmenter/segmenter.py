@@ -16,7 +16,7 @@ from fsjax.data.resizing import padded, resize_image
 from fsjax.devices import replicate
 from fsjax.errors import InputError
 from fsjax.models import build
-from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape
+from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape, why_lacking
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import ONE_SCALE, Scales
 from fsjax.models.variables import Variables
@@ -262,7 +262,8 @@ class Fitted:
         """
         method = self.segmenter.method
         if output is not None and output not in method.outputs:
-            raise InputError(f"There is no output {output!r}: choose from {', '.join(method.outputs)}.")
+            why = why_lacking(method, output)
+            raise InputError(f"There is no output {output!r}{why}: choose from {', '.join(method.outputs)}.")
         found = (
             one.at_least(min_presence)
             for group in together(reading.photos(reading.each(images)), batch, self.segmenter.joint)
