@@ -149,7 +149,7 @@ def read(file: Path) -> Outlined:
     """
     fields = _fields(file)
     height, width = (fields.get(name) for name in ("imageHeight", "imageWidth"))
-    if not all(isinstance(side, int) and side > 0 for side in (height, width)):
+    if not all(type(side) is int and side > 0 for side in (height, width)):  # True is no length
         raise InputError(f"{file} has no imageHeight and imageWidth: save it with LabelMe again.")
     if height * width > pictures.MOST_PIXELS:
         raise InputError(f"{file} is of a photo with over {pictures.MOST_PIXELS:,} pixels: make it smaller.")
