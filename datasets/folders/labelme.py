@@ -15,7 +15,7 @@ import numpy as np
 from datasets import archives
 from datasets.coco20i import coco_json
 from datasets.folders import pairs
-from datasets.folders.found import Found, composed, sha256_of
+from datasets.folders.found import Found, composed, list_files, sha256_of
 from datasets.records import Labelled
 from fsjax.data import mask_files, photo_files, pictures
 from fsjax.errors import InputError
@@ -111,7 +111,7 @@ def find(folder: Path) -> Found:
         read=labelled,
         shown=[tuple(class_ids[label] for label in outlined.labels) for outlined in kept],
         content=sha256_of([(file.parent, file.name) for file in files], "looking at photos and outlines"),
-        lists=listfiles_of(folder),
+        lists=list_files(folder),
         left_out={outlined.file.stem for outlined in every if not outlined.labels},
     )
 

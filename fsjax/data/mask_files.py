@@ -17,7 +17,7 @@ from PIL import Image
 
 from fsjax.data import pictures
 from fsjax.data.mask_colours import HALF, brightest_of, values_in
-from fsjax.data.photo_files import Photo, is_lossy, orientation_of, upright
+from fsjax.data.photo_files import Photo, Pixels, is_lossy, orientation_of, upright
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
@@ -113,7 +113,7 @@ def shown_in(labels: Integer[np.ndarray, "h w"]) -> list[int]:
     return [value for value in values_in(labels) if value not in (0, IGNORED, IGNORED_16)]
 
 
-def check_fits(shape: tuple[int, ...], mask: str, photo: Photo, where: str) -> None:
+def check_fits(shape: tuple[int, ...], mask: str, photo: Photo | Pixels, where: str) -> None:
     """Makes sure that a mask is as large as its photo.
 
     Args:
