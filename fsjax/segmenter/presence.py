@@ -65,21 +65,33 @@ class Known(NamedTuple):
     present: Bool[Array, "N K"]
 
 
+def of_supports(
+    method: Segmenting,
+    features: Any,
+    masks: UInt8[np.ndarray, "N K H W"],
+    sizes: Int[np.ndarray, "K 2"],
+    present: Bool[np.ndarray, "N K"],
+) -> Known | None:
+    """Returns what K photos show of N classes, None of a method without a network.
+
+    Args:
+      method: whose features.
+      features: of the photos, leaves [1, K, ...].
+      masks: of each photo for each class: 1 it, 0 background, 255 all else.
+      sizes: the masks' valid heights and widths, in pixels.
+      present: which photo is a support of which class.
+    """
+    deep = compared(method, features)
+    return None if deep is None else _known(jax.tree.map(lambda x: x[0], deep), masks, sizes, present)
+
+
 @jax.jit
-def known_of(
+def _known(
     features: Features,
     masks: UInt8[Array, "N K H W"],
     sizes: Int[Array, "K 2"],
     present: Bool[Array, "N K"],
 ) -> Known:
-    """Returns what K photos show of N classes.
-
-    Args:
-      features: of the photos, [K, ...].
-      masks: of each photo for each class: 1 it, 0 background, 255 all else.
-      sizes: the masks' valid heights and widths, in pixels.
-      present: which photo is a support of which class.
-    """
     of_photos = jax.vmap(pool_classes)
     of_ways = jax.vmap(lambda of_way: of_photos(features.map, of_way, features.sizes, sizes))
     ways, background = (restricted(pooled, present) for pooled in of_ways(masks))
@@ -88,23 +100,30 @@ def known_of(
     return Known(average_shots(ways, background), directions, both)
 
 
-def judged(known: Known, features: Features, found: Sequence[Segmentation]) -> list[Segmentation]:
-    """Returns what was found in photos, with its presence and similarity.
+def judged(
+    method: Segmenting, known: Known | None, features: Any, found: Sequence[Segmentation]
+) -> Sequence[Segmentation]:
+    """Returns what was found in photos, with its presence and similarity, if something is known.
 
     Args:
+      method: whose features.
       known: of the supports.
-      features: of T photos, [T, ...].
+      features: of T photos, leaves [1, 1, T, ...].
       found: in as many of them, the first.
     """
+    deep = compared(method, features)
+    if known is None or deep is None:
+        return found
+    deep = jax.tree.map(lambda x: x[0, 0], deep)
     masks = [one.working_mask for one in found]
     sizes = [mask.shape for mask in masks]
     height, width = shape_of(sizes)
-    T = len(features.map)
+    T = len(deep.map)
     filled = np.zeros((T, height, width), np.uint8)
     valid = np.full((T, 2), (height, width), np.int32)
     for t, mask in enumerate(masks):
         filled[t, : mask.shape[0], : mask.shape[1]], valid[t] = mask, mask.shape
-    like = jax.tree.map(np.asarray, _likenesses(known, features, filled, valid))
+    like = jax.tree.map(np.asarray, _likenesses(known, deep, filled, valid))
     return [
         replace(one, presence=like.presence[t], similarity=like.similarity[t]) for t, one in enumerate(found)
     ]

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
-from fsjax.data.images import mask_of_way
+from fsjax.data.images import InputSettings, mask_of_way
 from fsjax.data.resizing import padded, resize_mask
 from fsjax.episode import IGNORED
+from fsjax.segmenter.batches import as_input
 from fsjax.segmenter.presence import Known
 
 
@@ -20,10 +21,12 @@ class Sample(NamedTuple):
     mask: UInt8[np.ndarray, "S S"]  # 0 background, 1 to N, 255 ignored
 
     @classmethod
-    def of(cls, photo: tuple[np.ndarray, np.ndarray], mask: UInt8[np.ndarray, "H W"], side: int) -> "Sample":
-        """Returns a photo of the input's size with its mask, which is resized to fit."""
-        image, size = photo
-        return cls(image, size, padded(resize_mask(mask, *size.tolist()), side, side))
+    def of(
+        cls, photo: UInt8[np.ndarray, "H W 3"], mask: UInt8[np.ndarray, "H W"], inputs: InputSettings
+    ) -> "Sample":
+        """Returns a photo and its mask at the input's size."""
+        image, size = as_input(photo, inputs)
+        return cls(image, size, padded(resize_mask(mask, *size.tolist()), inputs.size, inputs.size))
 
 
 class Supports(NamedTuple):
