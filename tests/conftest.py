@@ -32,7 +32,7 @@ EXAMPLES = os.environ.get("FSJAX_EXAMPLES")
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(".pytest_cache/hypothesis").absolute()))
 hypothesis.settings.register_profile(
     "fsjax",
-    max_examples=int(EXAMPLES or 15),
+    max_examples=int(EXAMPLES or 12),
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
