@@ -86,7 +86,7 @@ def _predict(segmenter: Segmenter, source: Source, specs: list[EpisodeSpec], out
             masks = [stored_mask(source, position, spec.shown, n, segmenter.inputs) for position, n in shown]
             fitted = segmenter.fit(photos, masks, [n for _, n in shown])
             for t, position in enumerate(spec.query):
-                (found,) = fitted.segment([source.image(position)])
+                found = fitted.segment(source.image(position)).mask
                 name = file_name(spec.index, t, len(spec.query))
                 Image.fromarray(found).save(out / "masks" / "original" / name)
                 for side in squares:

@@ -1,7 +1,7 @@
 """Few-shot semantic segmentation in JAX: a few photos with masks to the masks of any other photos.
 
 fitted = fsjax.Segmenter.load("runs/prnet_shapes_fold0").fit([photo], [mask])
-(found,) = fitted.segment([another_photo])
+fitted.segment(another_photo).mask
 """
 
 from typing import TYPE_CHECKING, Any

@@ -4,7 +4,7 @@ Methods and settings are compared by value, so that a run's checkpoints, an untr
 `Segmenter` of the same parts are traced and compiled once for each shape and number of devices. The last
 `KEPT` methods of each function stay compiled as long as the process lives; no variables are kept.
 
-All but `explain` are pmapped: every argument has an axis of devices first, but for static ones.
+All but `adapt` and `explain` are pmapped: every argument has an axis of devices first, but for static ones.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import jax
 
-from fsjax.models.method import Explainable, Segmenting, Trainable
+from fsjax.models.method import Adaptable, Explainable, Segmenting, Trainable
 from fsjax.models.scales import mean_prediction, rescale
 
 KEPT = 16
@@ -77,6 +77,16 @@ def segment(method: Segmenting, settings: Any, average: str) -> Compiled:
         return jax.vmap(jax.vmap(one, (0, None, None)))(fitted, queries, sizes)
 
     return jax.pmap(of_episodes, static_broadcasted_argnums=3)
+
+
+@kept
+def adapt(method: Adaptable, settings: Any) -> Compiled:
+    """Returns `(variables, images, masks, sizes)` -> the variables tuned to one episode's supports."""
+
+    def to_supports(variables, images, masks, sizes):
+        return method.adapt(variables, images, masks, sizes, settings)[0]
+
+    return jax.jit(to_supports)
 
 
 @kept

@@ -63,7 +63,7 @@ def test_it_is_evaluated_and_segments_photos(run, sources, tmp_path):
     assert {row.name: len(row.records) for row in results.scored} == {"fusion0": 6, "fusion2_adapt2": 2}
     source = sources["test"]
     fitted = Segmenter.load(run.folder).fit([source.image(0)], [source.labels(0) == 1])
-    (found,) = fitted.segment([source.image(6)])
+    found = fitted.segment(source.image(6)).mask
     assert found.shape == source.size(6)
 
 

@@ -86,13 +86,14 @@ def assert_logits(found, expected):
 def test_photos_of_any_sizes_come_back_as_masks_of_their_sizes(segmenter):
     fitted = segmenter.fit(*photos(photo(0, 40, 70, (1, 2)), photo(1, 33, 20, (1, 2))))
     queries, truths = photos(photo(2, 50, 90, (2, 1)), photo(3, 31, 31, (2,)), photo(4, 130, 36, (1, 2)))
-    masks = fitted.segment(queries)
+    masks = [found.mask for found in fitted.segment(queries)]
     assert [(mask.shape, mask.dtype) for mask in masks] == [(truth.shape, np.uint8) for truth in truths]
     for mask, truth in zip(masks, truths, strict=True):
         for way in np.unique(truth[truth > 0]):
             assert iou(mask, truth, way) > 0.6
     for name in segmenter.method.outputs:
-        assert [mask.shape for mask in fitted.segment(queries, name)] == [truth.shape for truth in truths]
+        found = [one.mask.shape for one in fitted.segment(queries, name)]
+        assert found == [truth.shape for truth in truths]
     assert fitted.segment([]) == []
 
 
@@ -122,7 +123,7 @@ def test_a_way_may_be_shown_by_one_photo_and_another_by_three():
     query, truth = photo(4, 45, 60, (1, 2))
     fitted = PRNET.fit(*photos(*shown), ways=[1, 2, 2, 2])
     assert_logits(fitted.logits([query])[0], expected_logits(p_s, query))
-    (mask,) = fitted.segment([query])
+    mask = fitted.segment(query).mask
     assert min(iou(mask, truth, 1), iou(mask, truth, 2)) > 0.7
 
 
@@ -134,7 +135,7 @@ def test_without_ways_a_photo_is_a_support_of_all_that_it_shows():
     (wanted,) = PRNET.fit(*by_name, ways=(1, 2, 2)).logits([query])
     for name, values in wanted.items():
         np.testing.assert_allclose(found[name], values, atol=1e-4)
-    (two,) = PRNET.fit(*photos(photo(0, classes=(1, 2))), ways=[1]).segment([query])
+    two = PRNET.fit(*photos(photo(0, classes=(1, 2))), ways=[1]).segment(query).mask
     assert set(np.unique(two)) == {0, 1}  # of one class that was asked for, whatever else is marked
 
 
@@ -154,7 +155,7 @@ def test_an_object_too_small_for_the_input_size_is_still_seen():
     image, mask = photo(0, 320, 320)
     mask[:] = 0
     mask[101, 103] = 1
-    (found,) = PRNET.fit([image], [mask]).segment([image], "fusion0")
+    found = PRNET.fit(image, mask).segment(image, "fusion0").mask
     assert found[101, 103] == 1
 
 
@@ -252,10 +253,9 @@ IMAGE, MASK = photo(0, 24, 30)
 UNLIKE = {
     "There are 2 photos and 1 masks": ([IMAGE, IMAGE], [MASK]),
     "There are 0 photos and 0 masks": ([], []),
-    "One array is no list of photos: put it in brackets": (IMAGE, MASK),
     "Photo 2 is float64 (24, 30, 3): give RGB": ([IMAGE, IMAGE / 255], [MASK, MASK]),
-    "Photo 1 is uint8 (24, 30, 4): give RGB": ([np.dstack([IMAGE, MASK])], [MASK]),
-    "Photo 1 is uint8 (24, 30): give RGB": ([MASK], [MASK]),
+    "Photo 1 is uint8 (24, 30, 2): give RGB": ([IMAGE[..., :2]], [MASK]),
+    "as uint8 [H, W, 3]; it holds NaN or Inf, too": ([np.full((24, 30, 3), np.nan)], [MASK]),
     "Photo 1 is uint8 (0, 30, 3): give RGB": ([IMAGE[:0]], [MASK[:0]]),
     "Mask 1 has the shape (30, 24) and its photo (24, 30)": ([IMAGE], [MASK.T]),
     "Mask 1 has the shape (24, 30, 1)": ([IMAGE], [MASK[..., None]]),
@@ -263,7 +263,6 @@ UNLIKE = {
     "Mask 1 holds values from -1 to 0": ([IMAGE], [-MASK.astype(int)]),
     "Mask 1 holds values from 0 to 300": ([IMAGE], [300 * MASK.astype(int)]),
     "Mask 2 marks no class": ([IMAGE, IMAGE], [MASK, 0 * MASK]),
-    "give `mask > 0` if 255 marks yours": ([IMAGE], [255 * MASK]),
     "No photo is a support of class 1 of 2": ([IMAGE], [2 * MASK]),
     "No photo is a support of class 2 of 3": ([IMAGE, IMAGE], [MASK, 3 * MASK], [1, 3]),
     "There are 1 photos and 2 ways": ([IMAGE], [MASK], [1, 1]),
@@ -291,8 +290,7 @@ def test_what_cannot_be_segmented_is_refused_in_a_sentence():
     fitted = DPNET.fit([IMAGE], [MASK])
     for message, call in {
         "There is no output 'fusion2': choose from aux, master.": lambda: fitted.segment([IMAGE], "fusion2"),
-        "One array is no list of photos": lambda: fitted.segment(IMAGE),
-        "Photo 2 is uint8 (24, 30)": lambda: fitted.segment([IMAGE, MASK]),
+        "Photo 2 is bool (24, 30)": lambda: fitted.segment([IMAGE, MASK > 0]),
         "Photo 1 is float64": lambda: fitted.explain(IMAGE / 1.0),
     }.items():
         with pytest.raises(InputError) as raised:
@@ -313,10 +311,10 @@ def test_three_lines_from_a_run_to_the_mask_of_a_photo(tmp_path):
     images, masks = [source.image(p) for p in (0, 6)], [source.labels(p) == 1 for p in (0, 6)]
 
     fitted = fsjax.Segmenter.load(tmp_path / "run").fit(images, masks)
-    (found,) = fitted.segment([source.image(12)])
+    found = fitted.segment(source.image(12))
 
-    assert found.shape == source.size(12)
-    assert set(np.unique(found)) <= {0, 1}
+    assert found.mask.shape == source.size(12)
+    assert set(np.unique(found.mask)) <= {0, 1}
     loaded = fitted.segmenter
     assert (loaded.inputs.size, loaded.scales.factors, loaded.joint) == (41, (1.0, 1.3), True)
     assert loaded.settings == FusionSettings(joint=True)

@@ -11,7 +11,7 @@ What is not to be stored, as a photo to be segmented, is read as its pixels, by 
 import io
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +78,7 @@ class Pixels(NamedTuple):
         return self.values.shape[0], self.values.shape[1]
 
 
-def read_photo(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_photo(path: str | PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
     """Returns the photo in a file, RGB, upright, and on white where it is transparent.
 
     Of a file with several pictures, as an animation, it is the first.

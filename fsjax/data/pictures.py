@@ -7,7 +7,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
+from os import PathLike
 
 from PIL import Image
 
@@ -37,7 +37,7 @@ STRETCHED = "stretched"
 """What stands behind the raw mode of a PGM whose values Pillow stretches to eight or sixteen bits."""
 
 
-def encoded_of(path: str | Path, largest: int = LARGEST) -> bytes:
+def encoded_of(path: str | PathLike[str], largest: int = LARGEST) -> bytes:
     """Returns the bytes of a file that a user named; a pipe, which would be waited for, is never opened.
 
     Args:
@@ -124,7 +124,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _unreadable(path: str | Path, error: OSError | ValueError) -> InputError:
+def _unreadable(path: str | PathLike[str], error: OSError | ValueError) -> InputError:
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOENT, errno.ENOTDIR):
         return InputError(f"There is no file {path}: mend the name, or put it there.")

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fsjax.errors import InputError
-from fsjax.evaluation.pictures.figures import FAINT, INK, WAY_COLORS, save
+from fsjax.evaluation.pictures.figures import FAINT, INK, save
 from fsjax.files import replacing
+from fsjax.segmenter.overlay import WAY_COLORS
 
 HEADINGS = ["panel", "series", "x", "y", "low", "high"]
 MEAN = "mean"

@@ -53,8 +53,9 @@ def write_own(config, path, folder, output):
         images = [source.image(position) for _, position in supports]
         masks = [source.mask(position, spec.class_ids, way) for way, position in supports]
         fitted = segmenter.fit(images, masks, [way for way, _ in supports])
-        for t, mask in enumerate(fitted.segment([source.image(position) for position in spec.query], output)):
-            Image.fromarray(mask).save(folder / f"{spec.index:06d}_{t}.png")
+        queries = [source.image(position) for position in spec.query]
+        for t, found in enumerate(fitted.segment(queries, output)):
+            Image.fromarray(found.mask).save(folder / f"{spec.index:06d}_{t}.png")
 
 
 def records(folder, row):

@@ -14,9 +14,7 @@ from matplotlib.patheffects import Normal, withStroke
 
 from fsjax.episode import IGNORED
 from fsjax.files import replacing
-
-WAY_COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-"""Colours of way 1, 2, ... that colour-blind eyes tell apart (Okabe and Ito); they repeat after six."""
+from fsjax.segmenter.overlay import WAY_COLORS
 
 MAP_COLORS = "magma"
 INK, FAINT, ACCENT, SCORE = "#222222", "#9a9a9a", "#0072B2", "#D55E00"

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from fsjax.evaluation.pictures import figures
 from fsjax.evaluation.pictures.shown import Shown, show_answers, show_prediction, support_columns
 from fsjax.models.prnet.explanation import FusionExplanation
+from fsjax.segmenter.overlay import ink
 
 SIDE = 2.1  # of a photo's place, inches
 BACKGROUND = "#333333"  # its selected cells
@@ -116,17 +117,13 @@ def _show_selected(axis: Axes, one: Shown, way: int, selected: Bool[np.ndarray, 
 
 
 def _tinted(cells: Bool[np.ndarray, "h w"], number: int) -> Float[np.ndarray, "h w 4"]:
-    color, opacity = (BACKGROUND, 0.45) if number == 0 else (_color(number), 0.8)
+    color, opacity = (BACKGROUND, 0.45) if number == 0 else (ink(number), 0.8)
     return np.dstack([np.broadcast_to(to_rgb(color), (*cells.shape, 3)), opacity * cells])
-
-
-def _color(way: int) -> str:
-    return figures.WAY_COLORS[(way - 1) % len(figures.WAY_COLORS)]
 
 
 def _legend(figure: Figure, axis: Axes, ways: int) -> None:
     """Says what the colours of selected cells are, below a column of them."""
-    named_colors = {"the class" if ways == 1 else f"way {way}": _color(way) for way in range(1, ways + 1)}
+    named_colors = {"the class" if ways == 1 else f"way {way}": ink(way) for way in range(1, ways + 1)}
     handles = [
         Line2D([], [], ls="none", marker="s", ms=5, color=color, label=label)
         for label, color in ({"background": BACKGROUND} | dict(list(named_colors.items())[:3])).items()

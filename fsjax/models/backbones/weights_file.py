@@ -50,6 +50,25 @@ def read(path: Path) -> Weights:
     return weights
 
 
+def names(path: Path) -> frozenset[str]:
+    """Returns the names of a file's arrays, of which a .safetensors gives them without being read whole.
+
+    Raises:
+      InputError: as `read`.
+    """
+    if path.suffix != SAFETENSORS:
+        return frozenset(read(path))
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return frozenset(name.removeprefix(_PARALLEL) for name in file.keys())  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: the weights file is damaged ({error}); download it again.")
+
+
 def _from_arrays(path: Path) -> Weights:
     try:
         if path.suffix == SAFETENSORS:
@@ -59,7 +78,7 @@ def _from_arrays(path: Path) -> Weights:
     except (
         OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, safetensors.SafetensorError
     ) as error:  # fmt: skip
-        raise InputError(f"{path}: the weights file is damaged ({error}); download it again.") from error
+        raise _damaged(path, error) from error
 
 
 def _from_pytorch(path: Path) -> Weights:

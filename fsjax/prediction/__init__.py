@@ -1,0 +1,7 @@
+"""Masks of many photos, in a folder to leaf through: what predict.py does, for any source of photos."""
+
+from fsjax.prediction.answers import Answers
+from fsjax.prediction.checks import check_of_supports
+from fsjax.prediction.predict import MIN_PRESENCE, Options, Query, predict
+
+__all__ = ["MIN_PRESENCE", "Answers", "Options", "Query", "check_of_supports", "predict"]

@@ -1,0 +1,73 @@
+"""What was found, as COCO's instances: one mask for each photo and class, run-length encoded."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+from fsjax.segmenter import Segmentation
+
+
+class Annotated(NamedTuple):
+    """A photo and what was found in it, without ids."""
+
+    image: dict[str, Any]
+    objects: list[dict[str, Any]]
+
+
+def annotated(name: str, file: str, found: Segmentation) -> Annotated:
+    """Returns what the annotations say of a photo.
+
+    Args:
+      name: of the photo.
+      file: where it is.
+      found: in it.
+    """
+    height, width = found.mask.shape
+    objects = [
+        {
+            "category_id": n,
+            "segmentation": {"size": [height, width], "counts": runs(found.mask == n)},
+            "area": int(found.area[n - 1]),
+            "bbox": box(found.mask == n),
+            "iscrowd": 0,
+            "score": round(float(found.confidence[n - 1]), 4),
+        }
+        for n in range(1, len(found.classes) + 1)
+        if found.area[n - 1]
+    ]
+    return Annotated({"file_name": file, "name": name, "height": height, "width": width}, objects)
+
+
+def document(photos: Sequence[Annotated], classes: Sequence[str]) -> dict[str, Any]:
+    """Returns the annotation file; ids count from 1."""
+    images = [{"id": number, **photo.image} for number, photo in enumerate(photos, 1)]
+    objects = [(number, one) for number, photo in enumerate(photos, 1) for one in photo.objects]
+    return {
+        "images": images,
+        "annotations": [{"id": id, "image_id": number, **one} for id, (number, one) in enumerate(objects, 1)],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(classes, 1)],
+    }
+
+
+def runs(mask: Bool[np.ndarray, "H W"]) -> list[int]:
+    """Returns the lengths of runs of pixels that are out, in, out and so on, column by column.
+
+    >>> runs(np.array([[False, True], [True, True]]))
+    [1, 3]
+    >>> runs(np.array([[True, False]]))
+    [0, 1, 1]
+    """
+    pixels = mask.ravel(order="F")
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    ends = np.concatenate([[0] if pixels[0] else [], changes, [len(pixels)]]).astype(int)
+    return np.diff(ends, prepend=0).tolist()
+
+
+def box(mask: Bool[np.ndarray, "H W"]) -> list[int]:
+    """Returns the smallest rectangle around a mask's pixels, as COCO does: left, top, width and height."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return [
+        int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+    ]  # fmt: skip

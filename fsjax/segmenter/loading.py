@@ -1,0 +1,90 @@
+"""What a segmenter is loaded from: a run, an exported model, or pretrained weights as they are."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fsjax.config import check_evaluation_owns, default
+from fsjax.errors import InputError
+from fsjax.models import build
+from fsjax.models.backbones import weights_file
+from fsjax.models.method import Trainable
+from fsjax.models.variables import Variables
+from fsjax.training.release import is_export, read
+from fsjax.training.runs import Run
+from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
+
+_RESNETS = {6: "resnet50", 23: "resnet101"}
+"""By the blocks of their third stage."""
+
+
+def configuration(source: str | Path) -> ConfigDict:
+    """Returns the configuration that belongs to a model.
+
+    Args:
+      source: a run's folder, or the file of an exported model: the run's own. The name of weights, or a
+        file of a ResNet's or VGG-16's: PRNet on that network, which the file's keys tell, without training.
+
+    Raises:
+      InputError: there is no such run or file, or it is damaged, or another network's.
+    """
+    if Path(source).is_dir():
+        return Run.open(source).config
+    if is_export(source):
+        return read(source).config
+    config = default()
+    config.model.update(backbone="resnet50", weights=str(source))
+    config.train.steps = 0
+    config.eval.label = "original"
+    if Path(source).is_file():
+        network, options = _network(Path(source))
+        config.model.backbone = network
+        config.model.backbone_options.update(options)
+    return config
+
+
+def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDict, Trainable, Variables]:
+    """Returns the configuration, the method and the variables of a model.
+
+    Args:
+      source: see `configuration`; "imagenet", or a repository of the hub, is fetched once.
+      config: in place of the one that belongs to it; of a run or an exported model only
+        what an evaluation owns may differ.
+
+    Raises:
+      InputError: it is missing, damaged, or does not fit the configuration.
+    """
+    if is_export(source):
+        model = read(source)
+        check_evaluation_owns(model.config, config or model.config, Path(source))
+        return config or model.config, model.method, model.variables
+    own = configuration(source) if config is None or Path(source).is_dir() else config
+    chosen = config or own
+    method = build.method(chosen.model)
+    if Path(source).is_dir():
+        check_evaluation_owns(own, chosen, Path(source))
+        return chosen, method, Run.open(source).variables(method)
+    if str(source) in ("", RANDOM):
+        raise InputError(f"{source!r} is no model: name a run, a file of weights, or {IMAGENET}.")
+    variables = initial_variables(method, chosen.seed, str(source), lambda run: None)
+    return chosen, method, variables
+
+
+def _network(path: Path) -> tuple[str, dict[str, Any]]:
+    """Returns which backbone a file holds the weights of, and its options."""
+    keys = weights_file.names(path)
+    if "features.0.weight" in keys:
+        return "vgg16", {}
+    matches = [re.match(r"layer(\d)\.(\d+)\.conv1\.weight", key) for key in keys]
+    blocks = [(int(match[1]), int(match[2]) + 1) for match in matches if match]
+    stages = dict(sorted(blocks))  # the last block of each
+    network = _RESNETS.get(stages.get(3, 0))
+    if network is None:
+        raise InputError(
+            f"{path} holds weights of no network that is known without a configuration: name a ResNet-50's, "
+            "a ResNet-101's or a VGG-16's, or give --config."
+        )
+    convention = "caffe" if "mean_bgr" in keys else "torchvision"
+    return network, {"stages": max(stages), "convention": convention}

@@ -1,0 +1,149 @@
+"""What is found in a photo: its mask, how sure that is, and how it looks."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+
+from fsjax.segmenter.overlay import ink, overlay
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What is found in one photo.
+
+    Attributes:
+      photo: uint8 RGB [H, W, 3], upright.
+      mask: uint8 [H, W], as large as the photo: 0 background, 1 to N the classes.
+      classes: the names of classes 1 to N.
+      presence: of each class the score of its being there, float32 [N], 0 to 1 (`fsjax.segmenter.presence`);
+        NaN of a method without a network.
+      similarity: of each class the mean cosine of the found pixels' features with the supports', float32
+        [N], -1 to 1; NaN as well.
+      working: the probabilities of background and the classes, float32 [h, w, N + 1]; smaller than a photo
+        of thousands of pixels.
+    """
+
+    photo: UInt8[np.ndarray, "H W 3"] = field(repr=False)
+    mask: UInt8[np.ndarray, "H W"] = field(repr=False)
+    classes: tuple[str, ...]
+    presence: Float[np.ndarray, " N"]
+    similarity: Float[np.ndarray, " N"]
+    working: Float[np.ndarray, "h w classes"] = field(repr=False)
+
+    @property
+    def area(self) -> np.ndarray:
+        """The pixels of each class, int64 [N]."""
+        return np.bincount(self.mask.ravel(), minlength=len(self.classes) + 1)[1:]
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """The mean probability of each class in its pixels, float32 [N], 0 to 1; 0 where it has none."""
+        mask = self.working_mask
+        labels = range(1, len(self.classes) + 1)
+        return np.array([_mean(self.working[..., n], mask == n) for n in labels], np.float32)
+
+    @property
+    def working_mask(self) -> np.ndarray:
+        """The mask's nearest pixels at the size of `working`, uint8 [h, w]."""
+        height, width = self.working.shape[:2]
+        if self.mask.shape == (height, width):
+            return self.mask
+        return np.asarray(Image.fromarray(self.mask).resize((width, height), Image.Resampling.NEAREST))
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """The probability of background and each class, float32 [H, W, N + 1], as large as the photo."""
+        return np.stack([self.probability(n) for n in range(len(self.classes) + 1)], -1)
+
+    def probability(self, label: int) -> np.ndarray:
+        """Returns the probability of a label, 0 for background, float32 [H, W], as large as the photo."""
+        return enlarged(self.working[..., label], self.mask.shape)
+
+    def at_least(self, min_presence: float) -> "Segmentation":
+        """Returns it without the classes whose presence is below this."""
+        kept = np.concatenate([[True], ~(self.presence < min_presence)])
+        return replace(self, mask=np.where(kept[self.mask], self.mask, 0).astype(np.uint8))
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """The photo with the classes tinted and outlined, uint8 RGB [H, W, 3]."""
+        return overlay(self.photo, self.mask)
+
+    def plot(self, axis: Any = None) -> Any:
+        """Draws the overlay with the classes' names and scores, and returns matplotlib's axis.
+
+        Args:
+          axis: to draw on; by default one of a new figure.
+        """
+        if axis is None:
+            from matplotlib.figure import Figure
+
+            height, width = self.mask.shape
+            axis = Figure(figsize=(5, max(1.0, 5 * height / width)), layout="constrained").subplots()
+        axis.imshow(self.overlay)
+        axis.set(xticks=[], yticks=[])
+        for n, (name, presence) in enumerate(zip(self.classes, self.presence, strict=True), 1):
+            text = f"{name}  presence {presence:.2f}, confidence {self.confidence[n - 1]:.2f}"
+            axis.plot([], [], "s", color=ink(n), label=text if self.area[n - 1] else f"{name}  not found")
+        axis.legend(loc="upper left", bbox_to_anchor=(0, 0), frameon=False, fontsize=8)
+        return axis
+
+    def _repr_png_(self) -> bytes:
+        """Returns the picture that a notebook shows."""
+        picture = io.BytesIO()
+        Image.fromarray(self.overlay).save(picture, "PNG")
+        return picture.getvalue()
+
+
+def segmentation(
+    photo: UInt8[np.ndarray, "H W 3"],
+    logits: Float[np.ndarray, "h w classes"],
+    classes: Sequence[str],
+    threshold: float | None = None,
+) -> Segmentation:
+    """Returns what is found, without presence and similarity.
+
+    Args:
+      photo: it.
+      logits: of background and the classes.
+      classes: their names.
+      threshold: the probability from which on a pixel belongs to its likeliest class, 0 to 1; by default
+        background is a candidate as the classes are.
+    """
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities = powers / powers.sum(-1, keepdims=True)
+    planes = np.moveaxis(logits if threshold is None else probabilities, -1, 0)
+    mask = _labels((enlarged(plane, photo.shape[:2]) for plane in planes), threshold)
+    unknown = np.full(len(classes), np.nan, np.float32)
+    return Segmentation(photo, mask, tuple(classes), unknown, unknown, probabilities)
+
+
+def enlarged(values: Float[np.ndarray, "h w"], size: Sequence[int]) -> Float[np.ndarray, "H W"]:
+    """Returns values resized bilinearly to a height and a width; themselves where they have that size."""
+    if values.shape == tuple(size):
+        return values
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _labels(planes: Iterator[np.ndarray], threshold: float | None) -> UInt8[np.ndarray, "h w"]:
+    """Returns the class of every pixel, from a plane for background and each class, one at a time."""
+    best = next(planes)
+    label = np.zeros(best.shape, np.uint8)
+    best = best.copy() if threshold is None else np.full(best.shape, -1, np.float32)
+    for n, plane in enumerate(planes, 1):
+        better = plane > best
+        label[better], best[better] = n, plane[better]
+    if threshold is not None:
+        label[best < threshold] = 0
+    return label
+
+
+def _mean(values: np.ndarray, where: Bool[np.ndarray, "h w"]) -> float:
+    return float(values[where].mean()) if where.any() else 0.0

@@ -1,0 +1,165 @@
+"""Outlines in photos what a few other photos show outlined. It needs no training.
+
+    python predict.py --support=SHOWN --query=PHOTOS --out=FOUND
+    python predict.py --support=SHOWN --query=PHOTOS --out=FOUND --model=runs/mine --truth=MASKS
+
+SHOWN holds photos with masks of the same names (photo.jpg with photo.png), images/ and masks/, a folder for
+each class, a COCO json, or LabelMe's annotations; each may be files with commas between them, too. FOUND gets
+masks, overlays, summary.csv, annotations.json and index.html.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl.flags import FlagValues
+
+from datasets.supports import Truth, list_queries, read_supports, read_truth
+from fsjax import __version__, cli
+from fsjax.errors import InputError
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.prediction import MIN_PRESENCE, Answers, Options, check_of_supports, predict
+from fsjax.segmenter import Segmenter, loading
+
+FLAGS = {
+    "support": "The photos that show what is to be found, with their masks.",
+    "query": "The photos to find it in.",
+    "out": "The folder for what is found; one of an earlier prediction is replaced.",
+    "model": "A run's folder, a file of weights or an exported model, a hub's repository, or imagenet, which "
+    "is taken by default.",
+    "config": "The configuration's file, where the model is weights; by default PRNet on their network.",
+    "truth": "The photos' true masks, by their names: what is found is scored.",
+    "fusion": "How often prototypes are fused, 0, 1 or 2; by default as often as the method does.",
+    "scales": "Factors of the photos' size at which they are segmented, as 0.7,1,1.3.",
+    "threshold": "The probability from which on a pixel belongs to a class, 0 to 1; by default it belongs to "
+    "the likeliest, background included.",
+    "min_presence": f"Below which presence, 0 to 1, a class counts as not there; by default {MIN_PRESENCE}.",
+    "batch": "Photos at a time; by default 1 on a CPU and 8 elsewhere.",
+}
+SWITCHES = {
+    "adapt": "Tunes the weights to the supports first, as eval.adapt says (PRNet Eq. 6).",
+    "maps": "Writes the probability of each class as a grey PNG, too.",
+    "strict": "Stops at the first photo that cannot be read or written.",
+}
+NEEDED = ("support", "query", "out")
+MOST_AT_A_TIME = 256
+USUAL = "imagenet"
+
+
+def program(argv: list[str]) -> None:
+    """Fits, segments, and says what was found."""
+    flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
+    for name in NEEDED:
+        if not flags[name].value:
+            raise InputError(f"--{name} is missing: it names {FLAGS[name][0].lower()}{FLAGS[name][1:]}")
+    if flags.scales:
+        settings = [*settings, f"--config.eval.scales={flags.scales}"]
+    model = flags.model or USUAL
+    config = cli.configured(flags.config or loading.configuration(model), settings)
+    options = _options(flags)
+    queries = list_queries(flags.query, leave_out=Path(flags.out))
+    supports = read_supports(flags.support)
+    truth = read_truth(flags.truth, supports.classes, [q.name for q in queries]) if flags.truth else None
+
+    segmenter = Segmenter.load(model, config)
+    fitted = segmenter.fit(
+        [photo.image for photo in supports.photos],
+        [photo.mask for photo in supports.photos],
+        classes=supports.classes,
+        adapt=AdaptSettings(**config.eval.adapt) if flags.adapt else None,
+    )
+    checks = check_of_supports(fitted, [photo.name for photo in supports.photos])
+    print("\n".join(checks.lines + checks.warnings))
+
+    about = {
+        "fsjax": __version__, "command": shlex.join(argv), "model": model, "classes": supports.classes,
+        "supports": [str(photo.path) for photo in supports.photos], "options": asdict(options),
+        "adapted": flags.adapt, "config": config.to_dict(),
+    }  # fmt: skip
+    with Answers.into(flags.out, supports.classes, about, maps=flags.maps) as answers:
+        for photo, note in zip(supports.photos, checks.notes, strict=True):
+            answers.show_support(photo.image, photo.mask, [photo.name, *note])
+        scores = predict(fitted, queries, answers, options, _reader(truth))
+        said = [*answers.counts(options.min_presence), *_scored(scores, truth)]
+        title = f"{', '.join(supports.classes)} in {flags.query}"
+        answers.finish(title, [f"By {model}{', adapted' if flags.adapt else ''}.", *checks.warnings, *said])
+    print("\n".join(said))
+    print(f"Masks, overlays, a table and index.html are in {flags.out}.")
+    failed = [row for row in answers.rows if row.error]
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(queries)} photos have no mask, {failed[0].file} the first: summary.csv "
+            "says why; all others are done."
+        )
+
+
+def _options(flags: FlagValues) -> Options:
+    """Returns how photos are segmented.
+
+    Raises:
+      InputError: a flag is no number, or not in its range.
+    """
+    if flags.fusion not in ("", "0", "1", "2"):
+        raise InputError(f"--fusion is {flags.fusion!r}: give 0, 1 or 2.")
+    presence = _share(flags, "min_presence")
+    if flags.batch and not (flags.batch.isdecimal() and 1 <= int(flags.batch) <= MOST_AT_A_TIME):
+        raise InputError(f"--batch is {flags.batch!r}: give a number from 1 to {MOST_AT_A_TIME}.")
+    return Options(
+        output=f"fusion{flags.fusion}" if flags.fusion else "",
+        threshold=_share(flags, "threshold"),
+        min_presence=MIN_PRESENCE if presence is None else presence,
+        batch=int(flags.batch or (1 if jax.default_backend() == "cpu" else 8)),
+        strict=flags.strict,
+    )
+
+
+def _share(flags: FlagValues, name: str) -> float | None:
+    """Returns the value of a flag from 0 to 1, None where it is not given."""
+    text = flags[name].value
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise InputError(f"--{name} is {text!r}: give a number from 0 to 1.")
+    return value
+
+
+def _reader(truth: Truth | None) -> Callable[[str, tuple[int, int]], np.ndarray | None] | None:
+    """Returns what reads the true mask of a query of some size."""
+    if truth is None:
+        return None
+    return lambda name, size: truth[name].read(size) if name in truth else None
+
+
+def _scored(scores: Mapping[str, Any] | None, truth: Truth | None) -> list[str]:
+    """Returns what is said of the scores."""
+    if truth is None or scores is None:
+        return []
+    per_class = [f"{name} {_percent(iou)}" for name, iou in scores["per_class"].items()]
+    low, high = map(_percent, scores["ci95"] or (None, None))
+    without = f" {len(truth.without)} photos have no truth." if truth.without else ""
+    return [
+        f"Mean IoU with the truth of {scores['episodes']} photos, in percent: {_percent(scores['mean_iou'])} "
+        f"(95% interval over photos: {low} to {high}); {', '.join(per_class)}.{without}"
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program and returns its exit code."""
+    return cli.run(program, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
