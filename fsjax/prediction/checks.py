@@ -43,7 +43,9 @@ def check_of_supports(fitted: Fitted, names: Sequence[str]) -> Checks:
         for others in [_without(ious[:, n], k)]
         if len(others) > 1 and ious[k, n] < FAR_OFF * np.median(others)
     ]
-    return Checks(notes, ["Each support, segmented by the others (IoU in percent):", *lines] if lines else [], warnings)
+    return Checks(
+        notes, ["Each support, segmented by the others (IoU in percent):", *lines] if lines else [], warnings
+    )
 
 
 def _known(classes: Sequence[str], ious: Float[np.ndarray, " N"]) -> list[tuple[str, float]]:
