@@ -87,17 +87,7 @@ def of_values(
     else:
         label_masks.check_named(folder, names, every, shown)
     named = {label: names[label - 1] if names else f"class_{label}" for label in labels}
-    entries = tuple(
-        Entry(
-            pair.id,
-            pair.folder / pair.photo,
-            mask_of(pair),
-            tuple(named[label] for label in held),
-            partial(read_photo, pair.folder / pair.photo),
-            partial(_labelled, mask_of(pair), named),
-        )
-        for pair, held in zip(every, shown, strict=True)
-    )
+    entries = tuple(_of_labels(pair, held, named) for pair, held in zip(every, shown, strict=True))
     return Layout(tuple(named.values()), entries, tuple(left_out))
 
 
@@ -191,6 +181,12 @@ def _of_object(pair: Pair, name: str, *, is_object: bool) -> Entry:
     photo, mask = pair.folder / pair.photo, mask_of(pair)
     read = partial(_marked, mask, name, is_object=is_object)
     return Entry(pair.id, photo, mask, (name,), partial(read_photo, photo), read)
+
+
+def _of_labels(pair: Pair, held: Sequence[int], named: Mapping[int, str]) -> Entry:
+    photo, mask = pair.folder / pair.photo, mask_of(pair)
+    classes = tuple(named[label] for label in held)
+    return Entry(pair.id, photo, mask, classes, partial(read_photo, photo), partial(_labelled, mask, named))
 
 
 def _only(names: Sequence[str] | None, folder: Path) -> str:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import fuzz_photos
-from benchmarks.fuzz_photos import ANNOTATIONS, PICTURES, damaged, outcomes
+from benchmarks.damaged_files import ANNOTATIONS, LOOK, PICTURES, damaged, mended
+from benchmarks.fuzz_photos import outcomes
 from fsjax.errors import InputError
 
 SOUND = {"read", "sentence"}
@@ -60,11 +61,11 @@ def test_an_interlaced_png_is_one(tmp_path):
     (tmp_path / "x.png").write_bytes(PICTURES["PNG, interlaced"]())
     image = Image.open(tmp_path / "x.png")
     assert image.info["interlace"] == 1
-    np.testing.assert_array_equal(image, fuzz_photos.LOOK)
+    np.testing.assert_array_equal(image, LOOK)
 
 
 def test_checksums_are_mended():
     broken = bytearray(PICTURES["PNG, RGB"]())
     broken[20] ^= 1
-    mended = fuzz_photos.mended(bytes(broken))
-    assert mended[29:33] == zlib.crc32(mended[12:29]).to_bytes(4, "big")
+    whole = mended(bytes(broken))
+    assert whole[29:33] == zlib.crc32(whole[12:29]).to_bytes(4, "big")
