@@ -30,9 +30,9 @@ FLAGS = {
     "support": "The photos that show what is to be found, with their masks.",
     "query": "The photos to find it in.",
     "out": "The folder for what is found; one of an earlier prediction is replaced.",
-    "model": "A run's folder, a file of weights or an exported model, a hub's repository, or imagenet, which "
-    "is taken by default.",
-    "config": "The configuration's file, where the model is weights; by default PRNet on their network.",
+    "model": "A run's folder, an exported model, a file of weights, a hub's repository, or imagenet; by "
+    "default the configuration's model.weights.",
+    "config": "The configuration's file, of weights; by default PRNet on their network.",
     "truth": "The photos' true masks, by their names: what is found is scored.",
     "fusion": "How often prototypes are fused, 0, 1 or 2; by default as often as the method does.",
     "scales": "Factors of the photos' size at which they are segmented, as 0.7,1,1.3.",
@@ -59,8 +59,8 @@ def program(argv: list[str]) -> None:
             raise InputError(f"--{name} is missing: it names {FLAGS[name][0].lower()}{FLAGS[name][1:]}")
     if flags.scales:
         settings = [*settings, f"--config.eval.scales={flags.scales}"]
-    model = flags.model or USUAL
-    config = cli.configured(flags.config or loading.configuration(model), settings)
+    config = cli.configured(flags.config or loading.configuration(flags.model or USUAL), settings)
+    model = flags.model or config.model.weights
     options = _options(flags)
     queries = list_queries(flags.query, leave_out=Path(flags.out))
     supports = read_supports(flags.support)

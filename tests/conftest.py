@@ -4,6 +4,7 @@ import gc
 import os
 from pathlib import Path
 
+import hypothesis
 import jax
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -25,6 +26,20 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+# The same examples in every run, unless their number is given. How quick an example is decides nothing.
+EXAMPLES = os.environ.get("FSJAX_EXAMPLES")
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(".pytest_cache/hypothesis").absolute()))
+hypothesis.settings.register_profile(
+    "fsjax",
+    max_examples=int(EXAMPLES or 12),
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    print_blob=bool(EXAMPLES),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("fsjax")
 
 
 class FolderScheduling(LoadScopeScheduling):

@@ -11,7 +11,7 @@ import eval as evaluate
 import reproduce
 import train
 from datasets import overview, prepare
-from fsjax import analyze, cli, compare
+from fsjax import analyze, cli, compare, export
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
 from fsjax.reproduction import named, scale
@@ -24,6 +24,7 @@ WITHOUT_FIELDS = {
     "datasets.overview": overview,
     "fsjax.compare": compare,
     "fsjax.analyze": analyze,
+    "fsjax.export": export,
 }
 KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
 GONE = {"model.batch_statistics", "eval.cached_features", "data.dir", "configs/common.py"}
@@ -48,7 +49,7 @@ def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
     if line[0] in WITHOUT_FIELDS:
         program = WITHOUT_FIELDS[line[0]]
-        switches, places = getattr(program, "SWITCHES", None), program in (analyze, compare)
+        switches, places = getattr(program, "SWITCHES", None), program in (analyze, compare, export)
         cli.parse(line, "", program.FLAGS, switches, fields=False, places=places)
         return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))

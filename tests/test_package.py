@@ -48,7 +48,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_ships_the_library_and_nothing_else(wheel):
     about = f"fsjax-{fsjax.__version__}.dist-info"
     shipped = {name for name in wheel.namelist() if not name.startswith(f"{about}/")}
-    data = {"fsjax/py.typed", "fsjax/reproduction/published.json"}
+    data = {"fsjax/py.typed", "fsjax/prediction/index.html", "fsjax/reproduction/published.json"}
     assert shipped == data | set(map(Path.as_posix, MODULES))
     assert f"{about}/licenses/LICENSE" in wheel.namelist()
 

@@ -21,6 +21,7 @@ from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
 from datasets import archives
+from fsjax.data import pictures
 from fsjax.errors import InputError
 
 LOG = logging.getLogger(__name__)
@@ -195,6 +196,11 @@ def _joined(parsed: Any, place: Path) -> Annotated:
     names = dict(_rows(parsed["categories"], {"id": int, "name": str}, "a category", place))
     kinds = {"id": int | str, "file_name": str, "height": int, "width": int}
     photos = list(_rows(parsed.pop("images"), kinds, "an image", place))
+    for _, file, height, width in photos:
+        if min(height, width) < 1 or height * width > pictures.MOST_PIXELS:
+            raise InputError(
+                f"{place} has the image {file} of {height}x{width} pixels (height x width): mend its size."
+            )
     of_image = _of_image(parsed.pop("annotations"), {id for id, *_ in photos}, names, place)
     return Annotated(
         names={id: names[id] for id in sorted(names)},

@@ -15,7 +15,7 @@ import numpy as np
 from datasets import archives
 from datasets.coco20i import coco_json
 from datasets.folders import pairs
-from datasets.folders.found import Found, composed, sha256_of
+from datasets.folders.found import Found, composed, list_files, sha256_of
 from datasets.records import Labelled
 from fsjax.data import mask_files, photo_files, pictures
 from fsjax.errors import InputError
@@ -111,7 +111,7 @@ def find(folder: Path) -> Found:
         read=labelled,
         shown=[tuple(class_ids[label] for label in outlined.labels) for outlined in kept],
         content=sha256_of([(file.parent, file.name) for file in files], "looking at photos and outlines"),
-        lists=listfiles_of(folder),
+        lists=list_files(folder),
         left_out={outlined.file.stem for outlined in every if not outlined.labels},
     )
 
@@ -149,7 +149,7 @@ def read(file: Path) -> Outlined:
     """
     fields = _fields(file)
     height, width = (fields.get(name) for name in ("imageHeight", "imageWidth"))
-    if not all(isinstance(side, int) and side > 0 for side in (height, width)):
+    if not all(type(side) is int and side > 0 for side in (height, width)):  # True is no length
         raise InputError(f"{file} has no imageHeight and imageWidth: save it with LabelMe again.")
     if height * width > pictures.MOST_PIXELS:
         raise InputError(f"{file} is of a photo with over {pictures.MOST_PIXELS:,} pixels: make it smaller.")

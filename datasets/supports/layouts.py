@@ -27,7 +27,7 @@ class Entry:
         name: of the photo.
         path: the photo's file, or the one that holds it.
         mask_path: the mask's, or that of the annotations.
-        classes: that the mask shows, by name.
+        classes: that the mask shows, by name; none where annotations outline nothing.
         photo: reads the photo.
         masks: reads the mask: of each class that it shows the pixels, bool [H, W], and those to be ignored,
             None if there are none.
@@ -87,17 +87,7 @@ def of_values(
     else:
         label_masks.check_named(folder, names, every, shown)
     named = {label: names[label - 1] if names else f"class_{label}" for label in labels}
-    entries = tuple(
-        Entry(
-            pair.id,
-            pair.folder / pair.photo,
-            mask_of(pair),
-            tuple(named[label] for label in held),
-            partial(read_photo, pair.folder / pair.photo),
-            partial(_labelled, mask_of(pair), named),
-        )
-        for pair, held in zip(every, shown, strict=True)
-    )
+    entries = tuple(_of_labels(pair, held, named) for pair, held in zip(every, shown, strict=True))
     return Layout(tuple(named.values()), entries, tuple(left_out))
 
 
@@ -117,7 +107,11 @@ def of_classes(folder: Path) -> Layout:
 
 
 def of_labelme(files: Sequence[Path], left_out: Sequence[Path] = ()) -> Layout:
-    """Returns the photos that LabelMe's annotation files outline something in.
+    """Returns the photos of LabelMe's annotation files.
+
+    Args:
+        files: the annotation files.
+        left_out: photos, of which those that no file is of are left out.
 
     Raises:
         InputError: a file is not LabelMe's, or as `labelme.read` says.
@@ -140,7 +134,7 @@ def of_labelme(files: Sequence[Path], left_out: Sequence[Path] = ()) -> Layout:
 
 
 def of_coco(folder: Path, file: str) -> Layout:
-    """Returns the photos of one annotation file of COCO's kind that show something.
+    """Returns the photos of one annotation file of COCO's kind.
 
     Args:
         folder: has it, and the photos in images or beside it.
@@ -151,20 +145,17 @@ def of_coco(folder: Path, file: str) -> Layout:
     """
     annotated = coco_json.read(folder, file)
     images = folder / "images" if (folder / "images").is_dir() else folder
-    entries, left_out = [], []
+    entries = []
     for photo in annotated.photos:
         objects = [a for a in photo.annotations if a.outline]
         shown = dict.fromkeys(annotated.names[a.category] for a in objects if not a.crowd)
         path = images / _inside(photo.file, folder / file)
-        if not shown:
-            left_out.append(path)
-            continue
         masks = partial(_outlined, photo, annotated.names, folder / file)
         name = photo.file.rpartition(".")[0] or photo.file
         entries.append(Entry(name, path, folder / file, tuple(shown), partial(read_photo, path), masks))
     held = {name for entry in entries for name in entry.classes}
     classes = tuple(dict.fromkeys(name for name in annotated.names.values() if name in held))
-    return Layout(classes, tuple(entries), tuple(left_out))
+    return Layout(classes, tuple(entries))
 
 
 def mask_of(pair: Pair) -> Path:
@@ -190,6 +181,12 @@ def _of_object(pair: Pair, name: str, *, is_object: bool) -> Entry:
     photo, mask = pair.folder / pair.photo, mask_of(pair)
     read = partial(_marked, mask, name, is_object=is_object)
     return Entry(pair.id, photo, mask, (name,), partial(read_photo, photo), read)
+
+
+def _of_labels(pair: Pair, held: Sequence[int], named: Mapping[int, str]) -> Entry:
+    photo, mask = pair.folder / pair.photo, mask_of(pair)
+    classes = tuple(named[label] for label in held)
+    return Entry(pair.id, photo, mask, classes, partial(read_photo, photo), partial(_labelled, mask, named))
 
 
 def _only(names: Sequence[str] | None, folder: Path) -> str:

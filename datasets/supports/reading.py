@@ -80,21 +80,24 @@ def read_supports(place: str) -> Supports:
             there are more than 254 classes.
     """
     layout = layout_of(place, "--support")
-    if not layout.entries:
+    # A mask that shows nothing is a mistake; a photo without outlines is one that nobody has outlined yet.
+    outlined = [entry for entry in layout.entries if entry.classes or not _is_annotation(entry)]
+    if not outlined:
         raise InputError(f"{place} has no photos with masks: {KNOWN}.")
     check_names(place, layout.classes)
     if len(layout.classes) > MOST_CLASSES:
         raise InputError(
             f"{place} has {len(layout.classes):,} classes, and {MOST_CLASSES} are the most: leave some out."
         )
-    photos = tuple(_support(entry, layout.classes) for entry in layout.entries)
+    photos = tuple(_support(entry, layout.classes) for entry in outlined)
     for number, name in enumerate(layout.classes, 1):
         if not any((photo.mask == number).any() for photo in photos):
             raise InputError(
                 f"{place} has no pixel of the class {name!r}, which other classes cover, or which is too "
                 "small: outline it anew, or leave it out."
             )
-    return Supports(layout.classes, photos, layout.left_out)
+    without = [entry.path for entry in layout.entries if not entry.classes and _is_annotation(entry)]
+    return Supports(layout.classes, photos, (*layout.left_out, *without))
 
 
 def layout_of(text: str, what: str) -> Layout:
@@ -153,6 +156,10 @@ def painted(
     for name in sorted(masks, key=lambda name: (-np.count_nonzero(masks[name]), -numbers[name])):
         labels[masks[name]] = numbers[name]
     return labels
+
+
+def _is_annotation(entry: Entry) -> bool:
+    return entry.mask_path.suffix.lower() == ".json"
 
 
 def _support(entry: Entry, classes: Sequence[str]) -> Support:

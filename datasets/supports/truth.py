@@ -111,6 +111,7 @@ def _with_photos(text: str) -> Layout | None:
     folder = places.place_of(text, WHAT).folder
     if folder is None:
         return None
+    places.entries(folder)  # a sentence where it must not be read
     if any(folder.glob("*.json")) and not labelme.looks_so(folder):
         return layouts.of_coco(folder, coco_file.only_file(folder))
     apart = [folder, *pairs.subfolders(folder)]

@@ -12,11 +12,12 @@ Labels are a palette's indices, or grey values of 1 to 16 bits; 255 is void, of 
 import warnings
 
 import numpy as np
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Integer
 from PIL import Image
 
 from fsjax.data import pictures
-from fsjax.data.photo_files import Photo, is_lossy, orientation_of, upright
+from fsjax.data.mask_colours import HALF, brightest_of, values_in
+from fsjax.data.photo_files import Photo, Pixels, is_lossy, orientation_of, upright
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
@@ -52,8 +53,9 @@ def object_or_nothing(encoded: bytes, where: str) -> tuple[Bool[np.ndarray, "h w
     image, _, lossy = opened(encoded, where)
     if image.mode.startswith("I"):
         grey, half = np.asarray(image), 32767
+        _check_range(grey, where)
     else:
-        grey, half = _brightest(image), 127
+        grey, half = brightest_of(image), HALF
     marked = grey > half
     if not marked.any() and not lossy:
         marked = grey > 0
@@ -72,12 +74,22 @@ def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
     Raises:
         InputError: it is no picture, damaged, compressed with loss, coloured or partly transparent.
     """
-    image, raw, lossy = opened(encoded, where)
+    return labels_in(*opened(encoded, where), where)
+
+
+def labels_in(image: Image.Image, raw: str, lossy: bool, where: str) -> Integer[np.ndarray, "h w"]:
+    """Returns the labels of a decoded mask, see `opened` and `labels_of`.
+
+    Raises:
+        InputError: as `labels_of`.
+    """
     if lossy:
         raise InputError(
             f"{where} is compressed with loss, as JPEGs are, which changes labels: make the masks anew as "
             "PNGs."
         )
+    if raw.endswith(pictures.STRETCHED):
+        raise InputError(f"{where} has another highest value than 255 or 65535: save labels as a grey PNG.")
     values = np.asarray(image)
     if image.mode in ("LA", "RGB", "RGBA"):
         values = _grey(image, values, where)
@@ -85,11 +97,10 @@ def labels_of(encoded: bytes, where: str) -> Integer[np.ndarray, "h w"]:
         raise InputError(f"{where} holds colours of 16 bits: save it as labels, one number a pixel.")
     if image.mode not in ("1", "L", "P", "LA", "RGB", "RGBA") and not image.mode.startswith("I"):
         raise InputError(f"{where} has pixels of a rare kind ({image.mode}): save labels as a grey PNG.")
-    if values.min() < 0 or values.max() > IGNORED_16:
-        raise InputError(f"{where} holds values from {values.min()} to {values.max()}: give 0 to 65535.")
+    _check_range(values, where)
     if image.mode.startswith("I"):
         return values.astype(np.uint16)
-    return values.astype(np.uint8) // np.uint8(pictures.SCALED.get(raw, 1))
+    return values.astype(np.uint8) // np.uint8(pictures.SCALED.get(raw[:3], 1))
 
 
 def void_of(labels: Integer[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -102,15 +113,7 @@ def shown_in(labels: Integer[np.ndarray, "h w"]) -> list[int]:
     return [value for value in values_in(labels) if value not in (0, IGNORED, IGNORED_16)]
 
 
-def values_in(labels: Integer[np.ndarray, "h w"]) -> list[int]:
-    """Returns the values that a mask holds, 0 to 65535, in ascending order."""
-    seen = np.zeros(IGNORED_16 + 1, bool)
-    for rows in np.array_split(labels, -(-len(labels) // 256)):  # for NumPy counts with eight bytes a pixel
-        seen[: 1 + int(rows.max())] |= np.bincount(rows.ravel()) > 0
-    return np.flatnonzero(seen).tolist()
-
-
-def check_fits(shape: tuple[int, ...], mask: str, photo: Photo, where: str) -> None:
+def check_fits(shape: tuple[int, ...], mask: str, photo: Photo | Pixels, where: str) -> None:
     """Makes sure that a mask is as large as its photo.
 
     Args:
@@ -148,33 +151,9 @@ def opened(encoded: bytes, where: str) -> tuple[Image.Image, str, bool]:
         return upright(pictures.decoded(encoded, where), orientation), raw, lossy
 
 
-def _brightest(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
-    if image.mode == "P":
-        image.info.pop("transparency", None)
-        colours = np.asarray(image.convert("RGB"))
-        is_grey = np.ptp(colours, axis=-1).max() == 0
-        return colours[..., 0] if is_grey else np.uint8(255) * (np.asarray(image) > 0)
-    rgba = rgba_of(image)
-    if is_cut_out(rgba):
-        return rgba[..., 3]
-    return (rgba[..., :3].max(-1).astype(np.uint16) * rgba[..., 3] // 255).astype(np.uint8)
-
-
-def rgba_of(image: Image.Image) -> UInt8[np.ndarray, "h w 4"]:
-    """Returns a picture's colours and opacity."""
-    return np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("RGBA"))
-
-
-def is_cut_out(rgba: UInt8[np.ndarray, "h w 4"]) -> bool:
-    """Says whether a picture is transparent in parts, and not black and white where it is opaque.
-
-    One whose opaque pixels are all white, or all black, is a cut-out, too: of a silhouette.
-    """
-    opaque = rgba[rgba[..., 3] > 127]
-    if not len(opaque) or rgba[..., 3].min() > 127:
-        return False
-    is_black_or_white = np.isin(opaque[:, :3], (0, 255)).all() and np.ptp(opaque[:, :3], axis=1).max() == 0
-    return bool(not is_black_or_white or np.ptp(opaque[:, 0]) == 0)
+def _check_range(values: np.ndarray, where: str) -> None:
+    if values.min() < 0 or values.max() > IGNORED_16:
+        raise InputError(f"{where} holds values from {values.min()} to {values.max()}: give 0 to 65535.")
 
 
 def _grey(image: Image.Image, values: np.ndarray, where: str) -> np.ndarray:
@@ -182,7 +161,7 @@ def _grey(image: Image.Image, values: np.ndarray, where: str) -> np.ndarray:
     if image.mode in ("LA", "RGBA") and values[..., -1].min() < IGNORED:
         raise InputError(f"{where} is transparent in parts: save it as labels, one number a pixel.")
     colours = values[..., :3] if image.mode != "LA" else values[..., :1]
-    if np.ptp(colours, axis=-1).max():
+    if not all(np.array_equal(colours[..., 0], colours[..., k]) for k in range(1, colours.shape[-1])):
         raise InputError(
             f"{where} holds colours: save it as labels, the indices of a palette or grey values, of which "
             "0 is background."

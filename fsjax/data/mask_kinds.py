@@ -20,14 +20,13 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from fsjax.data import mask_files, pictures
+from fsjax.data.mask_colours import HALF, colours_of, palette_of, values_in
 from fsjax.data.mask_files import MOST_LABELS
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
 BLURRED = 3
 """More values than these between black and white are a blurred edge."""
-
-_HALF = 127
 
 Labels = tuple[int, ...] | None
 """The labels that masks hold together, in ascending order; None where they mark one object instead."""
@@ -58,20 +57,23 @@ def look_at(encoded: bytes, where: str) -> Look:
     Raises:
         InputError: it is no picture, damaged, or in several colours.
     """
-    image, _, lossy = mask_files.opened(encoded, where)
+    image, raw, lossy = mask_files.opened(encoded, where)
     if lossy:
         return Look(where, "is compressed with loss", ())
     if image.mode in ("LA", "PA", "RGB", "RGBA", "CMYK"):
-        rgba = mask_files.rgba_of(image)
-        if rgba[..., 3].min() < IGNORED:
+        colours = colours_of(image)
+        if colours.is_transparent:
             return Look(where, "is transparent in parts", ())
-        if np.ptp(rgba[..., :3], axis=-1).max():
-            _check_one_colour(rgba[..., :3], where)
+        if not colours.is_grey:
+            if not colours.is_one:
+                raise InputError(
+                    f"{where} holds several colours: save it as labels, the indices of a palette or grey "
+                    "values from 1, or mark one object in white."
+                )
             return Look(where, "is in one colour", ())
     if image.mode == "P" and _is_white_first(image):
         return Look(where, "", (IGNORED,))
-    labels = mask_files.labels_of(encoded, where)
-    values = set(mask_files.values_in(labels)) - {0}
+    values = set(values_in(mask_files.labels_in(image, raw, lossy, where))) - {0}
     if mask_files.IGNORED_16 in values:
         values = values - {mask_files.IGNORED_16} | {IGNORED}
     return Look(where, "", tuple(sorted(values)))
@@ -163,31 +165,13 @@ def _one_value(value: int, named: int) -> Labels:
         return ()
     if value == 1:
         return (1,) if named else None
-    return None if value > max(_HALF, named) or value == IGNORED else (value,)
-
-
-def _check_one_colour(rgb: UInt8[np.ndarray, "h w 3"], where: str) -> None:
-    """Makes sure that what is bright is so in one colour; its edge may be blurred, and is then darker."""
-    lowest, highest = np.ones(3), np.zeros(3)
-    for rows in np.array_split(rgb, -(-len(rgb) // 256)):  # for they become floats
-        brightest = rows.max(-1)
-        bright = rows[brightest > _HALF] / brightest[brightest > _HALF][:, None]
-        if len(bright):
-            lowest, highest = np.minimum(lowest, bright.min(0)), np.maximum(highest, bright.max(0))
-    if (highest - lowest).max() > 0.1:
-        raise InputError(
-            f"{where} holds several colours: save it as labels, the indices of a palette or grey values from "
-            "1, or mark one object in white."
-        )
+    return None if value > max(HALF, named) or value == IGNORED else (value,)
 
 
 def _is_white_first(image: Image.Image) -> bool:
     """Says whether a palette is black and white alone, and the background is not its first colour."""
-    colours = np.asarray(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
-    used = mask_files.values_in(np.asarray(image))
-    if len(used) != 2 or used[-1] >= len(colours):
-        return False
-    return colours[used].tolist() == [[255] * 3, [0] * 3]
+    used = values_in(np.asarray(image))
+    return palette_of(image)[used].tolist() == [[255] * 3, [0] * 3]
 
 
 def _check_no_labels(looks: Sequence[Look], low: Sequence[int]) -> None:

@@ -31,7 +31,10 @@ LARGEST = 512 * 2**20
 """Bytes of a photo's file: `MOST_PIXELS` in RGB without compression, and more."""
 
 SCALED = {"L;2": 85, "L;4": 17}
-"""What Pillow multiplies grey values of few bits with, see `raw_mode`."""
+"""What Pillow multiplies grey values of few bits with, by what `raw_mode` begins with."""
+
+STRETCHED = "stretched"
+"""What stands behind the raw mode of a PGM whose values Pillow stretches to eight or sixteen bits."""
 
 
 def encoded_of(path: str | PathLike[str], largest: int = LARGEST) -> bytes:
@@ -96,6 +99,8 @@ def raw_mode(image: Image.Image) -> str:
     """Returns how a picture that is not decoded yet is encoded, e.g. "L;4" or "RGB;16B"; "" if unknown."""
     tiles = getattr(image, "tile", None)  # of files alone
     args = tiles[0].args if tiles else ""
+    if tiles and tiles[0].codec_name.startswith("ppm") and args[1] not in (255, 65535):
+        return f"{args[0]};{STRETCHED}"
     return args if isinstance(args, str) else str(args[0]) if args else ""
 
 

@@ -26,7 +26,7 @@ from fsjax.models.backbones.filters import FilterBank, RawRGB
 from fsjax.models.backbones.hand_made import HandMade
 from fsjax.models.baselines.color_histogram import ColorHistogram
 from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
-from fsjax.models.method import Adaptable, Comparing, Segmenting
+from fsjax.models.method import Adaptable, Comparing, Segmenting, why_lacking
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import PRNet
@@ -69,7 +69,8 @@ def check_rows(names: Sequence[str], method: Segmenting) -> None:
     choices = (*method.outputs, ORACLE, UNTRAINED, *adapted, *ONE_WAY, *BASELINES, *prototypes)
     for name in names:
         if name not in choices:
-            raise InputError(f"eval.rows holds {name!r}: choose from {', '.join(choices)}.")
+            why = why_lacking(method, name)
+            raise InputError(f"eval.rows holds {name!r}{why}: choose from {', '.join(choices)}.")
 
 
 @dataclass(frozen=True)

@@ -182,3 +182,12 @@ class Explainable(Protocol):
 
         The arguments are those of `segment`.
         """
+
+
+def why_lacking(method: Segmenting, output: str) -> str:
+    """Returns what a sentence says after the name of an output that a method does not have.
+
+    It is the reason of a method that could have it (its `lacking`: output -> reason), else nothing.
+    """
+    reason = getattr(method, "lacking", {}).get(output, "")
+    return f", and {reason}" if reason else ""

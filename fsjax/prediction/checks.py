@@ -43,7 +43,9 @@ def check_of_supports(fitted: Fitted, names: Sequence[str]) -> Checks:
         for others in [_without(ious[:, n], k)]
         if len(others) > 1 and ious[k, n] < FAR_OFF * np.median(others)
     ]
-    return Checks(notes, ["Each support, by the others (IoU in percent):", *lines] if lines else [], warnings)
+    return Checks(
+        notes, ["Each support, segmented by the others (IoU in percent):", *lines] if lines else [], warnings
+    )
 
 
 def _known(classes: Sequence[str], ious: Float[np.ndarray, " N"]) -> list[tuple[str, float]]:
@@ -56,7 +58,7 @@ def _without(ious: Float[np.ndarray, " K"], k: int) -> Float[np.ndarray, " other
 
 
 def _note(class_name: str, iou: float) -> str:
-    return f"{class_name} {100 * iou:.0f}"
+    return f"{class_name}: IoU {100 * iou:.0f} by the others"
 
 
 def _warning(name: str, class_name: str, iou: float, others: Float[np.ndarray, " n"]) -> str:

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from jaxtyping import UInt8
 
+from fsjax.data.images import InputSettings, input_size
+from fsjax.data.resizing import padded, resize_image
 from fsjax.models.method import Shape
 
 ROUNDED = 64
@@ -11,6 +14,13 @@ ROUNDED = 64
 
 LARGEST = 2048
 """Pixels of the long side at which the mask of a larger photo is made, and then enlarged."""
+
+
+def as_input(photo: UInt8[np.ndarray, "H W 3"], inputs: InputSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a photo as the network sees it, uint8 [S, S, 3], and its height and width there, int32 [2]."""
+    height, width = input_size(photo.shape[0], photo.shape[1], inputs)
+    resized = padded(resize_image(photo, height, width), inputs.size, inputs.size)
+    return resized, np.array([height, width], np.int32)
 
 
 def together(photos: Iterable[np.ndarray], batch: int, joint: bool) -> Iterator[list[np.ndarray]]:

@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
-from fsjax.models.backbones import weights_file
+from fsjax.models.backbones import hub, weights_file
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
+from fsjax.training.release import is_export, read
 from fsjax.training.runs import Run
 from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
 
@@ -23,20 +24,24 @@ def configuration(source: str | Path) -> ConfigDict:
     """Returns the configuration that belongs to a model.
 
     Args:
-      source: a run's folder: the run's own. The name of weights, or a file of a ResNet's or VGG-16's: PRNet
-        on that network, which the file's keys tell, without training.
+      source: a run's folder, or the file of an exported model: the run's own. "imagenet", or a file of a
+        ResNet's or VGG-16's weights: PRNet on that network, which the file's keys tell, without training. A
+        repository of the hub, "owner/name", is its file, and fetched once.
 
     Raises:
       InputError: there is no such run or file, or it is damaged, or another network's.
     """
-    if Path(source).is_dir():
-        return Run.open(source).config
+    place = _fetched(source)
+    if place.is_dir():
+        return Run.open(place).config
+    if is_export(place):
+        return read(place).config
     config = default()
     config.model.update(backbone="resnet50", weights=str(source))
     config.train.steps = 0
     config.eval.label = "original"
-    if Path(source).is_file():
-        network, options = _network(Path(source))
+    if place.is_file():
+        network, options = _network(place)
         config.model.backbone = network
         config.model.backbone_options.update(options)
     return config
@@ -46,22 +51,34 @@ def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDi
     """Returns the configuration, the method and the variables of a model.
 
     Args:
-      source: see `configuration`; "imagenet", or a repository of the hub, is fetched once.
-      config: in place of the one that belongs to it; of a run only what an evaluation owns may differ.
+      source: see `configuration`.
+      config: in place of the one that belongs to it; of a run or an exported model only what an evaluation
+        owns may differ.
 
     Raises:
       InputError: it is missing, damaged, or does not fit the configuration.
     """
-    own = configuration(source) if config is None or Path(source).is_dir() else config
-    chosen = config or own
-    method = build.method(chosen.model)
-    if Path(source).is_dir():
-        check_evaluation_owns(own, chosen, Path(source))
-        return chosen, method, Run.open(source).variables(method)
+    place = _fetched(source)
+    if is_export(place):
+        model = read(place)
+        check_evaluation_owns(model.config, config or model.config, place)
+        return config or model.config, model.method, model.variables
+    if place.is_dir():
+        run = Run.open(place)
+        check_evaluation_owns(run.config, config or run.config, place)
+        method = build.method(run.config.model)
+        return config or run.config, method, run.variables(method)
     if str(source) in ("", RANDOM):
-        raise InputError(f"{source!r} is no model: name a run, a file of weights, or {IMAGENET}.")
-    variables = initial_variables(method, chosen.seed, str(source), lambda run: None)
-    return chosen, method, variables
+        raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
+    config = config or configuration(source)
+    method = build.method(config.model)
+    return config, method, initial_variables(method, config.seed, str(source), lambda run: None)
+
+
+def _fetched(source: str | Path) -> Path:
+    """Returns where a model is; one of the hub's is fetched, but for ImageNet weights by that name."""
+    file = None if str(source) == IMAGENET or Path(source).exists() else hub.parse(str(source))
+    return Path(source) if file is None else hub.fetch(file)
 
 
 def _network(path: Path) -> tuple[str, dict[str, Any]]:

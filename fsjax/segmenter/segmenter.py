@@ -1,6 +1,6 @@
 """A method with its variables, and the same fitted to photos that show what to look for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,16 @@ from ml_collections import ConfigDict
 
 from fsjax import compiled
 from fsjax.config import check
-from fsjax.data.images import InputSettings, input_size
-from fsjax.data.resizing import padded, resize_image
+from fsjax.data.images import InputSettings
 from fsjax.devices import replicate
 from fsjax.errors import InputError
 from fsjax.models import build
-from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape
+from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape, why_lacking
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import ONE_SCALE, Scales
 from fsjax.models.variables import Variables
 from fsjax.segmenter import loading, presence, reading
-from fsjax.segmenter.batches import shape_of, together, working_size
+from fsjax.segmenter.batches import as_input, shape_of, together, working_size
 from fsjax.segmenter.reading import Picture, Pictures
 from fsjax.segmenter.segmentation import Segmentation, segmentation
 from fsjax.segmenter.supports import Sample, Supports, by_way, of_ways
@@ -112,7 +111,7 @@ class Segmenter:
         """
         shown = reading.supports(images, masks, ways)
         present = reading.presence([mask for _, mask in shown], ways)
-        samples = [Sample.of(self._as_input(image), mask, self.inputs.size) for image, mask in shown]
+        samples = [Sample.of(image, mask, self.inputs) for image, mask in shown]
         names = reading.class_names(classes, len(present))
         segmenter = self if adapt is None else self._adapted(samples, present, adapt)
         supports = segmenter._supports(samples, [mask for _, mask in shown], present)
@@ -137,14 +136,10 @@ class Segmenter:
         shown = jax.tree.map(lambda *x: np.stack(x, 3), *(d[1] for d in described))
         together = jax.tree.map(lambda *x: np.concatenate(x, 1), *features)
         descriptions = jax.tree.map(lambda x: x[:, :, None], (cells, shown))
-        deep = presence.compared(self.method, together)
-        means = deep and presence.prototypes(
-            jax.tree.map(lambda x: x[0], deep),
-            np.stack([of_ways(sample.mask, N) for sample in samples], 1),
-            np.stack([sample.size for sample in samples]),
-            present,
-        )
-        return Supports(masks, present, together, descriptions, means)
+        of_classes = np.stack([of_ways(sample.mask, N) for sample in samples], 1)
+        sizes = np.stack([sample.size for sample in samples])
+        known = presence.of_supports(self.method, together, of_classes, sizes, present)
+        return Supports(masks, present, together, descriptions, known)
 
     def _adapted(
         self, samples: Sequence[Sample], present: np.ndarray, settings: AdaptSettings
@@ -200,16 +195,19 @@ class Segmenter:
         segment = compiled.segment(self.method, self.settings, self.scales.average)
         return segment(self._placed(len(sizes)), fitted, tuple(queries), shape, sizes)
 
-    def _as_input(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns a photo as the network sees it, uint8 [S, S, 3], and its height and width there."""
-        height, width = input_size(image.shape[0], image.shape[1], self.inputs)
-        resized = padded(resize_image(image, height, width), self.inputs.size, self.inputs.size)
-        return resized, np.array([height, width], np.int32)
+    def features(self, photos: Sequence[np.ndarray], least: int = 1) -> list[Any]:
+        """Returns the features of T photos at each scale, leaves [1, 1, T, ...].
 
-    def _embedded(self, photos: Sequence[np.ndarray], factor: float) -> Any:
-        """Returns the features of T photos at a factor of their size, leaves [1, 1, T, ...]."""
-        images, sizes = map(np.stack, zip(*map(self._as_input, photos), strict=True))
-        return jax.tree.map(lambda x: x[:, None], self.embed(images[None], sizes[None], factor))
+        Args:
+          photos: uint8 [H, W, 3] each.
+          least: T, where there are fewer photos; the last one then fills up, so that nothing compiles anew.
+        """
+        filled = [*photos, *[photos[-1]] * (least - len(photos))]
+        images, sizes = map(np.stack, zip(*(as_input(photo, self.inputs) for photo in filled), strict=True))
+        return [
+            jax.tree.map(lambda x: x[:, None], self.embed(images[None], sizes[None], factor))
+            for factor in self.scales.factors
+        ]
 
     def _placed(self, devices: int) -> Variables:
         if devices not in self._copies:
@@ -262,11 +260,12 @@ class Fitted:
         """
         method = self.segmenter.method
         if output is not None and output not in method.outputs:
-            raise InputError(f"There is no output {output!r}: choose from {', '.join(method.outputs)}.")
+            why = why_lacking(method, output)
+            raise InputError(f"There is no output {output!r}{why}: choose from {', '.join(method.outputs)}.")
         found = (
             one.at_least(min_presence)
             for group in together(reading.photos(reading.each(images)), batch, self.segmenter.joint)
-            for one in self._found(group, output or method.final, threshold, batch)
+            for one in self.found(group, self.segmenter.features(group, batch), output, threshold)
         )
         if reading.is_one(images):
             return next(found)
@@ -282,7 +281,7 @@ class Fitted:
         return [
             {name: array[: len(photo), : photo.shape[1]] for name, array in zip(found, arrays, strict=True)}
             for group in groups
-            for found in [self.answers(self._features(group), [p.shape[:2] for p in group])]
+            for found in [self.answers(self.segmenter.features(group), [p.shape[:2] for p in group])]
             for photo, *arrays in zip(group, *map(np.asarray, found.values()), strict=True)
         ]
 
@@ -302,7 +301,7 @@ class Fitted:
             return None
         if segmenter.joint:
             together += reading.photos(reading.each(others))
-        queries = segmenter._embedded(together, 1.0)
+        queries = segmenter.features(together)[segmenter.scales.unscaled]
         fitted, queries = jax.tree.map(np.asarray, (self.fitted, queries))
         explained = compiled.explain(segmenter.method, segmenter.settings)(
             segmenter.variables,
@@ -310,10 +309,6 @@ class Fitted:
             jax.tree.map(lambda x: x[0, 0], queries),
         )
         return jax.tree.map(np.asarray, explained)
-
-    def _features(self, photos: Sequence[np.ndarray]) -> list[Any]:
-        """Returns the features of T photos at each scale, leaves [1, 1, T, ...]."""
-        return [self.segmenter._embedded(photos, factor) for factor in self.segmenter.scales.factors]
 
     def answers(self, queries: Sequence[Any], sizes: Sequence[Shape]) -> dict[str, jax.Array]:
         """Returns the logits of every output of T photos, [T, height, width, N + 1].
@@ -326,20 +321,28 @@ class Fitted:
         found = self.segmenter.segment_features(self.fitted, queries, shape_of(sizes), valid)
         return {name: logits[0, 0, 0] for name, logits in found.items()}
 
-    def _found(
-        self, photos: Sequence[np.ndarray], output: str, threshold: float | None, batch: int
-    ) -> Iterator[Segmentation]:
-        """Yields what is found in a batch of photos, which is filled up so that nothing compiles anew."""
-        filled = [*photos, *[photos[-1]] * (batch - len(photos))]
-        sizes = [working_size(photo.shape[:2]) for photo in filled]
-        queries = self._features(filled)
-        logits = np.asarray(self.answers(queries, sizes)[output])
+    def found(
+        self,
+        photos: Sequence[np.ndarray],
+        queries: Sequence[Any],
+        output: str | None = None,
+        threshold: float | None = None,
+    ) -> Sequence[Segmentation]:
+        """Returns what is found in photos whose features are at hand; see `segment`.
+
+        Args:
+          photos: uint8 [H, W, 3] each.
+          queries: the features of T photos, of which these are the first, at each scale: of `features`.
+          output: which of the method's results; its final one by default.
+          threshold: as in `segment`.
+        """
+        T = len(jax.tree.leaves(queries[0])[0][0, 0])
+        sizes = [working_size(photo.shape[:2]) for photo in photos]
+        filled = [*sizes, *[sizes[-1]] * (T - len(sizes))]
+        logits = np.asarray(self.answers(queries, filled)[output or self.segmenter.method.final])
         found = [
-            segmentation(photo, values[: size[0], : size[1]], self.classes, threshold)
-            for photo, values, size in zip(photos, logits, sizes, strict=False)
+            segmentation(photo, values[:height, :width], self.classes, threshold)
+            for photo, values, (height, width) in zip(photos, logits, sizes, strict=False)
         ]
         unscaled = queries[self.segmenter.scales.unscaled]
-        deep = presence.compared(self.segmenter.method, unscaled)
-        if deep is not None and self.supports.means is not None:
-            found = presence.judged(self.supports.means, jax.tree.map(lambda x: x[0, 0], deep), found)
-        yield from found
+        return presence.judged(self.segmenter.method, self.supports.known, unscaled, found)

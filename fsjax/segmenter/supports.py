@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
-from fsjax.data.images import mask_of_way
+from fsjax.data.images import InputSettings, mask_of_way
 from fsjax.data.resizing import padded, resize_mask
 from fsjax.episode import IGNORED
-from fsjax.models.prnet.prototypes import Prototypes
+from fsjax.segmenter.batches import as_input
+from fsjax.segmenter.presence import Known
 
 
 class Sample(NamedTuple):
@@ -20,10 +21,12 @@ class Sample(NamedTuple):
     mask: UInt8[np.ndarray, "S S"]  # 0 background, 1 to N, 255 ignored
 
     @classmethod
-    def of(cls, photo: tuple[np.ndarray, np.ndarray], mask: UInt8[np.ndarray, "H W"], side: int) -> "Sample":
-        """Returns a photo of the input's size with its mask, which is resized to fit."""
-        image, size = photo
-        return cls(image, size, padded(resize_mask(mask, *size.tolist()), side, side))
+    def of(
+        cls, photo: UInt8[np.ndarray, "H W 3"], mask: UInt8[np.ndarray, "H W"], inputs: InputSettings
+    ) -> "Sample":
+        """Returns a photo and its mask at the input's size."""
+        image, size = as_input(photo, inputs)
+        return cls(image, size, padded(resize_mask(mask, *size.tolist()), inputs.size, inputs.size))
 
 
 class Supports(NamedTuple):
@@ -34,15 +37,14 @@ class Supports(NamedTuple):
       present: bool [N, K], which photo is a support of which class.
       features: of the photos, leaves [1, K, ...].
       descriptions: of `Segmenter.describe`, leaves [1, 1, 1, N, K, ...].
-      means: the mean feature of background and each class (`fsjax.segmenter.presence`), None
-        where a method has no network.
+      known: what `fsjax.segmenter.presence` compares photos with; None of a method without a network.
     """
 
     masks: Sequence[np.ndarray]
     present: Bool[np.ndarray, "N K"]
     features: Any
     descriptions: Any
-    means: Prototypes | None
+    known: Known | None
 
 
 def of_ways(mask: UInt8[np.ndarray, "S S"], ways: int) -> UInt8[np.ndarray, "N S S"]:

@@ -1,5 +1,7 @@
 """People's masks of every kind, against what NumPy says of their pixels."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,3 +123,33 @@ def test_labels_with_a_void_rim_are_no_mask_of_an_object(mode):
     values[0] = 255
     with pytest.raises(InputError, match=r"^my/mask\.png holds low values and 255, so that it is not clear"):
         mask_files.object_of(encoded(Image.fromarray(values).convert(mode)), "my/mask.png")
+
+
+def tiff_of_4_bits(values, photometric):
+    """A grey TIFF without compression, its white the highest value (1) or 0 (0)."""
+    rows = (values[:, ::2] << 4 | values[:, 1::2]).astype(np.uint8).tobytes()
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: 4, 259: 1, 262: photometric, 273: 8, 277: 1, 278: height}
+    tags[279] = len(rows)
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    header = b"II*\0" + struct.pack("<I", 8 + len(rows))
+    return header + rows + struct.pack("<H", len(tags)) + directory + bytes(4)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_grey_tiffs_of_4_bits(photometric):
+    found = mask_files.labels_of(tiff_of_4_bits(LABELS, photometric), "x")
+    np.testing.assert_array_equal(found, LABELS if photometric else 15 - LABELS)
+
+
+@pytest.mark.parametrize("value", [-1, 70_000])
+def test_numbers_that_are_no_labels(value):
+    mask = encoded(np.full((4, 5), value, np.int32), "TIFF")
+    for read in (mask_files.labels_of, mask_files.object_of):
+        with pytest.raises(InputError, match=f"^x holds values from {value} to {value}: give 0 to 65535"):
+            read(mask, "x")
+
+
+def test_an_object_that_is_cut_out():
+    photo = pixels(H, W, 3) // 8
+    np.testing.assert_array_equal(mask_files.object_of(encoded(np.dstack([photo, BYTES])), "x"), OBJECT)

@@ -76,6 +76,10 @@ def cycle_consistent(matches: Matches, foreground: Bool[Array, " support"]) -> B
 
 
 def _unit(vectors: Float[Array, "cells c"]) -> Float[Array, "cells c"]:
-    """Divides by the norm, which is exact where the norm is; a reciprocal root is not."""
+    """Divides by the norm, exactly where it is a power of two; a reciprocal root would not be.
+
+    XLA multiplies by the norm's reciprocal. Two cells of one direction and of different lengths may thus
+    differ in the last bit of their cosines, which is then no tie.
+    """
     norm = jnp.sqrt(jnp.sum(jnp.square(vectors), -1, keepdims=True))
     return vectors / jnp.maximum(norm, SMALLEST_NORM)

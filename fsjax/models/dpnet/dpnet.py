@@ -73,6 +73,12 @@ class DPNet:
         return ("aux", "master") if self.head.auxiliary else ("master",)
 
     @property
+    def lacking(self) -> dict[str, str]:
+        """The auxiliary branch and why it is not there, of a method without it."""
+        reason = "this DPNet has no auxiliary branch, which an exported model drops"
+        return {} if self.head.auxiliary else {"aux": reason}
+
+    @property
     def plain(self) -> str:
         """The branch that decodes no pseudo-prototype, where there is one."""
         return self.outputs[0]

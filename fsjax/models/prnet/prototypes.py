@@ -156,10 +156,11 @@ def cosine_map(
     features: Float[Array, "h w c"], vectors: Float[Array, "classes c"]
 ) -> Float[Array, "h w classes"]:
     """Returns the cosine of every cell's feature with every prototype, in [-1, 1] (PRNet Eq. 2's d)."""
-    return jnp.einsum("hwc,nc->hwn", _unit(features), _unit(vectors), precision="highest")
+    return jnp.einsum("hwc,nc->hwn", unit(features), unit(vectors), precision="highest")
 
 
-def _unit(vectors: Float[Array, "*dims c"]) -> Float[Array, "*dims c"]:
+def unit(vectors: Float[Array, "*dims c"]) -> Float[Array, "*dims c"]:
+    """Returns vectors of length 1; a zero vector stays one, with finite gradients."""
     squared = jnp.sum(jnp.square(vectors), -1, keepdims=True)
     return vectors * jax.lax.rsqrt(jnp.maximum(squared, SMALLEST_NORM**2))
 

@@ -95,6 +95,12 @@ def test_a_tie_across_tiles_goes_to_the_lowest_index():
         assert (ours.backward == 2).all()
 
 
+def test_a_norm_that_is_no_power_of_two_costs_at_most_the_last_bit():
+    """Found by test_matching_properties: 41 / 41 is 1 - 2**-24 where XLA multiplies by a reciprocal."""
+    ours = match_cells(jnp.array([[1.0, 0.0]]), jnp.array([[41.0, 0.0]]), *[jnp.ones(1, bool)] * 2, tile=1)
+    np.testing.assert_allclose(ours.similarity, [1.0], rtol=0, atol=2.0**-24)
+
+
 def test_a_cycle_that_ends_in_the_background_is_rejected():
     support = jnp.array([[1.0, 0.0], [0.6, 0.8]])
     query = jnp.array([[0.8, 0.6], [0.0, 1.0]])
