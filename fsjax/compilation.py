@@ -54,7 +54,7 @@ class CompileTime:
         _COUNTING.remove(self)
 
 
-def _add(event: str, duration_secs: float, **_: Any) -> None:
+def _add(event: str, duration_secs: int | float, **_: Any) -> None:  # some report a number of files
     if event in COUNTED:
         for compiling in tuple(_COUNTING):
             compiling.seconds += duration_secs
