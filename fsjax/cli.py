@@ -42,12 +42,15 @@ OPTIONS = "model.backbone_options."
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
+def run(
+    program: Callable[[list[str]], None], argv: Sequence[str] | None = None, stopped: str = STOPPED
+) -> int:
     """Runs a program and returns its exit code.
 
     Args:
       program: takes the command line, its own name first.
       argv: the command line; the process's own by default. With --debug errors show their traceback, too.
+      stopped: what is said where the user interrupts it.
 
     Returns:
       0; 2 after one sentence on standard error: the user's input is at fault, the system refuses, or a loss
@@ -65,7 +68,7 @@ def run(program: Callable[[list[str]], None], argv: Sequence[str] | None = None)
             program([argument for argument in given if argument != DEBUG])
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"\n{STOPPED}", file=sys.stderr)
+        print(f"\n{stopped}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stdout = io.StringIO()  # what is left in its buffer would be written at exit
