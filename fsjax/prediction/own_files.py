@@ -129,10 +129,10 @@ def _listed(place: Path) -> dict[str, str]:
     listed = {}
     with suppress(FileNotFoundError):
         for line in (place / LIST).read_bytes().splitlines():
-            with suppress(ValueError):  # one that was cut short, and whose file was never written
+            with suppress(ValueError, TypeError):  # it was cut short, and its file never written
                 name, sha256 = json.loads(line)
                 path = PurePosixPath(name)
-                if not path.is_absolute() and ".." not in path.parts:
+                if path.parts and not path.is_absolute() and ".." not in path.parts:
                     listed[str(path)] = sha256
     return listed
 
