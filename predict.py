@@ -89,8 +89,7 @@ def program(argv: list[str]) -> None:
     }  # fmt: skip
     with Answers.into(flags.out, supports.classes, about, maps=flags.maps) as answers:
         for photo, note in zip(supports.photos, checks.notes, strict=True):
-            found = [f"IoU when the others segment it, in percent: {', '.join(note)}"] if note else []
-            answers.show_support(photo.image, photo.mask, [photo.name, *found])
+            answers.show_support(photo.image, photo.mask, [photo.name, *note])
         scores = predict(fitted, queries, answers, options, _reader(truth))
         said = [*answers.counts(options.min_presence), *_scored(scores, truth)]
         title = f"{', '.join(supports.classes)} in {flags.query}"

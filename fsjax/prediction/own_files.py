@@ -50,10 +50,13 @@ class OwnFiles:
         if os.path.lexists(path):
             raise InputError(f"{path} is there, and of no earlier prediction: move it, or name a new folder.")
         line = json.dumps([name, hashlib.sha256(content).hexdigest()])
-        with (self.folder / LIST).open("a", encoding="utf-8") as file:
-            file.write(f"\n{line}")  # whatever the line before it was cut to by a full disk
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        try:
+            with (self.folder / LIST).open("a", encoding="utf-8") as file:
+                file.write(f"\n{line}")  # whatever the line before it was cut to by a full disk
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:  # where room is lacking, it names no file
+            raise OSError(error.errno, error.strerror, str(path)) from error
         self._written.add(name)
 
     def remove(self, names: Iterable[str]) -> None:
