@@ -303,3 +303,24 @@ def test_after_it_was_stopped_the_same_command_does_all(number, place, untrained
     assert failing(code=0)[1] == {}
     assert answered(place / "found") == {"a", "b", "c", "0", "1", "2"}
     assert mask_of(place / "found", "a").shape == (36, 44)
+
+
+@pytest.mark.slow
+def test_a_photo_of_a_hundred_million_pixels_is_segmented_in_a_few_gigabytes(place, untrained):
+    """Beside a support of twelve million; the memory is that of the whole process at its most."""
+    image, mask = drawn(1, 40, 40)
+    Image.fromarray(image).resize((10_000, 10_000)).save(place / "photos" / "large.jpg")
+    for kind, pixels in (("images", image), ("masks", 255 * mask)):
+        picture = Image.fromarray(pixels).resize((4000, 3000), Image.Resampling.NEAREST)
+        picture.save(place / "shown" / "cup" / kind / "large.png")
+    given = f"--support={place}/shown", f"--query={place}/photos", f"--out={place}/found", "--threshold=0"
+    program = "import resource, sys, predict\ncode = predict.main(['predict.py', *sys.argv[1:]])\n"
+    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\nsys.exit(code)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *given, f"--model={untrained}", "--min_presence=0"],
+        cwd=ROOT, env={**os.environ, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Image.open(place / "found" / "masks" / "large.png") as found:
+        assert found.size == (10_000, 10_000)
+    assert int(done.stdout.split()[-1]) < 4_500_000  # KiB
