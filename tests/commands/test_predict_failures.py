@@ -306,7 +306,7 @@ def test_after_it_was_stopped_the_same_command_does_all(number, place, untrained
 
 
 @pytest.mark.slow
-def test_a_photo_of_a_hundred_million_pixels_is_segmented_in_a_few_gigabytes(place, untrained):
+def test_a_photo_of_a_hundred_million_pixels_is_segmented_in_a_few_gigabytes(place, untrained, monkeypatch):
     """Beside a support of twelve million; the memory is that of the whole process at its most."""
     image, mask = drawn(1, 40, 40)
     Image.fromarray(image).resize((10_000, 10_000)).save(place / "photos" / "large.jpg")
@@ -321,6 +321,7 @@ def test_a_photo_of_a_hundred_million_pixels_is_segmented_in_a_few_gigabytes(pla
         cwd=ROOT, env={**os.environ, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with Image.open(place / "found" / "masks" / "large.png") as found:
         assert found.size == (10_000, 10_000)
     assert int(done.stdout.split()[-1]) < 4_500_000  # KiB
