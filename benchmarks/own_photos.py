@@ -65,7 +65,7 @@ def program(argv: list[str]) -> None:
     print("| class | shots | photos | IoU | found, of those with it | of those without | AUC |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     every: dict[int, list[list[Seen]]] = {K: [] for K in shots}
-    with Progress("classes", len(names) * len(shots), "class") as progress:
+    with Progress("measuring", len(names) * len(shots), "row") as progress:
         for name in names:
             class_id = list(source.class_names).index(name) + 1
             for K in shots:

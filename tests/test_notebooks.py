@@ -1,8 +1,10 @@
 """Notebooks run as they are committed, on tiny settings; their commands are understood at either scale."""
 
 import base64
+import json
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -13,11 +15,14 @@ from nbformat.v4 import new_code_cell
 
 import reproduce
 from datasets import shapes
+from fsjax.evaluation import report
 from tests import test_docs
 from tests.conftest import CACHE
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].glob("notebooks/*.ipynb"))
-COLAB = next(path for path in NOTEBOOKS if path.name == "reproduce_colab.ipynb")
+QUICKSTART, COLAB = (Path(__file__).parents[1] / "notebooks" / name for name in (
+    "quickstart_colab.ipynb", "reproduce_colab.ipynb"
+))  # fmt: skip
 SECONDS = 300  # a cell may take
 
 TINY = (
@@ -41,6 +46,7 @@ def jupyter_stays_here(monkeypatch, tmp_path):
         folder.mkdir()
         monkeypatch.setenv(name, str(folder))
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # a test must not install anything into who runs it
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +104,24 @@ def test_on_tiny_settings_the_table_and_the_figures_are_shown(few_shapes, tmp_pa
     assert [base64.b64decode(picture) for picture in pictures] == [file.read_bytes() for file in drawn]
 
 
+def test_the_quickstart_shows_episodes_a_table_and_a_curve(few_shapes, tmp_path):
+    fields = [*TINY, "--config.eval.rows=fusion2", "--config.eval.pictures=1"]
+    fields += [f"--config.data.tfds_dir={few_shapes}", f"--config.compilation_cache={CACHE}"]
+    work = tmp_path / "work"
+    book = executed(QUICKSTART, WORKDIR=str(work), FIELDS=" ".join(fields))
+
+    said = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
+    assert f"JAX {version('jax')} stays as it is" in said
+    assert report.table(json.loads((work / "results.json").read_text())["rows"]) in said
+    assert "'step': 3" in said
+    assert shown(book, "text/markdown") == [(work / "results.md").read_text()]
+    drawn = [work / f"{name}.png" for name in ("episodes", "learning_curve")]
+    pictures = [base64.b64decode(picture) for picture in shown(book, "image/png")]
+    assert pictures == [file.read_bytes() for file in drawn]
+
+
 def test_no_notebook_is_left_out():
-    assert NOTEBOOKS == [COLAB]
+    assert NOTEBOOKS == [QUICKSTART, COLAB]
 
 
 @pytest.mark.slow
@@ -117,6 +139,11 @@ def test_every_command_is_followed_by_a_look_at_its_exit_code(path):
     after = re.findall(r"!\{PYTHON\}.*\n *(.*)", text)
     assert len(after) == text.count("!{PYTHON}") > 0
     assert {line.split(",")[0] for line in after} == {"assert _exit_code == 0"}
+
+
+def test_the_quickstarts_command_is_understood():
+    (line,) = commands(QUICKSTART)
+    test_docs.test_a_command_is_understood(line)
 
 
 @pytest.mark.parametrize("scale", OF_SCALE)

@@ -2,6 +2,7 @@
 
 from fsjax.prediction.answers import Answers
 from fsjax.prediction.checks import check_of_supports
+from fsjax.prediction.own_files import check_free
 from fsjax.prediction.predict import MIN_PRESENCE, Options, Query, predict
 
-__all__ = ["MIN_PRESENCE", "Answers", "Options", "Query", "check_of_supports", "predict"]
+__all__ = ["MIN_PRESENCE", "Answers", "Options", "Query", "check_free", "check_of_supports", "predict"]

@@ -10,11 +10,12 @@ prediction.json           what it was made with
 """
 
 import csv
+import io
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,21 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from fsjax.errors import InputError
-from fsjax.files import claimed, make_writable, replacing
 from fsjax.prediction import coco, page
+from fsjax.prediction.own_files import OwnFiles, emptied
 from fsjax.segmenter import Segmentation
 from fsjax.segmenter.overlay import overlay, palette
 
 MASKS, OVERLAYS, MAPS, SUPPORTS = "masks", "overlays", "maps", "supports"
-ABOUT = "prediction.json"
 
 QUALITY = 90
 """Of overlays, which are JPEGs."""
+
+LARGEST_JPEG = 65_500
+"""Pixels of a side."""
+
+LONGEST_NAME = 60
+"""Letters of a class's name in that of a file."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Found:
       similarity: mean cosine, -1 to 1.
       confidence: mean probability, 0 to 1.
       iou: with the truth, 0 to 1; None without one, or where neither shows the class.
-      error: why the photo has no mask.
+      error: why the photo has no mask, or no IoU.
     """
 
     name: str
@@ -77,13 +82,13 @@ class Answers:
     """Collects what is found and writes it; `finish` writes what is of all photos together.
 
     Attributes:
-      folder: for the files.
+      files: of it.
       classes: the names of classes 1 to N.
       maps: whether the classes' probabilities are written, too.
       rows: what was found so far.
     """
 
-    folder: Path
+    files: OwnFiles
     classes: Sequence[str]
     maps: bool = False
     rows: list[Found] = field(default_factory=list)
@@ -106,17 +111,9 @@ class Answers:
         Raises:
           InputError: the folder holds anything else, cannot be written to, or is being written to.
         """
-        place = Path(folder)
-        if place.is_dir() and not (place / ABOUT).exists() and any(place.iterdir()):
-            raise InputError(f"{place} holds other files: name a new folder with --out.")
-        make_writable(place)
-        with claimed(place):
-            for part in (MASKS, OVERLAYS, MAPS, SUPPORTS):
-                shutil.rmtree(place / part, ignore_errors=True)
-            for name in ("index.html", "summary.csv", "annotations.json"):
-                (place / name).unlink(missing_ok=True)
-            _write_json(place / ABOUT, about)
-            yield cls(place, classes, maps)
+        with emptied(folder) as files:
+            files.write("prediction.json", _json(about, indent=1))
+            yield cls(files, classes, maps)
 
     def show_support(
         self, photo: UInt8[np.ndarray, "H W 3"], mask: UInt8[np.ndarray, "H W"], lines: Sequence[str]
@@ -129,11 +126,16 @@ class Answers:
           lines: what is said below it.
         """
         name = f"{SUPPORTS}/{len(self._supports) + 1}.jpg"
-        self._save(Image.fromarray(overlay(photo, mask)), name, quality=QUALITY)
+        self.files.write(name, _jpeg(overlay(photo, mask)))
         self._supports.append({"picture": name, "lines": list(lines)})
 
     def add(
-        self, name: str, file: str, found: Segmentation, ious: Sequence[float | None] | None = None
+        self,
+        name: str,
+        file: str,
+        found: Segmentation,
+        ious: Sequence[float | None] | None = None,
+        error: str = "",
     ) -> None:
         """Writes what was found in a photo.
 
@@ -142,17 +144,18 @@ class Answers:
           file: where it is.
           found: in it.
           ious: of each class with the truth, if it is known.
+          error: why they are not, though they were asked for.
 
         Raises:
-          OSError: the disk refuses; the files of this photo are whole or absent.
+          InputError: a file of the user's is in the place of one of this photo's.
+          OSError: the disk refuses; none of this photo's files is left.
         """
-        mask = Image.fromarray(found.mask)
-        mask.putpalette(palette())
-        self._save(mask, f"{MASKS}/{name}.png")
-        self._save(Image.fromarray(found.overlay), f"{OVERLAYS}/{name}.jpg", quality=QUALITY)
-        for n, class_name in enumerate(self.classes if self.maps else (), 1):
-            values = np.rint(255 * found.probability(n)).astype(np.uint8)
-            self._save(Image.fromarray(values), f"{MAPS}/{name}.{_in_a_name(class_name)}.png")
+        try:
+            for path, picture in self._pictures(name, found):
+                self.files.write(path, picture)
+        except BaseException:
+            self.files.remove(self._paths(name))
+            raise
         self._annotated.append(coco.annotated(name, file, found))
         area = found.area
         for n, class_name in enumerate(self.classes):
@@ -160,7 +163,7 @@ class Answers:
                 Found(
                     name, file, class_name, bool(area[n]), float(found.presence[n]), int(area[n]),
                     float(area[n] / found.mask.size), float(found.similarity[n]), float(found.confidence[n]),
-                    ious[n] if ious else None,
+                    ious[n] if ious else None, error,
                 )
             )  # fmt: skip
 
@@ -174,13 +177,12 @@ class Answers:
         Args:
           min_presence: below which it counts as not there.
         """
-        photos = len({row.name for row in self.rows if not row.error})
-        found = dict.fromkeys(self.classes, 0)
-        for row in self.rows:
-            if not row.error:
-                found[row.class_name] += row.found
         below = f" (presence of {min_presence:g} and more)" if min_presence else ""
-        return [f"{name}: found in {count} of {photos} photos{below}." for name, count in found.items()]
+        sentences = []
+        for name in self.classes:
+            found = [row.found for row in self.rows if row.class_name == name]
+            sentences.append(f"{name}: found in {sum(found)} of {len(found)} photos{below}.")
+        return sentences
 
     def finish(self, title: str, notes: Sequence[str]) -> None:
         """Writes the table, the annotations and the page.
@@ -189,54 +191,86 @@ class Answers:
           title: of the page.
           notes: sentences below it.
         """
-        with replacing(self.folder / "summary.csv") as temporary, temporary.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(_cells(row) for row in self.rows)
-        _write_json(self.folder / "annotations.json", coco.document(self._annotated, self.classes))
-        with replacing(self.folder / "index.html") as temporary:
-            temporary.write_text(page.of(title, notes, self._supports, self._cards(), self.classes), "utf-8")
+        table = io.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(COLUMNS)
+        writer.writerows(map(_cells, self.rows))
+        self.files.write("summary.csv", table.getvalue().encode())
+        self.files.write("annotations.json", _json(coco.document(self._annotated, self.classes)))
+        shown = page.of(title, notes, self._supports, self._cards(), self.classes)
+        self.files.write("index.html", shown.encode())
+
+    def _paths(self, name: str) -> list[str]:
+        """Returns the names of a photo's files: its mask, its overlay, and its maps."""
+        maps = [f"{MAPS}/{name}.{part}.png" for part in _in_names(self.classes)] if self.maps else []
+        return [f"{MASKS}/{name}.png", f"{OVERLAYS}/{name}.jpg", *maps]
+
+    def _pictures(self, name: str, found: Segmentation) -> Iterator[tuple[str, bytes]]:
+        """Yields a photo's files one at a time."""
+        mask, tinted, *maps = self._paths(name)
+        yield mask, _png(found.mask, palette())
+        yield tinted, _jpeg(found.overlay)
+        for n, path in enumerate(maps, 1):
+            yield path, _png(np.rint(255 * found.probability(n)).astype(np.uint8))
 
     def _cards(self) -> list[dict[str, Any]]:
         """Returns what the page shows of each photo."""
         cards: dict[str, dict[str, Any]] = {}
         for row in self.rows:
-            files = {"overlay": f"{OVERLAYS}/{row.name}.jpg", "mask": f"{MASKS}/{row.name}.png"}
+            mask, tinted, *maps = self._paths(row.name) if row.class_name else ("", "")
             card = cards.setdefault(
-                row.name, {"name": row.name, "error": row.error, **files, "maps": [], "found": []}
+                row.name,
+                {"name": row.name, "error": row.error, "overlay": tinted, "mask": mask, "maps": maps},
             )
-            if row.error:
-                continue
-            if self.maps:
-                card["maps"].append(f"{MAPS}/{row.name}.{_in_a_name(row.class_name)}.png")
-            card["found"].append({name: _finite(value) for name, value in asdict(row).items()})
+            found = card.setdefault("found", [])
+            if row.class_name:
+                found.append({name: _finite(value) for name, value in asdict(row).items()})
         return list(cards.values())
-
-    def _save(self, picture: Image.Image, name: str, **options: Any) -> None:
-        path = self.folder / name
-        with replacing(path) as temporary:
-            picture.save(temporary, path.suffix[1:].replace("jpg", "jpeg"), **options)
 
 
 def _cells(row: Found) -> list[Any]:
     """Returns a line of summary.csv: shares and scores with four digits, nothing where nothing is known."""
-    cells = [f"{value:.4f}" if isinstance(value, float) else value for value in asdict(row).values()]
-    cells[COLUMNS.index("found")] = "" if row.error else "yes" if row.found else "no"
-    if row.error:
-        return [*cells[:2], *[""] * (len(cells) - 3), row.error]
-    return ["" if cell in (None, "nan") else cell for cell in cells]
+    if not row.class_name:
+        return [row.name, row.file, *[""] * (len(COLUMNS) - 3), row.error]
+    values = {**asdict(row), "found": "yes" if row.found else "no"}
+    return [f"{value:.4f}" if isinstance(value, float) else value for value in map(_finite, values.values())]
 
 
 def _finite(value: Any) -> Any:
     """Returns a value as JSON can hold it."""
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def _in_a_name(class_name: str) -> str:
-    """Returns a class's name as a part of a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in class_name)
+def _in_names(classes: Sequence[str]) -> list[str]:
+    """Returns classes' names as parts of file names, no two of them equal, whatever their case."""
+    names: list[str] = []
+    for class_name in classes:
+        letters = [letter if letter.isalnum() or letter in "-_" else "_" for letter in class_name]
+        name = plain = "".join(letters[:LONGEST_NAME])
+        number = 1
+        while name.casefold() in map(str.casefold, names):
+            number += 1
+            name = f"{plain}_{number}"
+        names.append(name)
+    return names
 
 
-def _write_json(path: Path, value: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1 if path.name == ABOUT else None))
+def _png(values: UInt8[np.ndarray, "H W"], colors: Sequence[int] | None = None) -> bytes:
+    picture = Image.fromarray(values)
+    if colors is not None:
+        picture.putpalette(list(colors))
+    encoded = io.BytesIO()
+    picture.save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _jpeg(values: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    picture = Image.fromarray(values)
+    picture.thumbnail((LARGEST_JPEG, LARGEST_JPEG))  # nothing where it is smaller
+    encoded = io.BytesIO()
+    picture.save(encoded, "JPEG", quality=QUALITY)
+    return encoded.getvalue()
+
+
+def _json(value: Any, indent: int | None = None) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode()

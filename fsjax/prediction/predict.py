@@ -3,7 +3,8 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from errno import ENAMETOOLONG
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +26,8 @@ MIN_PRESENCE = 0.2
 classes of PASCAL VOC (cat, dog and sheep; docs/own_photos.md). Another network has another scale."""
 
 DECODED_AHEAD = 2
+
+TrueMask = Callable[[str, tuple[int, int]], UInt8[np.ndarray, "H W"] | None]
 
 
 @runtime_checkable
@@ -64,7 +67,7 @@ def predict(
     queries: Sequence[Query],
     answers: Answers,
     options: Options,
-    truth: Callable[[str, tuple[int, int]], UInt8[np.ndarray, "H W"] | None] | None = None,
+    truth: TrueMask | None = None,
 ) -> dict[str, Any] | None:
     """Segments photos and writes what is found; a photo that fails is noted, and the others still done.
 
@@ -82,56 +85,92 @@ def predict(
     Raises:
       InputError: with `options.strict`, of the first photo that fails.
     """
-    waiting: deque[Query] = deque()
-    records: list[Record] = []
     with Progress("photos", len(queries), "photo") as progress:
-
-        def failed(query: Query, error: Exception) -> None:
-            sentence = str(error) if isinstance(error, InputError) else _refused(query, error)
-            if options.strict:
-                raise InputError(sentence) from error
-            LOG.warning("%s", sentence)
-            answers.fail(query.name, str(query.path), sentence)
-            progress.update()
-
-        def photos() -> Iterator[np.ndarray]:
-            for query, photo in ahead(_tried, queries, threads=1, depth=DECODED_AHEAD):
-                if isinstance(photo, Exception):
-                    failed(query, photo)
-                else:
-                    waiting.append(query)
-                    yield photo
-
+        work = _Work(answers, options.strict, progress, truth)
         found = fitted.segment(
-            photos(), options.output or None, threshold=options.threshold,
+            work.photos(queries), options.output or None, threshold=options.threshold,
             min_presence=options.min_presence, batch=options.batch,
         )  # fmt: skip
         for one in found:
-            query = waiting.popleft()
+            work.answer(one)
+    return _scores(work.records, fitted.classes)
+
+
+@dataclass
+class _Work:
+    """Photos on their way from their files to their answers."""
+
+    answers: Answers
+    strict: bool
+    progress: Progress
+    truth: TrueMask | None
+    records: list[Record] = field(default_factory=list)
+    waiting: deque[Query] = field(default_factory=deque)
+
+    def photos(self, queries: Sequence[Query]) -> Iterator[np.ndarray]:
+        """Yields those that can be read."""
+        for query, photo in ahead(_tried, queries, threads=1, depth=DECODED_AHEAD):
+            if isinstance(photo, str):
+                self.fail(query, photo)
+            else:
+                self.waiting.append(query)
+                yield photo
+
+    def answer(self, found: Segmentation) -> None:
+        """Writes what was found in the first photo that waits."""
+        query = self.waiting.popleft()
+        matrix, wrong = None, ""
+        if self.truth is not None:
             try:
-                matrix = _compared(one, truth and truth(query.name, one.mask.shape))
-                answers.add(query.name, str(query.path), one, None if matrix is None else _ious(matrix))
-            except (InputError, OSError) as error:
-                failed(query, error)
-                continue
-            if matrix is not None:
-                records.append({"run": 0, "index": len(records), "confusion": [matrix]})
-            progress.update()
-    return _scores(records, fitted.classes)
+                matrix = _compared(found, self.truth(query.name, found.mask.shape))
+            except InputError as error:
+                wrong = str(error)
+                self.warn(wrong)
+        ious = None if matrix is None else _ious(matrix)
+        try:
+            self.answers.add(query.name, str(query.path), found, ious, wrong)
+        except (InputError, OSError, MemoryError) as error:
+            self.fail(query, _unwritten(query, error))
+            return
+        if matrix is not None:
+            self.records.append({"run": 0, "index": len(self.records), "confusion": [matrix]})
+        self.progress.update()
+
+    def fail(self, query: Query, sentence: str) -> None:
+        """Notes that a photo has no mask."""
+        self.warn(sentence)
+        self.answers.fail(query.name, str(query.path), sentence)
+        self.progress.update()
+
+    def warn(self, sentence: str) -> None:
+        """Says what is wrong with a photo; the first one ends a strict prediction."""
+        if self.strict:
+            raise InputError(sentence)
+        LOG.warning("%s", sentence)
 
 
-def _tried(query: Query) -> tuple[Query, np.ndarray | Exception]:
+def _tried(query: Query) -> tuple[Query, np.ndarray | str]:
     """Returns a photo, or why it cannot be read."""
     try:
         return query, read_photo(query.path)
-    except (InputError, OSError, MemoryError) as error:
-        return query, error
+    except InputError as error:
+        return query, str(error)
+    except MemoryError:
+        return query, _too_large(query)
 
 
-def _refused(query: Query, error: Exception) -> str:
-    if isinstance(error, OSError):
-        place = f" {error.filename}" if error.filename else ""
-        return f"The mask of {query.path} cannot be written{place} ({error.strerror or error}): make room."
+def _unwritten(query: Query, error: Exception) -> str:
+    """Returns why what was found in a photo is not written."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return _too_large(query)
+    assert isinstance(error, OSError)
+    mend = "give it a shorter name" if error.errno == ENAMETOOLONG else "make room on the disk"
+    return f"What was found in {query.path} cannot be written ({error.strerror or error}): {mend}."
+
+
+def _too_large(query: Query) -> str:
     return f"{query.path} does not fit into the memory: make it smaller, or leave it out."
 
 

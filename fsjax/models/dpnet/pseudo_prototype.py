@@ -191,4 +191,4 @@ def mean_of_present(
     """
     present = jnp.broadcast_to(present, values.shape)
     total = jnp.sum(jnp.where(present, values, 0), axis)
-    return total / jnp.maximum(jnp.sum(present, axis), 1)
+    return total * (1 / jnp.maximum(jnp.sum(present, axis), 1))  # as a compiled jnp.mean rounds

@@ -91,7 +91,6 @@ def test_devices_share_statistics_even_where_one_has_no_episode():
     def together(x, ramp, weight):
         return jax.value_and_grad(loss, has_aux=True)(x, ramp, weight, None)
 
-    @jax.jit
     def apart(x, ramp, weight):
         step = lambda *shard: jax.value_and_grad(loss, has_aux=True)(*shard, "devices")  # noqa: E731
         return jax.pmap(step, axis_name="devices")(x, ramp, weight)

@@ -1,0 +1,144 @@
+"""A folder in which nothing is replaced but what an earlier prediction wrote there.
+
+Every file is listed in `.written` with its sha256 just before it is written, so that a process which is
+killed leaves none unlisted. What is not listed, or was changed since, is the user's and stays as it is.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from fsjax.errors import InputError
+from fsjax.files import claimed, make_writable, replacing
+
+LIST = ".written"
+
+_OURS = (LIST, ".claimed")
+
+_TEMPORARY = re.compile(r"\.(.+)\.\d+\.[0-9a-f]{8}")
+"""What `fsjax.files.replacing` calls files that are not whole yet."""
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """The files that a prediction writes to its folder.
+
+    Attributes:
+      folder: it.
+    """
+
+    folder: Path
+    _written: set[str] = field(default_factory=set)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file, whole or not at all.
+
+        Args:
+          name: of it, below the folder; folders in it are parted by /.
+          content: of it.
+
+        Raises:
+          InputError: a file of the user's is in its place.
+          OSError: the disk refuses.
+        """
+        path = self.folder / name
+        if os.path.lexists(path):
+            raise InputError(f"{path} is there, and of no earlier prediction: move it, or name a new folder.")
+        line = json.dumps([name, hashlib.sha256(content).hexdigest()])
+        with (self.folder / LIST).open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}")  # whatever the line before it was cut to by a full disk
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+        self._written.add(name)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes files, those of them that this prediction has written."""
+        for name in self._written.intersection(names):
+            (self.folder / name).unlink(missing_ok=True)
+            self._written.remove(name)
+
+
+def check_free(folder: str | Path) -> dict[str, str]:
+    """Makes sure that a prediction may write to a folder.
+
+    Returns:
+      The sha256 of each file of an earlier prediction by its name, whether it is still there or not.
+
+    Raises:
+      InputError: it is a file, holds files and none of an earlier prediction, or one of these was changed.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        if os.path.lexists(place):
+            raise InputError(f"{place} is no folder: name a new one.")
+        return {}
+    listed = _listed(place)
+    if not listed and any(path.name not in _OURS for path in place.iterdir()):
+        raise InputError(f"{place} holds other files: name a new folder.")
+    for name, sha256 in listed.items():
+        path = place / name
+        if os.path.lexists(path) and not _is_file_of(path, sha256):
+            raise InputError(
+                f"{path} was changed since an earlier prediction wrote it: move it, or name a new folder."
+            )
+    return listed
+
+
+@contextmanager
+def emptied(folder: str | Path) -> Iterator[OwnFiles]:
+    """Yields a folder without the files of an earlier prediction; no other process writes there meanwhile.
+
+    Args:
+      folder: new, empty, or of an earlier prediction.
+
+    Raises:
+      InputError: as `check_free`, or it cannot be written to, or another process is writing there.
+    """
+    place = Path(folder)
+    check_free(place)
+    make_writable(place)
+    with claimed(place):
+        _remove(place, check_free(place))
+        (place / LIST).write_bytes(b"")
+        yield OwnFiles(place)
+
+
+def _remove(place: Path, names: Iterable[str]) -> None:
+    """Removes files, what was to become them, and the folders that are empty then."""
+    paths = {place / name for name in names}
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for parent in {path.parent for path in paths if path.parent.is_dir()}:
+        for path in parent.iterdir():
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and parent / match[1] in paths:
+                path.unlink()
+    inside = {above for path in paths for above in path.parents if place in above.parents}
+    for parent in sorted(inside, key=lambda path: -len(path.parts)):
+        with suppress(OSError):  # it holds files of the user's
+            parent.rmdir()
+
+
+def _listed(place: Path) -> dict[str, str]:
+    """Returns the sha256 of files that were written, by their names."""
+    listed = {}
+    with suppress(FileNotFoundError):
+        for line in (place / LIST).read_bytes().splitlines():
+            with suppress(ValueError):  # one that was cut short, and whose file was never written
+                name, sha256 = json.loads(line)
+                path = PurePosixPath(name)
+                if not path.is_absolute() and ".." not in path.parts:
+                    listed[str(path)] = sha256
+    return listed
+
+
+def _is_file_of(path: Path, sha256: str) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
