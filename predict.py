@@ -10,7 +10,7 @@ masks, overlays, summary.csv, annotations.json and index.html.
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from absl.flags import FlagValues
 from datasets.supports import Truth, list_queries, read_supports, read_truth
 from fsjax import __version__, cli
 from fsjax.errors import InputError
+from fsjax.models.method import check_output
 from fsjax.models.prnet.adaptation import AdaptSettings
-from fsjax.prediction import MIN_PRESENCE, Answers, Options, check_of_supports, predict
+from fsjax.prediction import MIN_PRESENCE, Answers, Options, check_free, check_of_supports, predict
 from fsjax.segmenter import Segmenter, loading
 
 FLAGS = {
@@ -62,11 +63,15 @@ def program(argv: list[str]) -> None:
     config = cli.configured(flags.config or loading.configuration(flags.model or USUAL), settings)
     model = flags.model or config.model.weights
     options = _options(flags)
+    check_free(flags.out)
     queries = list_queries(flags.query, leave_out=Path(flags.out))
     supports = read_supports(flags.support)
     truth = read_truth(flags.truth, supports.classes, [q.name for q in queries]) if flags.truth else None
+    _check_apart(flags.out, "--support", [photo.path for photo in supports.photos])
+    _check_apart(flags.out, "--truth", [mask.path for mask in truth.values()] if truth else [])
 
     segmenter = Segmenter.load(model, config)
+    check_output(segmenter.method, options.output or None)
     fitted = segmenter.fit(
         [photo.image for photo in supports.photos],
         [photo.mask for photo in supports.photos],
@@ -74,7 +79,8 @@ def program(argv: list[str]) -> None:
         adapt=AdaptSettings(**config.eval.adapt) if flags.adapt else None,
     )
     checks = check_of_supports(fitted, [photo.name for photo in supports.photos])
-    print("\n".join(checks.lines + checks.warnings))
+    for line in (*checks.lines, *checks.warnings):
+        print(line)
 
     about = {
         "fsjax": __version__, "command": shlex.join(argv), "model": model, "classes": supports.classes,
@@ -90,12 +96,25 @@ def program(argv: list[str]) -> None:
         answers.finish(title, [f"By {model}{', adapted' if flags.adapt else ''}.", *checks.warnings, *said])
     print("\n".join(said))
     print(f"Masks, overlays, a table and index.html are in {flags.out}.")
-    failed = [row for row in answers.rows if row.error]
+    failed = {row.name: row.file for row in answers.rows if row.error}
     if failed:
+        first, *_ = failed.values()
         raise InputError(
-            f"{len(failed)} of {len(queries)} photos have no mask, {failed[0].file} the first: summary.csv "
-            "says why; all others are done."
+            f"{len(failed)} of {len(queries)} photos failed, {first} the first: summary.csv says why; all "
+            "others are done."
         )
+
+
+def _check_apart(out: str, flag: str, paths: Sequence[Path]) -> None:
+    """Makes sure that none of some files lies where the answers go.
+
+    Raises:
+      InputError: one does.
+    """
+    place = Path(out).resolve()
+    for path in paths:
+        if path.resolve().is_relative_to(place):
+            raise InputError(f"{path} of {flag} lies in {out}, where the answers go: name another --out.")
 
 
 def _options(flags: FlagValues) -> Options:

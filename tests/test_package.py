@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import fsjax
+from fsjax.app.server import FILES
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -49,6 +50,7 @@ def test_the_wheel_ships_the_library_and_nothing_else(wheel):
     about = f"fsjax-{fsjax.__version__}.dist-info"
     shipped = {name for name in wheel.namelist() if not name.startswith(f"{about}/")}
     data = {"fsjax/py.typed", "fsjax/prediction/index.html", "fsjax/reproduction/published.json"}
+    data |= {f"fsjax/app/{name}" for name, _ in FILES.values()}
     assert shipped == data | set(map(Path.as_posix, MODULES))
     assert f"{about}/licenses/LICENSE" in wheel.namelist()
 

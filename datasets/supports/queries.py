@@ -47,9 +47,11 @@ def list_queries(place: str, *, leave_out: Path | None = None) -> list[Query]:
         for path in (found.files if found.folder is None else places.all_below(found.folder))
         if path in found.named or path.suffix.lower() in SUFFIXES + UNREAD
     ]
-    if leave_out is not None:
-        apart = os.path.abspath(leave_out)
-        paths = [path for path in paths if not Path(os.path.abspath(path)).is_relative_to(apart)]
+    if leave_out is not None and paths:
+        apart = os.path.realpath(leave_out)  # links may lead there
+        paths = [path for path in paths if not Path(os.path.realpath(path.parent)).is_relative_to(apart)]
+        if not paths:
+            raise InputError(f"All photos of {place} lie in {leave_out}, where the answers go: name another.")
     if not paths:
         raise InputError(f"There is no picture in {place}: name a folder with photos ({KINDS}), or files.")
     paths = sorted(paths, key=_by_numbers)

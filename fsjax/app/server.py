@@ -15,7 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote
 
 from fsjax.app.exchange import Answer, Request, in_json
 from fsjax.app.session import RefusedError
@@ -90,14 +90,16 @@ class Server(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         """Where a browser finds the page."""
-        host = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
-        return f"http://{host}:{self.server_port}/"
+        host = self.server_name
+        if ipaddress.ip_address(host).is_unspecified:  # all of this computer's
+            host = socket.gethostname()
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/"
 
     def answers_to(self, host: str) -> bool:
         """Says whether a name in a request's Host is this computer's."""
-        name = urlsplit(f"//{host}").hostname or ""
+        name = re.sub(r":\d*$", "", host).lower()
         try:
-            address = ipaddress.ip_address(name)
+            address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
         except ValueError:
             return name == "localhost" or (not self.is_local and name == socket.gethostname().lower())
         return address.is_loopback or not self.is_local
@@ -148,20 +150,20 @@ class Handler(BaseHTTPRequestHandler):
         """
         self._left = self._length()
         self._check_sender()
-        address = urlsplit(self.path)
-        if self.command == "GET" and address.path in FILES:
-            name, kind = FILES[address.path]
+        path, _, query = self.path.partition("?")
+        if self.command == "GET" and path in FILES:
+            name, kind = FILES[path]
             return Answer(resources.files("fsjax.app").joinpath(name).read_bytes(), kind)
         work = self.server.work
         if self._left > work.sessions.limits.upload:
             most = work.sessions.limits.upload / 2**20
             raise RefusedError(413, f"A photo may have {most:,.0f} MB at most: make it smaller.")
         request = Request(
-            dict(parse_qsl(address.query)), unquote(self.headers.get("X-Name", "")), self._left, self._read
+            dict(parse_qsl(query)), unquote(self.headers.get("X-Name", "")), self._left, self._read
         )
-        if (self.command, address.path) == ("POST", "/sessions"):
+        if (self.command, path) == ("POST", "/sessions"):
             return work.begin(request)
-        session = re.fullmatch(r"/sessions/([\w-]+)((?:/[a-z.]+|/\d{1,9})*)", address.path, re.ASCII)
+        session = re.fullmatch(r"/sessions/([\w-]+)((?:/[a-z.]+|/\d{1,9})*)", path, re.ASCII)
         if session is None:
             raise RefusedError(404, "There is nothing at this address.")
         name, rest = session.groups()

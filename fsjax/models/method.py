@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from fsjax.episode import Episode
+from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import Backbone, Features
 from fsjax.models.variables import Variables
 
@@ -191,3 +192,14 @@ def why_lacking(method: Segmenting, output: str) -> str:
     """
     reason = getattr(method, "lacking", {}).get(output, "")
     return f", and {reason}" if reason else ""
+
+
+def check_output(method: Segmenting, output: str | None) -> None:
+    """Makes sure that a method has an output, None being its final one.
+
+    Raises:
+      InputError: it does not.
+    """
+    if output is not None and output not in method.outputs:
+        why = why_lacking(method, output)
+        raise InputError(f"There is no output {output!r}{why}: choose from {', '.join(method.outputs)}.")

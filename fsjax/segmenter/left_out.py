@@ -7,14 +7,16 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from fsjax.episode import IGNORED
+from fsjax.segmenter.batches import working_size
+from fsjax.segmenter.segmentation import labels_of
 from fsjax.segmenter.segmenter import Fitted
 
 
 def leave_one_out(fitted: Fitted) -> Float[np.ndarray, "K N"]:
     """Returns the IoU of each support's mask, segmented by all other supports, with what it was given as.
 
-    A low one among high ones tells of a wrong mask, or of a photo unlike the others. Weights that were tuned
-    to the supports (PRNet Eq. 6) have seen all of them.
+    A low one among high ones tells of a wrong mask, or of a photo unlike the others. It is segmented at its
+    own scale alone. Weights that were tuned to the supports (PRNet Eq. 6) have seen all of them.
 
     Args:
       fitted: to K photos of N classes.
@@ -43,9 +45,10 @@ def _mask_by(fitted: Fitted, k: int, present: Bool[np.ndarray, "N K"]) -> UInt8[
     segmenter, supports = fitted.segmenter, fitted.supports
     again = replace(fitted, fitted=segmenter.fit_described(supports.descriptions, present[None, None, None]))
     features = jax.tree.map(lambda x: x[:, None, k : k + 1], supports.features)
-    height, width = supports.masks[k].shape
+    size = supports.masks[k].shape
+    height, width = working_size(size)
     logits = np.asarray(again.answers([features], [(height, width)])[segmenter.method.final])
-    return logits[0, :height, :width].argmax(-1).astype(np.uint8)
+    return labels_of(logits[0, :height, :width], size)
 
 
 def _iou(found: np.ndarray, truth: np.ndarray) -> float:

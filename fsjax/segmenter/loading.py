@@ -58,6 +58,8 @@ def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDi
     Raises:
       InputError: it is missing, damaged, or does not fit the configuration.
     """
+    if str(source) in ("", RANDOM):
+        raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)
     if is_export(place):
         model = read(place)
@@ -68,8 +70,6 @@ def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDi
         check_evaluation_owns(run.config, config or run.config, place)
         method = build.method(run.config.model)
         return config or run.config, method, run.variables(method)
-    if str(source) in ("", RANDOM):
-        raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     config = config or configuration(source)
     method = build.method(config.model)
     return config, method, initial_variables(method, config.seed, str(source), lambda run: None)

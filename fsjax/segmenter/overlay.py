@@ -2,14 +2,19 @@
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageColor, ImageFilter
+from PIL import ImageColor
+from scipy import ndimage
 
+from fsjax.data.mask_colours import values_in
 from fsjax.episode import IGNORED
 
 WAY_COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Colours of way 1, 2, ... that colour-blind eyes tell apart (Okabe and Ito); they repeat after six."""
 
 TINT = 0.35
+
+_STRIP = 256
+"""Rows that are tinted at a time: as floats a photo of a hundred million pixels would take gigabytes."""
 
 
 def ink(way: int) -> str:
@@ -24,17 +29,17 @@ def overlay(photo: UInt8[np.ndarray, "H W 3"], mask: UInt8[np.ndarray, "H W"]) -
       photo: it.
       mask: 0 background, 1 to N the ways, 255 what is neither.
     """
-    shown = photo.copy()
-    background = (mask == 0) | (mask == IGNORED)
-    grey = photo[background].mean(-1, keepdims=True)
-    shown[background] = 0.6 * (0.6 * grey + 0.4 * photo[background]) + 0.4 * 255
-    line = max(1, round(min(mask.shape) / 200))
-    for way in np.unique(mask[~background]):
+    shown = np.empty_like(photo)
+    for top in range(0, len(photo), _STRIP):
+        rows = slice(top, top + _STRIP)
+        shown[rows] = _tinted(photo[rows], mask[rows])
+    line = 2 * max(1, round(min(mask.shape) / 200)) + 1
+    for way in values_in(mask):
+        if way in (0, IGNORED):
+            continue
         of_way = mask == way
-        color = np.array(ImageColor.getrgb(ink(int(way))))
-        shown[of_way] = (1 - TINT) * photo[of_way] + TINT * color
-        shown[_grown(of_way, line) & ~of_way] = 255
-        shown[of_way & _grown(~of_way, line)] = color
+        shown[_highest(of_way, line) & ~of_way] = 255
+        shown[of_way & _highest(~of_way, line)] = ImageColor.getrgb(ink(int(way)))
     return shown
 
 
@@ -44,9 +49,14 @@ def palette() -> list[int]:
     return [channel for color in colors for channel in color[:3]]
 
 
-def _grown(pixels: Bool[np.ndarray, "H W"], by: int) -> Bool[np.ndarray, "H W"]:
-    """Returns pixels with those around them, to so many pixels' distance."""
-    grown = Image.fromarray(pixels.astype(np.uint8) * 255)
-    for _ in range(by):
-        grown = grown.filter(ImageFilter.MaxFilter(3))
-    return np.asarray(grown) > 0
+def _tinted(photo: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> np.ndarray:
+    """Returns a photo with each way tinted, and pale elsewhere, float [h, w, 3]."""
+    pale = 0.6 * (0.6 * photo.mean(-1, keepdims=True) + 0.4 * photo) + 0.4 * 255
+    colors = np.reshape(palette(), (-1, 3))[mask]
+    tinted = (1 - TINT) * photo + TINT * colors
+    return np.where(((mask == 0) | (mask == IGNORED))[..., None], pale, tinted)
+
+
+def _highest(pixels: Bool[np.ndarray, "H W"], side: int) -> Bool[np.ndarray, "H W"]:
+    """Says of each pixel whether one of those around it is set, in a square of so many pixels."""
+    return ndimage.maximum_filter(pixels.view(np.uint8), side, mode="nearest").view(bool)

@@ -51,14 +51,16 @@ def listed(images: Pictures, axes: int = 3) -> list[Picture]:
     """
     if is_one(images, axes):
         return [images]  # type: ignore[list-item]
-    if not isinstance(images, Iterable):
-        raise InputError(f"{images!r:.60} is no picture: give arrays, Pillow's pictures, or files.")
-    return list(images)
+    return list(_iterable(images))
 
 
 def each(images: Pictures) -> Iterable[Picture]:
-    """Returns one picture or several as what yields them one after another."""
-    return listed(images) if is_one(images) else images  # type: ignore[return-value]
+    """Returns one picture or several as what yields them one after another.
+
+    Raises:
+      InputError: it is neither.
+    """
+    return listed(images) if is_one(images) else _iterable(images)
 
 
 def photos(images: Iterable[Picture]) -> Iterator[np.ndarray]:
@@ -85,7 +87,7 @@ def photo(number: int, image: Picture) -> np.ndarray:
         return photo_files.read_photo(image)
     name = f"Photo {number}"
     if isinstance(image, Image.Image):
-        return np.asarray(photo_files.flattened(_upright(image), name))
+        return np.asarray(photo_files.flattened(_upright(image, name), name))
     image = np.asarray(image)
     shape = image.shape
     fits = image.ndim == 2 or (image.ndim == 3 and shape[-1] in (1, 3, 4))
@@ -121,7 +123,9 @@ def supports(
     names = [str(mask) if _is_file(mask) else f"Mask {k}" for k, mask in enumerate(given, 1)]
     paths = [str(mask) for mask in given if _is_file(mask)]
     files = iter(mask_kinds.read_masks(paths) if paths else [])
-    values = [next(files) if _is_file(mask) else _mask(mask) for mask in given]
+    values = [
+        next(files) if _is_file(mask) else _mask(mask, name) for mask, name in zip(given, names, strict=True)
+    ]
     for name, image, mask in zip(names, found, values, strict=True):
         _check(name, image, mask)
     values = _objects(values)
@@ -165,21 +169,48 @@ def class_names(names: Sequence[str] | None, ways: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+def check_share(name: str, value: float | None) -> None:
+    """Makes sure that an argument is a number from 0 to 1, or None.
+
+    Raises:
+      InputError: it is not.
+    """
+    if value is not None and not 0 <= value <= 1:
+        raise InputError(f"{name} is {value}: give a number from 0 to 1.")
+
+
+def check_batch(batch: int) -> None:
+    """Makes sure that there can be so many photos at a time.
+
+    Raises:
+      InputError: there cannot.
+    """
+    if batch < 1:
+        raise InputError(f"batch is {batch}: give a number of photos from 1 on.")
+
+
+def _iterable(images: Any) -> Iterable[Picture]:
+    if not isinstance(images, Iterable):
+        raise InputError(f"{images!r:.60} is no picture: give arrays, Pillow's pictures, or files.")
+    return images
+
+
 def _is_file(image: Picture) -> bool:
     return isinstance(image, str | PathLike)
 
 
-def _mask(mask: Any) -> np.ndarray:
+def _mask(mask: Any, name: str) -> np.ndarray:
     """Returns the values of a mask that is no file, [H, W] of any whole type."""
     if isinstance(mask, Image.Image):
-        mask = _upright(mask)
-        mask = np.asarray(mask.convert("RGBA") if mask.mode in ("LA", "PA") else mask)
+        mask = _upright(mask, name)
+        mode = {"LA": "RGBA", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}.get(mask.mode, mask.mode)
+        mask = np.asarray(mask.convert(mode))
     mask = np.asarray(mask)
     if _is_cut_out(mask):
         if mask.dtype == np.uint8 and (mask[..., 3] < IGNORED).any():
             return mask[..., 3] >= OPAQUE
         mask = mask[..., :3]
-    if mask.ndim == 3 and mask.shape[-1] == 3 and mask.size and not np.ptp(mask, axis=-1).any():
+    if mask.ndim == 3 and mask.shape[-1] == 3 and (mask == mask[..., :1]).all():
         mask = mask[..., 0]  # grey that was saved as colours
     return mask
 
@@ -208,9 +239,13 @@ def _objects(masks: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [(mask if labelled else mask > 0).astype(np.uint8) for mask in masks]
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, name: str) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of a tag that it cannot read
+        try:
+            image.load()  # one that was opened and not read yet
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(f"{name} is damaged: fetch it again, or leave it out.") from error
         return photo_files.upright(image, photo_files.orientation_of(image))
 
 

@@ -1,7 +1,7 @@
 """What is found in a photo: its mask, how sure that is, and how it looks."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -36,10 +36,10 @@ class Segmentation:
     similarity: Float[np.ndarray, " N"]
     working: Float[np.ndarray, "h w classes"] = field(repr=False)
 
-    @property
+    @cached_property
     def area(self) -> np.ndarray:
         """The pixels of each class, int64 [N]."""
-        return np.bincount(self.mask.ravel(), minlength=len(self.classes) + 1)[1:]
+        return np.array([np.count_nonzero(self.mask == n) for n in range(1, len(self.classes) + 1)])
 
     @cached_property
     def confidence(self) -> np.ndarray:
@@ -66,9 +66,13 @@ class Segmentation:
         return enlarged(self.working[..., label], self.mask.shape)
 
     def at_least(self, min_presence: float) -> "Segmentation":
-        """Returns it without the classes whose presence is below this."""
-        kept = np.concatenate([[True], ~(self.presence < min_presence)])
-        return replace(self, mask=np.where(kept[self.mask], self.mask, 0).astype(np.uint8))
+        """Returns it without the classes whose presence is below this; they keep that."""
+        kept = ~(self.presence < min_presence)
+        if kept.all():
+            return self
+        labels = np.arange(len(kept) + 1, dtype=np.uint8) * np.concatenate([[True], kept])
+        similarity = np.where(kept, self.similarity, np.float32(0))
+        return replace(self, mask=labels.astype(np.uint8)[self.mask], similarity=similarity)
 
     @cached_property
     def overlay(self) -> np.ndarray:
@@ -118,10 +122,32 @@ def segmentation(
     """
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     probabilities = powers / powers.sum(-1, keepdims=True)
-    planes = np.moveaxis(logits if threshold is None else probabilities, -1, 0)
-    mask = _labels((enlarged(plane, photo.shape[:2]) for plane in planes), threshold)
+    mask = labels_of(logits if threshold is None else probabilities, photo.shape[:2], threshold)
     unknown = np.full(len(classes), np.nan, np.float32)
     return Segmentation(photo, mask, tuple(classes), unknown, unknown, probabilities)
+
+
+def labels_of(
+    values: Float[np.ndarray, "h w classes"], size: Sequence[int], threshold: float | None = None
+) -> UInt8[np.ndarray, "H W"]:
+    """Returns the class of every pixel of a photo.
+
+    Args:
+      values: logits of background and the classes, or with a threshold probabilities.
+      size: the photo's height and width; values of a smaller one are enlarged, one class at a time.
+      threshold: as in `segmentation`.
+    """
+    planes = (enlarged(plane, size) for plane in np.moveaxis(values, -1, 0))
+    background = next(planes)
+    label = np.zeros(background.shape, np.uint8)
+    best = background.copy() if threshold is None else np.full(background.shape, -1, np.float32)
+    for n, plane in enumerate(planes, 1):
+        better = plane > best
+        label[better] = n
+        np.copyto(best, plane, where=better)
+    if threshold is not None:
+        label[best < threshold] = 0
+    return label
 
 
 def enlarged(values: Float[np.ndarray, "h w"], size: Sequence[int]) -> Float[np.ndarray, "H W"]:
@@ -130,19 +156,6 @@ def enlarged(values: Float[np.ndarray, "h w"], size: Sequence[int]) -> Float[np.
         return values
     picture = Image.fromarray(np.ascontiguousarray(values))
     return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-
-def _labels(planes: Iterator[np.ndarray], threshold: float | None) -> UInt8[np.ndarray, "h w"]:
-    """Returns the class of every pixel, from a plane for background and each class, one at a time."""
-    best = next(planes)
-    label = np.zeros(best.shape, np.uint8)
-    best = best.copy() if threshold is None else np.full(best.shape, -1, np.float32)
-    for n, plane in enumerate(planes, 1):
-        better = plane > best
-        label[better], best[better] = n, plane[better]
-    if threshold is not None:
-        label[best < threshold] = 0
-    return label
 
 
 def _mean(values: np.ndarray, where: Bool[np.ndarray, "h w"]) -> float:

@@ -15,7 +15,7 @@ from fsjax.data.images import InputSettings
 from fsjax.devices import replicate
 from fsjax.errors import InputError
 from fsjax.models import build
-from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape, why_lacking
+from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape, check_output
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import ONE_SCALE, Scales
 from fsjax.models.variables import Variables
@@ -256,12 +256,13 @@ class Fitted:
           generator that holds no more than one batch. With `Segmenter.joint` all photos are one batch.
 
         Raises:
-          InputError: for what is no photo, or an output that the method does not have.
+          InputError: for what is no photo, an output that the method does not have, or a number out of its
+            range.
         """
-        method = self.segmenter.method
-        if output is not None and output not in method.outputs:
-            why = why_lacking(method, output)
-            raise InputError(f"There is no output {output!r}{why}: choose from {', '.join(method.outputs)}.")
+        check_output(self.segmenter.method, output)
+        reading.check_batch(batch)
+        reading.check_share("threshold", threshold)
+        reading.check_share("min_presence", min_presence)
         found = (
             one.at_least(min_presence)
             for group in together(reading.photos(reading.each(images)), batch, self.segmenter.joint)

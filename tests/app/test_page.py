@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsjax.experiment import train
-from fsjax.segmenter import Segmenter
+from fsjax import cli
+from fsjax.segmenter import Segmenter, loading
 from fsjax.segmenter.overlay import palette
 from tests.app import browser
 from tests.app.visit import BROKEN
-from tests.runs import prnet_config, toy_sources
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240
@@ -48,9 +47,9 @@ def drawn(seed: int, height: int = 60, width: int = 80) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def visited(tmp_path_factory):
-    """What a visit has left: the photos, the run, what was told, and the files that were saved."""
-    photos, run, out = (tmp_path_factory.mktemp(name) for name in ("photos", "run", "out"))
+def visited(tmp_path_factory, model):
+    """What a visit has left: the photos, what was told, and the files that were saved."""
+    photos, out = (tmp_path_factory.mktemp(name) for name in ("photos", "out"))
     exif = Image.Exif()
     exif[0x0112] = ON_THE_SIDE
     lying = drawn(0).transpose(Image.Transpose.ROTATE_90)
@@ -59,12 +58,11 @@ def visited(tmp_path_factory):
     drawn(2).transpose(Image.Transpose.ROTATE_90).save(photos / "query_0.jpg", exif=exif, quality=95)
     drawn(3, 50, 70).save(photos / "query_<b>1.tif")
     (photos / BROKEN).write_bytes(b"GIF89a, it says")
-    train(prnet_config({"train.steps": 1}), toy_sources(tmp_path_factory.mktemp("index")), run / "run")
-    command = [*alone(), sys.executable, "-m", "tests.app.visit", run / "run", photos, out]
+    command = [*alone(), sys.executable, "-m", "tests.app.visit", photos, out, *model]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     files = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
-    return photos, run / "run", json.loads(files["told.json"]), files
+    return photos, json.loads(files["told.json"]), files
 
 
 def values(encoded: bytes) -> np.ndarray:
@@ -75,11 +73,14 @@ def values(encoded: bytes) -> np.ndarray:
     return np.asarray(picture)
 
 
-def test_masks_are_those_of_python_pixel_for_pixel(visited):
-    photos, run, _, files = visited
+def test_masks_are_those_of_python_pixel_for_pixel(visited, model):
+    photos, _, files = visited
     painted = [values(files[f"painted_{k}.png"]) for k in (0, 1)]
     supports = [photos / "support_0.jpg", photos / "support_1.png"]
-    fitted = Segmenter.load(run).fit(supports, painted, classes=["disc", "dot"])
+    weights, *settings = model
+    file = weights.removeprefix("--model=")
+    config = cli.configured(loading.configuration(file), settings)
+    fitted = Segmenter.load(file, config).fit(supports, painted, classes=["disc", "dot"])
     first, second = fitted.segment([photos / "query_0.jpg", photos / "query_<b>1.tif"])
     assert first.mask.shape == (60, 80)
     np.testing.assert_array_equal(values(files["found_0.png"]), first.mask)

@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def loopback_up() -> None:
 
 
 @contextmanager
-def served(run: Path, folder: Path):
+def served(arguments: Sequence[str], folder: Path):
     """Yields the program, in folders of its own, and the page's address."""
     places = {name: folder / "server" / name.lower() for name in ("HOME", "TMPDIR", "CWD")}
     for place in places.values():
@@ -55,7 +56,7 @@ def served(run: Path, folder: Path):
         "HOME": str(places["HOME"]), "TMPDIR": str(places["TMPDIR"]),
         "MPLCONFIGDIR": matplotlib.get_configdir(),  # where its fonts are known
     }  # fmt: skip
-    command = [sys.executable, "-c", PROGRAM, f"--model={run}", "--port=0", "--config.compilation_cache="]
+    command = [sys.executable, "-c", PROGRAM, *arguments, "--port=0", "--config.compilation_cache="]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -137,11 +138,11 @@ def visit(page: Page, photos: Path) -> tuple[dict, dict[str, bytes]]:
     return told, files
 
 
-def main(run: str, photos: str, out: str) -> None:
+def main(photos: str, out: str, *arguments: str) -> None:
     """Visits the page, and writes what came of it into a folder."""
     folder = Path(out)
     loopback_up()
-    with served(Path(run), folder) as (program, address):
+    with served(arguments, folder) as (program, address):
         with Page.opened(address, folder) as page:
             told, files = visit(page, Path(photos))
         program.send_signal(signal.SIGINT)

@@ -1,6 +1,5 @@
 """From photos to masks as a notebook does it: any sizes, any shots, and the same answers as an evaluation."""
 
-import re
 from dataclasses import FrozenInstanceError, replace
 
 import jax
@@ -14,55 +13,17 @@ from fsjax.episode import Episode
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import segment_episode
 from fsjax.experiment import train
-from fsjax.models.dpnet.dpnet import DPNetSettings
 from fsjax.models.prnet.fusion import FusionSettings
-from fsjax.models.prnet.prnet import PRNet
 from fsjax.models.scales import Scales
 from fsjax.segmenter import Segmenter
 from fsjax.training.runs import Run
 from tests.config.changed import changed
-from tests.models.dpnet import toy as dpnet
 from tests.models.prnet import reference
-from tests.models.tiny import linear_backbone, patch_colours
+from tests.models.tiny import patch_colours
+from tests.segmenter.photos import DPNET, JOINT, KERNEL, PRNET, SIDE, assert_one_sentence, iou, photo, photos
 from tests.toy import ToySource
 
-SIDE = 32
-KERNEL = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-COLOURS = np.uint8([[90, 90, 90], [250, 30, 30], [30, 30, 250]])
-PRNET = Segmenter(
-    PRNet(linear_backbone()),
-    {"backbone": {"params": {"kernel": KERNEL}}, "head": {}},
-    FusionSettings(),
-    InputSettings(size=SIDE),
-)
-JOINT = replace(PRNET, settings=FusionSettings(joint=True))
 SCALES = Scales((0.5, 1.0, 1.5))
-DPNET = Segmenter(
-    dpnet.METHOD,
-    {"backbone": dpnet.METHOD.backbone.init(jax.random.key(1)), "head": dpnet.PARAMS},
-    DPNetSettings(0.2),
-    InputSettings(size=33),
-)
-
-
-def photo(seed, height=SIDE, width=SIDE, classes=(1,)):
-    """Coloured rectangles on grey, side by side, and the mask that says which class each is of."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((height, width), np.uint8)
-    for place, way in enumerate(classes):
-        left, right = place * width // len(classes) + 2, (place + 1) * width // len(classes) - 2
-        mask[height // 4 : -height // 4, left:right] = way
-    noise = rng.integers(-25, 26, (height, width, 3))
-    return np.clip(COLOURS[mask] + noise, 0, 255).astype(np.uint8), mask
-
-
-def photos(*several):
-    images, masks = zip(*several, strict=True)
-    return list(images), list(masks)
-
-
-def iou(found, truth, way):
-    return ((found == way) & (truth == way)).sum() / ((found == way) | (truth == way)).sum()
 
 
 def in_numpy(image):
@@ -269,14 +230,6 @@ UNLIKE = {
     "Mask 1 does not show class 2": ([IMAGE], [MASK], [2]),
     "Mask 1 does not show class 0": ([IMAGE], [MASK], [0]),
 }
-
-
-def assert_one_sentence(raised, message):
-    text = str(raised.value)
-    assert message in text
-    assert "\n" not in text
-    assert text.endswith(".")
-    assert len(re.findall(r"[.!?](?:\s|$)", text)) == 1
 
 
 @pytest.mark.parametrize("message", UNLIKE)
