@@ -98,7 +98,7 @@ def supports(classes: Sequence[int], count: int) -> Iterator[Drawn]:
 
 
 def queries(classes: Sequence[int], count: int) -> Iterator[Drawn]:
-    """Yields so many photos: every fourth shows none of the classes, the others one or two of them in turn."""
+    """Yields photos: every fourth shows none of the classes, the others one or two of them in turn."""
     width = len(str(count))
     others = [c for c in range(len(CLASS_NAMES)) if c not in classes]
     for i in range(count):
