@@ -31,6 +31,8 @@ TINY = (
     "--config.model.weights=random", "--config.train.steps=2", "--config.train.warmup=1",
     "--config.train.milestones=1", "--config.train.size=32", "--config.eval.size=32", "--config.eval.runs=1",
     "--config.eval.episodes=2", "--config.eval.adapt_episodes=1", "--config.eval.rows=fusion2",
+    "--config.eval.pictures=0", "--config.eval.batch_size=1", "--config.train.ways=1",
+    "--config.train.queries=1",
 )  # fmt: skip
 MORE = {
     "predict.py": "--model={model}", "train.py": " ".join(TINY), "fsjax.app": "--model={model} --port=0",
