@@ -34,8 +34,10 @@ def check_of_supports(fitted: Fitted, names: Sequence[str]) -> Checks:
       names: of the photos.
     """
     ious = leave_one_out(fitted)
-    notes = [[_note(name, iou) for name, iou in _known(fitted.classes, of_photo)] for of_photo in ious]
-    lines = [f"{name}: {', '.join(note)}" for name, note in zip(names, notes, strict=True) if note]
+    known = [_known(fitted.classes, of_photo) for of_photo in ious]
+    notes = [[f"{name}: IoU {100 * iou:.0f} by the others" for name, iou in one] for one in known]
+    found = [", ".join(f"{name} {100 * iou:.0f}" for name, iou in one) for one in known]
+    lines = [f"{name}: {one}" for name, one in zip(names, found, strict=True) if one]
     warnings = [
         _warning(name, class_name, ious[k, n], others)
         for k, name in enumerate(names)
@@ -43,9 +45,8 @@ def check_of_supports(fitted: Fitted, names: Sequence[str]) -> Checks:
         for others in [_without(ious[:, n], k)]
         if len(others) > 1 and ious[k, n] < FAR_OFF * np.median(others)
     ]
-    return Checks(
-        notes, ["Each support, segmented by the others (IoU in percent):", *lines] if lines else [], warnings
-    )
+    title = ["Each support, segmented by the others (IoU in percent):"] if lines else []
+    return Checks(notes, [*title, *lines], warnings)
 
 
 def _known(classes: Sequence[str], ious: Float[np.ndarray, " N"]) -> list[tuple[str, float]]:
@@ -55,10 +56,6 @@ def _known(classes: Sequence[str], ious: Float[np.ndarray, " N"]) -> list[tuple[
 def _without(ious: Float[np.ndarray, " K"], k: int) -> Float[np.ndarray, " others"]:
     others = np.delete(ious, k)
     return others[~np.isnan(others)]
-
-
-def _note(class_name: str, iou: float) -> str:
-    return f"{class_name}: IoU {100 * iou:.0f} by the others"
 
 
 def _warning(name: str, class_name: str, iou: float, others: Float[np.ndarray, " n"]) -> str:

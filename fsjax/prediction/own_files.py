@@ -50,10 +50,13 @@ class OwnFiles:
         if os.path.lexists(path):
             raise InputError(f"{path} is there, and of no earlier prediction: move it, or name a new folder.")
         line = json.dumps([name, hashlib.sha256(content).hexdigest()])
-        with (self.folder / LIST).open("a", encoding="utf-8") as file:
-            file.write(f"\n{line}")  # whatever the line before it was cut to by a full disk
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        try:
+            with (self.folder / LIST).open("a", encoding="utf-8") as file:
+                file.write(f"\n{line}")  # whatever the line before it was cut to by a full disk
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:  # where room is lacking, it names no file
+            raise OSError(error.errno, error.strerror, str(path)) from error
         self._written.add(name)
 
     def remove(self, names: Iterable[str]) -> None:
@@ -129,10 +132,10 @@ def _listed(place: Path) -> dict[str, str]:
     listed = {}
     with suppress(FileNotFoundError):
         for line in (place / LIST).read_bytes().splitlines():
-            with suppress(ValueError):  # one that was cut short, and whose file was never written
+            with suppress(ValueError, TypeError):  # it was cut short, and its file never written
                 name, sha256 = json.loads(line)
                 path = PurePosixPath(name)
-                if not path.is_absolute() and ".." not in path.parts:
+                if path.parts and not path.is_absolute() and ".." not in path.parts:
                     listed[str(path)] = sha256
     return listed
 

@@ -235,7 +235,7 @@ def _check(name: str, image: np.ndarray, mask: np.ndarray) -> None:
 
 def _objects(masks: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Returns masks as uint8; where none holds a label, and some 255, that is the object."""
-    labelled = any(((mask > 0) & (mask < IGNORED)).any() for mask in masks)
+    labelled = any(mask.dtype != bool and ((mask > 0) & (mask < IGNORED)).any() for mask in masks)
     return [(mask if labelled else mask > 0).astype(np.uint8) for mask in masks]
 
 

@@ -32,6 +32,11 @@ sys.exit(main(sys.argv))
 """The program, and a line for each file that it opens to write to."""
 
 BROKEN = "not a photo.jpg"
+DROP = """
+const data = new DataTransfer();
+data.items.add(new File(["no photo"], "dropped.txt"));
+arguments[0].dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+"""
 
 
 def loopback_up() -> None:
@@ -107,6 +112,9 @@ def visit(page: Page, photos: Path) -> tuple[dict, dict[str, bytes]]:
     page.get("support-files").write(str(photos / BROKEN))
     page.wait("!document.getElementById('message').hidden")
     told = {"broken": page.get("message").text}
+    page.run(DROP, page.get("queries").name)
+    page.wait("document.getElementById('message').textContent.includes('dropped')")
+    told["dropped"] = page.get("message").text
     page.add("support", sorted(photos.glob("support_*")))
     told |= paint(page)
     for number in (0, 1):

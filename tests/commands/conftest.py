@@ -5,7 +5,9 @@ import pytest
 
 import train
 from tests.commands.programs import CLASSES, PHOTOS, prepare, start, write_config
+from tests.runs import prnet_config
 from tests.small_pictures import small_pictures  # noqa: F401
+from tests.training.test_release import saved
 from tests.voc import save_photo
 
 
@@ -37,6 +39,12 @@ def trained(tmp_path_factory):
     root = write_folder(tmp_path_factory.mktemp("trained"))
     assert start(train, f"--config={root}/mini.py", f"--workdir={root}/run") == 0
     return root
+
+
+@pytest.fixture(scope="package")
+def untrained(tmp_path_factory):
+    """A run whose weights a seed has drawn, so that nothing was trained: to segment people's photos with."""
+    return saved(tmp_path_factory.mktemp("untrained"), prnet_config())[0]
 
 
 @pytest.fixture

@@ -166,6 +166,7 @@ def test_good_masks_are_told_and_none_is_warned_of():
     shown = photos(*(photo(k, classes=(1, 2)) for k in range(4)), photo(4))
     checks = check_of_supports(PRNET.fit(*shown, classes=["cup", "jar"]), NAMES)
     assert checks.warnings == []
+    assert [note.split(": IoU ")[0] for note in checks.notes[0]] == ["cup", "jar"]
     first, *lines = checks.lines
     assert first == "Each support, segmented by the others (IoU in percent):"
     assert [line.split(":")[0] for line in lines] == NAMES

@@ -1,0 +1,164 @@
+"""What each flag of predict.py changes: the masks are those of a Segmenter that was told the same."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import datasets
+import eval as evaluation
+import predict
+from fsjax import cli
+from fsjax.data import manifest
+from fsjax.models.prnet.adaptation import AdaptSettings
+from fsjax.models.scales import Scales
+from fsjax.prediction import MIN_PRESENCE
+from fsjax.segmenter import Segmenter
+from tests.commands.conftest import write_folder
+from tests.commands.own_photos import drawn, mask_of, saved, segment, show, table
+from tests.commands.programs import start
+from tests.runs import dpnet_config
+from tests.training import test_release
+
+QUERIES = {"a": (36, 44, (1, 2)), "b": (52, 30, (1,)), "c": (36, 44, ())}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Supports of two classes, and three photos."""
+    root = tmp_path_factory.mktemp("options")
+    show(root / "shown", classes=("cup", "jar"))
+    for number, (name, drawing) in enumerate(QUERIES.items()):
+        saved(root / "photos" / f"{name}.png", drawn(100 + number, *drawing)[0])
+    return root
+
+
+def fit(segmenter, **options):
+    """The segmenter fitted to the supports of `show`, in the same order."""
+    shown = [drawn(10 * n + k, classes=(n,)) for n in (1, 2) for k in range(2)]
+    return segmenter.fit([image for image, _ in shown], [mask for _, mask in shown], **options)
+
+
+def photos():
+    return {name: drawn(100 + number, *drawing)[0] for number, (name, drawing) in enumerate(QUERIES.items())}
+
+
+def resized(segmenter):
+    return replace(segmenter, inputs=replace(segmenter.inputs, size=24))
+
+
+def at_scales(segmenter):
+    return replace(segmenter, scales=Scales((0.5, 1.0), "logit"))
+
+
+ADAPT = "--config.eval.adapt.steps=2", "--config.eval.adapt.learning_rate=0.05"
+TUNED = AdaptSettings(steps=2, learning_rate=0.05)
+CASES = {
+    "nothing": ((), {}, {}, {"min_presence": MIN_PRESENCE}),
+    "a threshold": (("--threshold=0.55", "--min_presence=0"), {}, {}, {"threshold": 0.55}),
+    "no fusion": (("--fusion=0", "--min_presence=0"), {}, {}, {"output": "fusion0"}),
+    "one fusion, in batches": (
+        ("--fusion=1", "--min_presence=0", "--batch=2"), {}, {}, {"output": "fusion1", "batch": 2}
+    ),
+    "a field": (("--config.eval.size=24", "--min_presence=0"), {"made": resized}, {}, {}),
+    "scales": (
+        ("--scales=0.5,1", "--config.eval.scale_average=logit", "--min_presence=0"),
+        {"made": at_scales}, {}, {},
+    ),
+    "adaptation": (
+        ("--adapt", *ADAPT, "--min_presence=0"),
+        {}, {"adapt": TUNED}, {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_masks_are_those_of_a_segmenter_that_is_told_the_same(case, place, untrained, tmp_path):
+    flags, making, fitting, options = CASES[case]
+    assert segment(place, *flags, f"--model={untrained}", out=tmp_path / "found") == 0
+    segmenter = making.get("made", lambda same: same)(Segmenter.load(untrained))
+    fitted = fit(segmenter, **fitting)
+    for name, photo in photos().items():
+        found = fitted.segment(photo, **options)
+        np.testing.assert_array_equal(mask_of(tmp_path / "found", name), found.mask)
+
+
+def test_a_threshold_of_nothing_and_of_all(place, untrained, tmp_path):
+    model = f"--model={untrained}"
+    assert segment(place, model, "--threshold=0", "--min_presence=0", out=tmp_path / "all") == 0
+    assert segment(place, model, "--threshold=1", out=tmp_path / "none") == 0
+    for name in QUERIES:
+        assert mask_of(tmp_path / "all", name).min() > 0
+        assert not mask_of(tmp_path / "none", name).any()
+    assert {row["found"] for row in table(tmp_path / "none")} == {"no"}
+    assert json.loads((tmp_path / "none" / "annotations.json").read_text())["annotations"] == []
+
+
+def test_what_is_not_there_has_an_empty_mask_and_its_score(place, untrained, tmp_path, capsys):
+    model = f"--model={untrained}"
+    assert segment(place, model, "--min_presence=1", out=tmp_path / "found") == 0
+    said = capsys.readouterr().out
+    assert "cup: found in 0 of 3 photos (presence of 1 and more)." in said
+    assert segment(place, model, "--min_presence=0", out=tmp_path / "all") == 0
+    assert "of 3 photos.\n" in capsys.readouterr().out
+    for row, whole in zip(table(tmp_path / "found"), table(tmp_path / "all"), strict=True):
+        assert (row["area"], row["found"], row["presence"]) == ("0", "no", whole["presence"])
+        assert not mask_of(tmp_path / "found", row["photo"]).any()
+
+
+def test_a_dpnet_segments_and_has_no_fusion(place, untrained, tmp_path, refusal):
+    run, _ = test_release.saved(tmp_path / "run", dpnet_config({"eval.size": 33}))
+    assert segment(place, f"--model={run}", out=tmp_path / "found") == 0
+    fitted = fit(Segmenter.load(run))
+    for name, photo in photos().items():
+        found = fitted.segment(photo, min_presence=MIN_PRESENCE)
+        np.testing.assert_array_equal(mask_of(tmp_path / "found", name), found.mask)
+    given = f"--support={place}/shown", f"--query={place}/photos", f"--out={tmp_path}/none", f"--model={run}"
+    said = refusal(predict, *given, "--fusion=1")
+    assert "There is no output 'fusion1': choose from aux, master." in said
+    assert "This method cannot be adapted to supports: PRNet can." in refusal(predict, *given, "--adapt")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory):
+    """A run on the miniature of VOC, whose objects have a rim of void, and its configuration."""
+    root = write_folder(tmp_path_factory.mktemp("benchmark"), rim=2)
+    config = cli.load_config(root / "mini.py")
+    config.eval.update(runs=1, episodes=3, queries=2, label="original", rows=("fusion2",), pictures=0)
+    config.eval.allow_trained_classes = True  # nothing was trained
+    return test_release.saved(root / "run", config)[0], config
+
+
+@pytest.mark.parametrize("input_", ["square", "longside"])
+def test_masks_are_those_that_eval_counts(input_, benchmark, tmp_path):
+    """The photos of a manifest's episodes as files: each query has the confusion matrix of its record."""
+    run, config = benchmark
+    out, field = tmp_path / "out", f"--config.eval.input={input_}"
+    assert start(evaluation, f"--workdir={run}", f"--out={out}", field) == 0
+    source = datasets.load(config.data)["test"]
+    _, specs = manifest.read(out / "manifest.jsonl", source)
+    records = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+    assert len(specs) == len(records) == 3
+    for spec, record in zip(specs, records, strict=True):
+        folder, (supports,) = tmp_path / str(spec.index), spec.support
+        for k, position in enumerate(supports):
+            saved(folder / "shown" / "images" / f"{k}.png", source.image(position))
+            saved(folder / "shown" / "masks" / f"{k}.png", source.mask(position, spec.class_ids, 1))
+        for t, position in enumerate(spec.query):
+            saved(folder / "photos" / f"{t}.png", source.image(position))
+        assert segment(folder, f"--model={run}", "--min_presence=0", field) == 0
+        for t, position in enumerate(spec.query):
+            truth, mask = source.mask(position, spec.class_ids, None), mask_of(folder / "found", str(t))
+            counts = [[int(((truth == label) & (mask == n)).sum()) for n in (0, 1)] for label in (0, 1, 255)]
+            assert counts == record["confusion"][t]
+            assert mask.any()
+
+
+def test_pictures_of_the_page_can_be_opened(place, untrained, tmp_path):
+    assert segment(place, f"--model={untrained}", out=tmp_path / "found") == 0
+    for k in range(1, 5):
+        with Image.open(tmp_path / "found" / "supports" / f"{k}.jpg") as picture:
+            assert picture.size == (44, 36)
