@@ -20,7 +20,8 @@ import matplotlib
 from tests.app.browser import ARROW_UP, Page
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def told(event, arguments):
     if event == "open" and arguments[0] != os.devnull and (arguments[2] or 0) & WRITING:

@@ -53,33 +53,44 @@ def at_scales(segmenter):
     return replace(segmenter, scales=Scales((0.5, 1.0), "logit"))
 
 
-ADAPT = "--config.eval.adapt.steps=2", "--config.eval.adapt.learning_rate=0.05"
+ALL = "--min_presence=0"
+SIZE = "--config.eval.size=24"
+SCALES = "--scales=0.5,1", "--config.eval.scale_average=logit"
+ADAPT = "--adapt", "--config.eval.adapt.steps=2", "--config.eval.adapt.learning_rate=0.05"
 TUNED = AdaptSettings(steps=2, learning_rate=0.05)
+
+
+def same(segmenter):
+    return segmenter
+
+
+def small_at_scales(segmenter):
+    return at_scales(resized(segmenter))
+
+
 CASES = {
-    "nothing": ((), {}, {}, {"min_presence": MIN_PRESENCE}),
-    "a threshold": (("--threshold=0.55", "--min_presence=0"), {}, {}, {"threshold": 0.55}),
-    "no fusion": (("--fusion=0", "--min_presence=0"), {}, {}, {"output": "fusion0"}),
-    "one fusion, in batches": (
-        ("--fusion=1", "--min_presence=0", "--batch=2"), {}, {}, {"output": "fusion1", "batch": 2}
+    "nothing": ((), same, None, {"min_presence": MIN_PRESENCE}),
+    "a threshold": (("--threshold=0.55", ALL), same, None, {"threshold": 0.55}),
+    "no fusion": (("--fusion=0", ALL), same, None, {"output": "fusion0"}),
+    "all at once": (
+        (SIZE, *SCALES, *ADAPT, "--fusion=1", "--batch=2", ALL),
+        small_at_scales, TUNED, {"output": "fusion1", "batch": 2},
     ),
-    "a field": (("--config.eval.size=24", "--min_presence=0"), {"made": resized}, {}, {}),
-    "scales": (
-        ("--scales=0.5,1", "--config.eval.scale_average=logit", "--min_presence=0"),
-        {"made": at_scales}, {}, {},
-    ),
-    "adaptation": (
-        ("--adapt", *ADAPT, "--min_presence=0"),
-        {}, {"adapt": TUNED}, {},
-    ),
+    "batches": (("--fusion=1", "--batch=2", ALL), same, None, {"output": "fusion1", "batch": 2}),
+    "a field": ((SIZE, ALL), resized, None, {}),
+    "scales": ((*SCALES, ALL), at_scales, None, {}),
+    "adaptation": ((*ADAPT, ALL), same, TUNED, {}),
 }  # fmt: skip
+DEARER = "batches", "a field", "scales", "adaptation"
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in DEARER)) for case in CASES]
+)
 def test_masks_are_those_of_a_segmenter_that_is_told_the_same(case, place, untrained, tmp_path):
-    flags, making, fitting, options = CASES[case]
+    flags, made, adapt, options = CASES[case]
     assert segment(place, *flags, f"--model={untrained}", out=tmp_path / "found") == 0
-    segmenter = making.get("made", lambda same: same)(Segmenter.load(untrained))
-    fitted = fit(segmenter, **fitting)
+    fitted = fit(made(Segmenter.load(untrained)), adapt=adapt)
     for name, photo in photos().items():
         found = fitted.segment(photo, **options)
         np.testing.assert_array_equal(mask_of(tmp_path / "found", name), found.mask)
@@ -108,18 +119,31 @@ def test_what_is_not_there_has_an_empty_mask_and_its_score(place, untrained, tmp
         assert not mask_of(tmp_path / "found", row["photo"]).any()
 
 
-def test_a_dpnet_segments_and_has_no_fusion(place, untrained, tmp_path, refusal):
-    run, _ = test_release.saved(tmp_path / "run", dpnet_config({"eval.size": 33}))
-    assert segment(place, f"--model={run}", out=tmp_path / "found") == 0
-    fitted = fit(Segmenter.load(run))
-    for name, photo in photos().items():
-        found = fitted.segment(photo, min_presence=MIN_PRESENCE)
-        np.testing.assert_array_equal(mask_of(tmp_path / "found", name), found.mask)
-    given = f"--support={place}/shown", f"--query={place}/photos", f"--out={tmp_path}/none", f"--model={run}"
+@pytest.fixture(scope="module")
+def dpnet(tmp_path_factory):
+    return test_release.saved(tmp_path_factory.mktemp("dpnet"), dpnet_config({"eval.size": 33}))[0]
+
+
+def test_a_dpnet_is_neither_fused_nor_adapted(place, dpnet, tmp_path, refusal):
+    given = (
+        f"--support={place}/shown",
+        f"--query={place}/photos",
+        f"--out={tmp_path}/none",
+        f"--model={dpnet}",
+    )
     said = refusal(predict, *given, "--fusion=1")
     assert "There is no output 'fusion1': choose from aux, master." in said
     assert "This method cannot be adapted to supports: PRNet can." in refusal(predict, *given, "--adapt")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow  # its head takes long to compile
+def test_a_dpnet_segments(place, dpnet, tmp_path):
+    assert segment(place, f"--model={dpnet}", out=tmp_path / "found") == 0
+    fitted = fit(Segmenter.load(dpnet))
+    for name, photo in photos().items():
+        found = fitted.segment(photo, min_presence=MIN_PRESENCE)
+        np.testing.assert_array_equal(mask_of(tmp_path / "found", name), found.mask)
 
 
 @pytest.fixture(scope="module")
