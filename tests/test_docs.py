@@ -8,18 +8,28 @@ import pytest
 
 import ablate
 import eval as evaluate
+import predict
 import reproduce
 import train
-from datasets import overview, prepare
+from datasets import draw, overview, prepare
 from fsjax import analyze, cli, compare, export
+from fsjax.app import __main__ as app
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
 from fsjax.reproduction import named, scale
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-PROGRAMS = {"train.py": train, "eval.py": evaluate, "ablate.py": ablate, "reproduce.py": reproduce}
+PROGRAMS = {
+    "train.py": train,
+    "eval.py": evaluate,
+    "ablate.py": ablate,
+    "reproduce.py": reproduce,
+    "predict.py": predict,
+    "fsjax.app": app,
+}
 WITHOUT_FIELDS = {
+    "datasets.draw": draw,
     "datasets.prepare": prepare,
     "datasets.overview": overview,
     "fsjax.compare": compare,
@@ -36,7 +46,7 @@ def commands():
     lines = []
     for path in [*DOCUMENTS, *sorted(ROOT.glob("configs/*.py"))]:
         text = path.read_text().replace("\\\n", " ")
-        found = re.findall(r"\bpython ((?:train|eval|ablate|reproduce)\.py[^`\n]*)", text)
+        found = re.findall(r"\bpython ((?:train|eval|ablate|reproduce|predict)\.py[^`\n]*)", text)
         found += re.findall(r"\bpython -m ((?:datasets|fsjax)\.\w+[^`\n]*)", text)
         lines += [
             pytest.param(line, id=f"{path.name}: {line[:60]}") for line in found if "--help" not in line

@@ -1,9 +1,9 @@
 """Notebooks run as they are committed, on tiny settings; their commands are understood at either scale."""
 
 import base64
-import json
 import re
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from nbformat.v4 import new_code_cell
 
 import reproduce
 from datasets import shapes
-from fsjax.evaluation import report
+from fsjax import experiment
 from tests import test_docs
 from tests.conftest import CACHE
+from tests.runs import prnet_config, toy_sources
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].glob("notebooks/*.ipynb"))
-QUICKSTART, COLAB = (Path(__file__).parents[1] / "notebooks" / name for name in (
-    "quickstart_colab.ipynb", "reproduce_colab.ipynb"
+QUICKSTART, OWN_PHOTOS, COLAB = (Path(__file__).parents[1] / "notebooks" / name for name in (
+    "quickstart_colab.ipynb", "own_photos_colab.ipynb", "reproduce_colab.ipynb"
 ))  # fmt: skip
 SECONDS = 300  # a cell may take
 
@@ -112,7 +113,6 @@ def test_the_quickstart_shows_episodes_a_table_and_a_curve(few_shapes, tmp_path)
 
     said = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
     assert f"JAX {version('jax')} stays as it is" in said
-    assert report.table(json.loads((work / "results.json").read_text())["rows"]) in said
     assert "'step': 3" in said
     assert shown(book, "text/markdown") == [(work / "results.md").read_text()]
     drawn = [work / f"{name}.png" for name in ("episodes", "learning_curve")]
@@ -120,8 +120,31 @@ def test_the_quickstart_shows_episodes_a_table_and_a_curve(few_shapes, tmp_path)
     assert pictures == [file.read_bytes() for file in drawn]
 
 
+def test_own_photos_are_drawn_segmented_shown_and_packed(tmp_path):
+    experiment.train(prnet_config(), toy_sources(tmp_path), tmp_path / "model")
+    out, flags = tmp_path / "found", f"--config.compilation_cache={CACHE}"
+    book = executed(
+        OWN_PHOTOS, DRAWN=str(tmp_path / "drawn"), MODEL=str(tmp_path / "model"), OUT=str(out), FLAGS=flags
+    )
+
+    pictures = [base64.b64decode(picture) for picture in shown(book, "image/jpeg")]
+    assert pictures == [file.read_bytes() for file in sorted(out.glob("overlays/*.jpg"))]
+    assert len(pictures) == 12
+    said = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
+    assert (out / "summary.csv").read_text() in said
+    with zipfile.ZipFile(tmp_path / "found.zip") as archive:
+        assert {"index.html", "annotations.json", "masks/01.png"} <= set(archive.namelist())
+
+
+def test_photos_that_are_named_are_taken(tmp_path):
+    drawing, predicting = commands(OWN_PHOTOS, SHOWN="mine/shown", PHOTOS="mine/photos")
+    for line in (drawing, predicting):
+        test_docs.test_a_command_is_understood(line)
+    assert predicting.startswith('predict.py --support="mine/shown" --query="mine/photos"')
+
+
 def test_no_notebook_is_left_out():
-    assert NOTEBOOKS == [QUICKSTART, COLAB]
+    assert sorted([QUICKSTART, OWN_PHOTOS, COLAB]) == NOTEBOOKS
 
 
 @pytest.mark.slow

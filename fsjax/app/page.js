@@ -191,10 +191,10 @@ async function segment() {
   try {
     const threshold = Number(by("threshold").value) || null;
     await fit();
-    const open = queries.filter(photo => !results.has(photo, threshold));
-    for (const [i, photo] of open.entries()) {
+    const due = queries.filter(photo => !results.has(photo, threshold));
+    for (const [i, photo] of due.entries()) {
       if (stopping) break;
-      progress(i, open.length, `Photo ${i + 1} of ${open.length} …`);
+      progress(i, due.length, `Photo ${i + 1} of ${due.length} …`);
       try {
         results.show(photo, await patiently(ask("POST", "/results", { photo: photo.photo, threshold })), threshold);
       } catch (error) {
@@ -227,7 +227,7 @@ async function fit() {
   const notes = supports.map(p => [p.name, found.notes[p.photo]]).filter(([, note]) => note.length);
   by("check").hidden = !notes.length;
   by("check-notes").replaceChildren(...notes.map(([name, note]) =>
-    element("li", { textContent: `${name}: ${note.map(one => `${one}%`).join(", ")} IoU` })));
+    element("li", { textContent: `${name} – ${note.join(", ")}` })));
   by("check-warnings").replaceChildren(...found.warnings.map(one => element("li", { textContent: one })));
 }
 

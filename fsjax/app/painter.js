@@ -21,9 +21,12 @@ export class Painting {
 
   /** Returns how many pixels each label has. */
   counts() {
-    const counts = new Array(8).fill(0);
-    for (const label of this.labels) counts[label]++;
-    return counts;
+    if (this.counted?.version !== this.version) {
+      const counts = new Array(256).fill(0);
+      for (const label of this.labels) counts[label]++;
+      this.counted = { version: this.version, counts };
+    }
+    return this.counted.counts;
   }
 
   /** Takes a class out, and moves those behind it up. */

@@ -128,6 +128,7 @@ def test_the_page_says_what_was_found_and_what_failed(visited):
     assert told["message"] == ""
     assert told["broken"].startswith(BROKEN)
     assert told["broken"].endswith(".")
+    assert told["dropped"].startswith("dropped.txt ")
     assert [card.splitlines()[0] for card in told["cards"]] == ["query_0.jpg", "query_<b>1.tif"]
     for card, absent in zip(told["cards"], told["absent"], strict=True):
         assert all(word in card for word in ("disc", "dot", "presence", "confidence", "area"))

@@ -20,7 +20,8 @@ import matplotlib
 from tests.app.browser import ARROW_UP, Page
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def told(event, arguments):
     if event == "open" and arguments[0] != os.devnull and (arguments[2] or 0) & WRITING:
@@ -32,6 +33,11 @@ sys.exit(main(sys.argv))
 """The program, and a line for each file that it opens to write to."""
 
 BROKEN = "not a photo.jpg"
+DROP = """
+const data = new DataTransfer();
+data.items.add(new File(["no photo"], "dropped.txt"));
+arguments[0].dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+"""
 
 
 def loopback_up() -> None:
@@ -107,6 +113,9 @@ def visit(page: Page, photos: Path) -> tuple[dict, dict[str, bytes]]:
     page.get("support-files").write(str(photos / BROKEN))
     page.wait("!document.getElementById('message').hidden")
     told = {"broken": page.get("message").text}
+    page.run(DROP, page.get("queries").name)
+    page.wait("document.getElementById('message').textContent.includes('dropped')")
+    told["dropped"] = page.get("message").text
     page.add("support", sorted(photos.glob("support_*")))
     told |= paint(page)
     for number in (0, 1):
