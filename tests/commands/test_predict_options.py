@@ -64,28 +64,19 @@ def same(segmenter):
     return segmenter
 
 
-def small_at_scales(segmenter):
-    return at_scales(resized(segmenter))
-
-
 CASES = {
     "nothing": ((), same, None, {"min_presence": MIN_PRESENCE}),
     "a threshold": (("--threshold=0.55", ALL), same, None, {"threshold": 0.55}),
     "no fusion": (("--fusion=0", ALL), same, None, {"output": "fusion0"}),
-    "all at once": (
-        (SIZE, *SCALES, *ADAPT, "--fusion=1", "--batch=2", ALL),
-        small_at_scales, TUNED, {"output": "fusion1", "batch": 2},
-    ),
     "batches": (("--fusion=1", "--batch=2", ALL), same, None, {"output": "fusion1", "batch": 2}),
     "a field": ((SIZE, ALL), resized, None, {}),
     "scales": ((*SCALES, ALL), at_scales, None, {}),
     "adaptation": ((*ADAPT, ALL), same, TUNED, {}),
 }  # fmt: skip
-DEARER = "batches", "a field", "scales", "adaptation"
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in DEARER)) for case in CASES]
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case == "a field")) for case in CASES]
 )
 def test_masks_are_those_of_a_segmenter_that_is_told_the_same(case, place, untrained, tmp_path):
     flags, made, adapt, options = CASES[case]

@@ -123,6 +123,7 @@ def test_each_support_by_all_others_is_as_by_hand():
     assert np.nanmin(found) > 0.5
 
 
+@pytest.mark.slow
 def test_a_support_of_thousands_of_pixels_is_segmented_at_a_smaller_size():
     images, masks = photos(photo(0, classes=(1, 2)), photo(1, 300, 2600, classes=(1, 2)))
     found = leave_one_out(PRNET.fit(images, masks))

@@ -109,7 +109,10 @@ def pickled(place):
     return place / "model.pkl", "name such a file"
 
 
-@pytest.mark.parametrize("make", [nothing, no_run, strange, shallow, hollow, cut, pipe, pickled])
+DEARER = [pytest.param(make, marks=pytest.mark.slow) for make in (hollow, pipe)]  # a ResNet is built first
+
+
+@pytest.mark.parametrize("make", [nothing, no_run, strange, shallow, cut, pickled, *DEARER])
 def test_what_is_no_model_is_refused_in_a_sentence(make, tmp_path):
     source, message = make(tmp_path)
     with pytest.raises(InputError) as raised:

@@ -12,16 +12,16 @@ from fsjax.data.images import InputSettings
 from fsjax.episode import Episode
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import segment_episode
-from fsjax.experiment import train
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.scales import Scales
 from fsjax.segmenter import Segmenter
 from fsjax.training.runs import Run
-from tests.config.changed import changed
 from tests.models.prnet import reference
 from tests.models.tiny import patch_colours
+from tests.runs import prnet_config
 from tests.segmenter.photos import DPNET, JOINT, KERNEL, PRNET, SIDE, assert_one_sentence, iou, photo, photos
 from tests.toy import ToySource
+from tests.training.test_release import saved
 
 SCALES = Scales((0.5, 1.0, 1.5))
 
@@ -252,15 +252,9 @@ def test_what_cannot_be_segmented_is_refused_in_a_sentence():
 
 
 def test_three_lines_from_a_run_to_the_mask_of_a_photo(tmp_path):
-    source = ToySource(tmp_path)
-    config = changed(
-        {
-            "fold": 0, "batch_size": 2, "train.size": 33, "eval.size": 41, "train.steps": 2,
-            "model.backbone": "small", "model.backbone_options": {"widths": (4, 6)}, "data.name": "toy",
-            "eval.scales": (1.0, 1.3), "eval.fusion.joint": True,
-        }
-    )  # fmt: skip
-    train(config, {"train": source, "test": source}, tmp_path / "run")
+    source = ToySource()
+    config = prnet_config({"eval.size": 41, "eval.scales": (1.0, 1.3), "eval.fusion.joint": True})
+    saved(tmp_path / "run", config)
     images, masks = [source.image(p) for p in (0, 6)], [source.labels(p) == 1 for p in (0, 6)]
 
     fitted = fsjax.Segmenter.load(tmp_path / "run").fit(images, masks)
