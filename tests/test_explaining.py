@@ -6,7 +6,7 @@ import numpy as np
 
 from fsjax.models.baselines.color_histogram import ColorHistogram
 from tests.models.prnet import reference
-from tests.test_segmenter import DPNET, JOINT, PRNET, photo
+from tests.segmenter.photos import DPNET, JOINT, PRNET, photo
 
 
 def test_every_method_explains_itself_and_a_baseline_does_not():

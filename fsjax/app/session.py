@@ -4,8 +4,9 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from fsjax.app.found import Found
 from fsjax.segmenter import Fitted
@@ -81,7 +82,7 @@ class Session:
     taken: int = 0
     seen: float = field(default_factory=time.monotonic)
     _next: int = 1
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _lock: AbstractContextManager[Any] = field(default_factory=threading.RLock)
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
