@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from fsjax.prediction.answers import QUALITY
+from fsjax.prediction.encoding import indexed, jpeg, png
 from fsjax.segmenter import Segmentation
-from fsjax.segmenter.overlay import overlay, palette
+from fsjax.segmenter.overlay import overlay
 
 SHOWN = 1600
 """Pixels of the longer side of overlays, at most."""
@@ -127,13 +127,6 @@ def archive(files: Iterable[tuple[str, bytes]], rows: Iterable[tuple[Any, ...]])
     return whole.getvalue()
 
 
-def indexed(mask: UInt8[np.ndarray, "H W"]) -> bytes:
-    """Returns a mask as a PNG whose values are the labels, and whose palette holds the classes' colours."""
-    picture = Image.fromarray(mask)
-    picture.putpalette(palette())
-    return png(picture)
-
-
 def values_of(encoded: bytes) -> UInt8[np.ndarray, "H W"]:
     """Returns the labels in an indexed PNG."""
     return np.asarray(Image.open(io.BytesIO(encoded)))
@@ -143,20 +136,6 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
     """Returns the width and height at which a photo is shown."""
     scale = min(1.0, SHOWN / max(height, width))
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def jpeg(photo: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    """Returns a photo as a JPEG."""
-    encoded = io.BytesIO()
-    Image.fromarray(photo).save(encoded, "JPEG", quality=QUALITY)
-    return encoded.getvalue()
-
-
-def png(picture: Image.Image) -> bytes:
-    """Returns a picture as a PNG."""
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG")
-    return encoded.getvalue()
 
 
 def _finite(value: Any) -> float | None:

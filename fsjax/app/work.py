@@ -7,10 +7,11 @@ from contextlib import contextmanager
 import numpy as np
 
 from fsjax.app.exchange import Answer, Request, class_names, cleaned, in_json, numbers, painted, share
-from fsjax.app.found import Found, archive, indexed, jpeg, values_of
+from fsjax.app.found import Found, archive, values_of
 from fsjax.app.session import Limits, Photo, RefusedError, Session, Sessions
 from fsjax.data.photo_files import pixels_of
 from fsjax.prediction import MIN_PRESENCE, check_of_supports
+from fsjax.prediction.encoding import distinct, indexed, jpeg
 from fsjax.segmenter import Segmenter
 from fsjax.segmenter.overlay import WAY_COLORS
 
@@ -160,8 +161,9 @@ class Work:
         for number, found in list(session.results.items()):
             yield f"masks/{names[number]}.png", indexed(found.labels(least))
             yield f"overlays/{names[number]}.jpg", self._overlay(session, number, least)
-            for one, grey in zip(found.classes, found.maps, strict=True):
-                yield f"maps/{names[number]}.{_in_a_name(one.name)}.png", grey
+            classes = distinct(_in_a_name(one.name) for one in found.classes)
+            for class_name, grey in zip(classes, found.maps, strict=True):
+                yield f"maps/{names[number]}.{class_name}.png", grey
 
     def _overlay(self, session: Session, number: int, least: float) -> bytes:
         photo = session.photo(number)
@@ -217,16 +219,8 @@ def _masks(photos: list[Photo], classes: list[str]) -> list[np.ndarray]:
 
 def _names(session: Session, photos: list[int]) -> dict[int, str]:
     """Returns names for photos' files, each unlike all others."""
-    names: dict[int, str] = {}
-    for number in photos:
-        stem = _stem(session.photo(number).name)
-        taken = {name.casefold() for name in names.values()}
-        name, count = stem, 1
-        while name.casefold() in taken:
-            count += 1
-            name = f"{stem}_{count}"
-        names[number] = name
-    return names
+    stems = (_stem(session.photo(number).name) for number in photos)
+    return dict(zip(photos, distinct(stems), strict=True))
 
 
 def _stem(name: str) -> str:

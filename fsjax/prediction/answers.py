@@ -24,17 +24,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from fsjax.prediction import coco, page
+from fsjax.prediction.encoding import distinct, indexed, jpeg, png
 from fsjax.prediction.own_files import OwnFiles, emptied
 from fsjax.segmenter import Segmentation
-from fsjax.segmenter.overlay import overlay, palette
+from fsjax.segmenter.overlay import overlay
 
 MASKS, OVERLAYS, MAPS, SUPPORTS = "masks", "overlays", "maps", "supports"
-
-QUALITY = 90
-"""Of overlays, which are JPEGs."""
-
-LARGEST_JPEG = 65_500
-"""Pixels of a side."""
 
 LONGEST_NAME = 60
 """Letters of a class's name in that of a file."""
@@ -126,7 +121,7 @@ class Answers:
           lines: what is said below it.
         """
         name = f"{SUPPORTS}/{len(self._supports) + 1}.jpg"
-        self.files.write(name, _jpeg(overlay(photo, mask)))
+        self.files.write(name, jpeg(overlay(photo, mask)))
         self._supports.append({"picture": name, "lines": list(lines)})
 
     def add(
@@ -208,10 +203,10 @@ class Answers:
     def _pictures(self, name: str, found: Segmentation) -> Iterator[tuple[str, bytes]]:
         """Yields a photo's files one at a time."""
         mask, tinted, *maps = self._paths(name)
-        yield mask, _png(found.mask, palette())
-        yield tinted, _jpeg(found.overlay)
+        yield mask, indexed(found.mask)
+        yield tinted, jpeg(found.overlay)
         for n, path in enumerate(maps, 1):
-            yield path, _png(np.rint(255 * found.probability(n)).astype(np.uint8))
+            yield path, png(Image.fromarray(np.rint(255 * found.probability(n)).astype(np.uint8)))
 
     def _cards(self) -> list[dict[str, Any]]:
         """Returns what the page shows of each photo."""
@@ -243,33 +238,8 @@ def _finite(value: Any) -> Any:
 
 def _in_names(classes: Sequence[str]) -> list[str]:
     """Returns classes' names as parts of file names, no two of them equal, whatever their case."""
-    names: list[str] = []
-    for class_name in classes:
-        letters = [letter if letter.isalnum() or letter in "-_" else "_" for letter in class_name]
-        name = plain = "".join(letters[:LONGEST_NAME])
-        number = 1
-        while name.casefold() in map(str.casefold, names):
-            number += 1
-            name = f"{plain}_{number}"
-        names.append(name)
-    return names
-
-
-def _png(values: UInt8[np.ndarray, "H W"], colors: Sequence[int] | None = None) -> bytes:
-    picture = Image.fromarray(values)
-    if colors is not None:
-        picture.putpalette(list(colors))
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG")
-    return encoded.getvalue()
-
-
-def _jpeg(values: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    picture = Image.fromarray(values)
-    picture.thumbnail((LARGEST_JPEG, LARGEST_JPEG))  # nothing where it is smaller
-    encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=QUALITY)
-    return encoded.getvalue()
+    letters = ([letter if letter.isalnum() or letter in "-_" else "_" for letter in name] for name in classes)
+    return distinct("".join(of_name[:LONGEST_NAME]) for of_name in letters)
 
 
 def _json(value: Any, indent: int | None = None) -> bytes:

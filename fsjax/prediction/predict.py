@@ -8,13 +8,13 @@ from errno import ENAMETOOLONG
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from fsjax.data.ahead import ahead
 from fsjax.data.photo_files import read_photo
-from fsjax.episode import IGNORED
 from fsjax.errors import InputError
-from fsjax.evaluation.metrics import Record, summarize
+from fsjax.evaluation.controls import count_prediction
+from fsjax.evaluation.metrics import Record, ratio, summarize
 from fsjax.prediction.answers import Answers
 from fsjax.progress import Progress
 from fsjax.segmenter import Fitted, Segmentation
@@ -122,7 +122,9 @@ class _Work:
         matrix, wrong = None, ""
         if self.truth is not None:
             try:
-                matrix = _compared(found, self.truth(query.name, found.mask.shape))
+                truth = self.truth(query.name, found.mask.shape)
+                if truth is not None:
+                    matrix = count_prediction(found.mask.astype(np.int64), truth, len(found.classes))
             except InputError as error:
                 wrong = str(error)
                 self.warn(wrong)
@@ -133,7 +135,7 @@ class _Work:
             self.fail(query, _unwritten(query, error))
             return
         if matrix is not None:
-            self.records.append({"run": 0, "index": len(self.records), "confusion": [matrix]})
+            self.records.append({"run": 0, "index": len(self.records), "confusion": [matrix.tolist()]})
         self.progress.update()
 
     def fail(self, query: Query, sentence: str) -> None:
@@ -174,22 +176,12 @@ def _too_large(query: Query) -> str:
     return f"{query.path} does not fit into the memory: make it smaller, or leave it out."
 
 
-def _compared(found: Segmentation, truth: np.ndarray | None) -> list[list[int]] | None:
-    """Returns the confusion matrix of a mask, as `fsjax.evaluation.metrics.confusion` has it."""
-    if truth is None:
-        return None
-    N = len(found.classes)
-    labels = np.where(truth == IGNORED, N + 1, truth).astype(np.int64)
-    counts = np.bincount((labels * (N + 1) + found.mask).ravel(), minlength=(N + 2) * (N + 1))
-    return counts.reshape(N + 2, N + 1).tolist()
-
-
-def _ious(matrix: Sequence[Sequence[int]]) -> list[float | None]:
+def _ious(matrix: Int64[np.ndarray, "truths labels"]) -> list[float | None]:
     """Returns the IoU of each class in one photo, None where neither truth nor mask shows it."""
-    known = np.asarray(matrix)[:-1]
-    shared = np.diagonal(known)[1:]
-    either = known.sum(1)[1:] + known.sum(0)[1:] - shared
-    return [float(a / b) if b else None for a, b in zip(shared, either, strict=True)]
+    known = matrix[:-1]
+    shared = np.diagonal(known)
+    found = ratio(shared, known.sum(1) + known.sum(0) - shared)[1:]
+    return [None if np.isnan(iou) else iou for iou in found.tolist()]
 
 
 def _scores(records: Sequence[Record], classes: Sequence[str]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
-from fsjax.training.release import is_export, read
+from fsjax.training import release
 from fsjax.training.runs import Run
 from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
 
@@ -34,8 +34,8 @@ def configuration(source: str | Path) -> ConfigDict:
     place = _fetched(source)
     if place.is_dir():
         return Run.open(place).config
-    if is_export(place):
-        return read(place).config
+    if release.is_export(place):
+        return release.configuration(place)
     config = default()
     config.model.update(backbone="resnet50", weights=str(source))
     config.train.steps = 0
@@ -61,8 +61,8 @@ def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDi
     if str(source) in ("", RANDOM):
         raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)
-    if is_export(place):
-        model = read(place)
+    if release.is_export(place):
+        model = release.read(place)
         check_evaluation_owns(model.config, config or model.config, place)
         return config or model.config, model.method, model.variables
     if place.is_dir():

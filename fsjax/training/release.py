@@ -111,6 +111,15 @@ def export_run(
     return hashlib.sha256(data).hexdigest()
 
 
+def configuration(path: str | Path) -> ConfigDict:
+    """Returns the configuration of an exported model, from its header alone.
+
+    Raises:
+      InputError: as `read`, but for its arrays.
+    """
+    return _described(Path(path), unsealed(Path(path), _content(Path(path))))[0]
+
+
 def read(path: str | Path) -> Export:
     """Reads an exported model, of this or an older fsjax, and makes sure of every array in it.
 
@@ -118,9 +127,7 @@ def read(path: str | Path) -> Export:
       InputError: it is no exported model, of a newer fsjax, damaged, or does not fit its configuration.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file: name an exported model.")
-    data = path.read_bytes()
+    data = _content(path)
     header = unsealed(path, data)
     try:
         arrays = load(data)
@@ -128,14 +135,25 @@ def read(path: str | Path) -> Export:
         raise damaged(path, str(error).rstrip(".")) from error
     if frozen.digest(arrays) != header.get("variables_sha256"):
         raise damaged(path, "its arrays are not those that were written")
+    config, found, method = _described(path, header)
+    variables = _placed(path, arrays, jax.eval_shape(method.init, jax.random.key(0)))
+    return Export(path, config, found, method, variables, header)
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file: name an exported model.")
+    return path.read_bytes()
+
+
+def _described(path: Path, header: Mapping[str, Any]) -> tuple[ConfigDict, Found, Trainable]:
+    """Returns what a header says of its model, of this or an older fsjax."""
     try:
         config, found = upgrade({name: header.get(name) for name in ("version", "config", "found")})
         check(config)
-        method = build.method(config.model)
+        return config, found, build.method(config.model)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    variables = _placed(path, arrays, jax.eval_shape(method.init, jax.random.key(0)))
-    return Export(path, config, found, method, variables, header)
 
 
 def _checked_place(file: str | Path) -> Path:

@@ -8,19 +8,14 @@ from PIL import Image
 
 import predict
 from tests.commands.programs import start
+from tests.rectangles import rectangles
 
 COLOURS = np.uint8([[60, 60, 60], [240, 30, 30], [30, 60, 240]])
 
 
 def drawn(seed, height=36, width=44, classes=(1,)):
     """A photo with a rectangle of each class, side by side, and their mask."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((height, width), np.uint8)
-    for place, n in enumerate(classes):
-        left, right = place * width // len(classes) + 3, (place + 1) * width // len(classes) - 3
-        mask[height // 4 : -height // 4, left:right] = n
-    noise = rng.integers(-30, 31, (height, width, 3))
-    return np.clip(COLOURS[mask] + noise, 0, 255).astype(np.uint8), mask
+    return rectangles(seed, height, width, classes, COLOURS, margin=3, noise=30)
 
 
 def saved(path, pixels):

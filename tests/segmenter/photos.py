@@ -13,6 +13,7 @@ from fsjax.models.prnet.prnet import PRNet
 from fsjax.segmenter import Segmenter
 from tests.models.dpnet import toy as dpnet
 from tests.models.tiny import linear_backbone
+from tests.rectangles import rectangles
 
 SIDE = 32
 KERNEL = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -34,13 +35,7 @@ DPNET = Segmenter(
 
 def photo(seed, height=SIDE, width=SIDE, classes=(1,)):
     """Coloured rectangles on grey, side by side, and the mask that says which class each is of."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((height, width), np.uint8)
-    for place, way in enumerate(classes):
-        left, right = place * width // len(classes) + 2, (place + 1) * width // len(classes) - 2
-        mask[height // 4 : -height // 4, left:right] = way
-    noise = rng.integers(-25, 26, (height, width, 3))
-    return np.clip(COLOURS[mask] + noise, 0, 255).astype(np.uint8), mask
+    return rectangles(seed, height, width, classes, COLOURS, margin=2, noise=25)
 
 
 def photos(*several):
