@@ -76,8 +76,12 @@ def compiled_programs_stay_here():
 
 @pytest.fixture(scope="module", autouse=True)
 def few_programs_at_a_time():
-    """Every compiled program takes some of the areas of memory that Linux allows a process, 65,530 in all."""
+    """Every compiled program takes some of the areas of memory that Linux allows a process, 65,530 in all.
+
+    What a module leaves is not looked at by the garbage collector of the next ones.
+    """
     yield
+    gc.freeze()
     areas = Path("/proc/self/maps")
     if areas.exists() and areas.read_bytes().count(b"\n") > MOST_AREAS:
         jax.clear_caches()

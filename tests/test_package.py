@@ -80,6 +80,7 @@ def test_every_import_of_the_library_is_declared():
     assert declared <= set.union(*needed.values()), "a dependency that nothing imports"
 
 
+@pytest.mark.slow
 def test_the_library_runs_without_what_develops_it():
     modules = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
     python(

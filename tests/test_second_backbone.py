@@ -141,6 +141,7 @@ def test_prnet_adapts_it(prnet, parameters, tuned):
     assert losses[1] < losses[0]
 
 
+@pytest.mark.slow
 def test_prnet_is_evaluated_with_it(prnet):
     rows = ("fusion0", "fusion1", "fusion2", "adapted", "oracle")
     counts = evaluated(PRNET, prnet[1], FusionSettings(), rows)

@@ -57,7 +57,13 @@ def test_a_seed_gives_the_same_episodes_for_every_number_of_workers_and_hosts(po
     assert loaded(source, sampler, hosts=2, workers=0) == one
     if policy == "pair_epoch":
         assert loaded(source, sampler, hosts=1, workers=2) == one
-        assert loaded(source, sampler, hosts=2, workers=1) == one
+
+
+@pytest.mark.slow
+def test_hosts_with_workers_load_the_same_episodes():
+    source = ToySource()
+    sampler = sampler_of(source, "pair_epoch")
+    assert loaded(source, sampler, hosts=2, workers=1) == loaded(source, sampler, hosts=1, workers=0)
 
 
 class Deadly(ToySource):

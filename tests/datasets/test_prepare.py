@@ -74,6 +74,7 @@ def test_a_whole_benchmark_is_said_to_be_as_known(run, tmp_path, monkeypatch):
     assert "  val: annotations: 10, known are 36,781: DIFFERENT" in out.splitlines()
 
 
+@pytest.mark.slow
 def test_the_command_in_a_process_of_its_own(tmp_path):
     coco.write_piece(tmp_path / "piece")
     command = [sys.executable, "-m", "datasets.prepare", "--dataset=coco20i", "--name=mine", "--workers=2"]

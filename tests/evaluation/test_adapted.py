@@ -70,6 +70,7 @@ def test_episodes_do_not_depend_on_one_another(adapted):
     assert_same({name: counts[::-1] for name, counts in backwards.items()}, adapted, OUTPUTS)
 
 
+@pytest.mark.slow
 def test_a_curve_is_what_each_number_of_steps_gives_alone(plain):
     gentle = replace(TUNED, learning_rate=3e-4)  # larger rates end in features of zero, and in ties
     variants = {"threshold_over=predicted": FusionSettings(threshold_over="predicted")}

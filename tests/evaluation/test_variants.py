@@ -40,6 +40,7 @@ def evaluated_alone():
     return whole
 
 
+@pytest.mark.slow
 def test_a_curve_of_beta_comes_from_one_pass():
     whole = replace(evaluation(dpnet(), read=photos(size=SIDE + 1)), variants=BETAS)
     rows = {row.name: row for row in whole.score(("aux", "master"))}

@@ -86,6 +86,7 @@ def test_a_backbone_is_not_taken_from_an_unfinished_run(tmp_path, sources):
         before_training({"model.weights": str(tmp_path)}, sources)
 
 
+@pytest.mark.slow
 def test_an_untrained_row_needs_the_weights_before_anything_is_written(tmp_path, sources, finished):
     values = {"model.weights": str(tmp_path / "lender"), "train.steps": 1}
     shutil.copytree(finished, tmp_path / "lender")
@@ -122,6 +123,7 @@ def test_training_from_cached_features(tmp_path, sources, finished):
     assert "no crops or rotations" in (tmp_path / "cached" / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_epochs_walk_through_all_pairs(tmp_path, sources):
     values = {"train.policy": "pair_epoch", "train.epochs": 1, "train.checkpoint_every": 100,
               "data.min_area": "60"}  # fmt: skip

@@ -26,11 +26,11 @@ from tests.models.dpnet.toy import (
 from tests.models.tiny import swap_ways
 
 SELECTED = {"selected_loss": True, "beta": 0.4}
-SWITCHED = [  # several at once: every combination is a program of its own
-    ({"pseudo_prototype": "global", "msf": False}, {"kind": "global", "msf": False}),
+SWITCHED = [  # every combination is a program of its own
     (SELECTED, {"judge": "selected", "beta": 0.4}),
 ]
 MORE = [
+    ({"pseudo_prototype": "global", "msf": False}, {"kind": "global", "msf": False}),
     ({}, {}),
     ({"pseudo_prototype": "off"}, {"kind": "off"}),
     ({"pseudo_prototype": "cosine", "pim": False}, {"kind": "cosine", "pim": False}),
