@@ -7,18 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datasets
-import eval as evaluation
 import predict
-from fsjax import cli
-from fsjax.data import manifest
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import Scales
 from fsjax.prediction import MIN_PRESENCE
 from fsjax.segmenter import Segmenter
-from tests.commands.conftest import write_folder
 from tests.commands.own_photos import drawn, mask_of, saved, segment, show, table
-from tests.commands.programs import start
 from tests.runs import dpnet_config
 from tests.training import test_release
 
@@ -135,41 +129,6 @@ def test_a_dpnet_segments(place, dpnet, tmp_path):
     for name, photo in photos().items():
         found = fitted.segment(photo, min_presence=MIN_PRESENCE)
         np.testing.assert_array_equal(mask_of(tmp_path / "found", name), found.mask)
-
-
-@pytest.fixture(scope="module")
-def benchmark(tmp_path_factory):
-    """A run on the miniature of VOC, whose objects have a rim of void, and its configuration."""
-    root = write_folder(tmp_path_factory.mktemp("benchmark"), rim=2)
-    config = cli.load_config(root / "mini.py")
-    config.eval.update(runs=1, episodes=3, queries=2, label="original", rows=("fusion2",), pictures=0)
-    config.eval.allow_trained_classes = True  # nothing was trained
-    return test_release.saved(root / "run", config)[0], config
-
-
-@pytest.mark.parametrize("input_", ["square", "longside"])
-def test_masks_are_those_that_eval_counts(input_, benchmark, tmp_path):
-    """The photos of a manifest's episodes as files: each query has the confusion matrix of its record."""
-    run, config = benchmark
-    out, field = tmp_path / "out", f"--config.eval.input={input_}"
-    assert start(evaluation, f"--workdir={run}", f"--out={out}", field) == 0
-    source = datasets.load(config.data)["test"]
-    _, specs = manifest.read(out / "manifest.jsonl", source)
-    records = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
-    assert len(specs) == len(records) == 3
-    for spec, record in zip(specs, records, strict=True):
-        folder, (supports,) = tmp_path / str(spec.index), spec.support
-        for k, position in enumerate(supports):
-            saved(folder / "shown" / "images" / f"{k}.png", source.image(position))
-            saved(folder / "shown" / "masks" / f"{k}.png", source.mask(position, spec.class_ids, 1))
-        for t, position in enumerate(spec.query):
-            saved(folder / "photos" / f"{t}.png", source.image(position))
-        assert segment(folder, f"--model={run}", "--min_presence=0", field) == 0
-        for t, position in enumerate(spec.query):
-            truth, mask = source.mask(position, spec.class_ids, None), mask_of(folder / "found", str(t))
-            counts = [[int(((truth == label) & (mask == n)).sum()) for n in (0, 1)] for label in (0, 1, 255)]
-            assert counts == record["confusion"][t]
-            assert mask.any()
 
 
 def test_pictures_of_the_page_can_be_opened(place, untrained, tmp_path):
