@@ -14,6 +14,7 @@ from fsjax.data import mask_files, mask_kinds, photo_files, pictures
 from fsjax.data.photo_files import Pixels
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
+from fsjax.progress import Progress
 
 OBJECT = "object"
 """What the one class is called that nobody has named."""
@@ -76,7 +77,7 @@ def of_values(
         InputError: a mask is no picture, damaged or far too large, it is not clear what the masks mark, or a
             label has no name.
     """
-    looks = [mask_kinds.look_at(pictures.encoded_of(mask_of(pair)), str(mask_of(pair))) for pair in every]
+    looks = _looked_at(every)
     shown = [[value for value in look.values if value != IGNORED] for look in looks]
     names: Sequence[str] | None = label_masks.names_in(folder)
     labels = mask_kinds.labels_together(looks, len(names) if names else known)
@@ -170,6 +171,15 @@ def read_photo(path: Path) -> Pixels:
         InputError: as `fsjax.data.photo_files.read_photo`.
     """
     return photo_files.pixels_of(pictures.encoded_of(path), str(path))
+
+
+def _looked_at(every: Sequence[Pair]) -> list[mask_kinds.Look]:
+    looks = []
+    with Progress("looking at masks", len(every), "mask") as progress:
+        for path in map(mask_of, every):
+            looks.append(mask_kinds.look_at(pictures.encoded_of(path), str(path)))
+            progress.update()
+    return looks
 
 
 def _of_objects(every: Sequence[Pair], name: str, left_out: Sequence[Path]) -> Layout:
