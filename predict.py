@@ -49,6 +49,11 @@ SWITCHES = {
 }
 NEEDED = ("support", "query", "out")
 MOST_AT_A_TIME = 256
+STOPPED = (
+    "Stopped. Photos done so far have masks and overlays in the folder of --out, and the table and "
+    "index.html come at the end: the same command started again replaces these files and does all photos "
+    "anew."
+)
 USUAL = "imagenet"
 
 
@@ -62,6 +67,10 @@ def program(argv: list[str]) -> None:
         settings = [*settings, f"--config.eval.scales={flags.scales}"]
     config = cli.configured(flags.config or loading.configuration(flags.model or USUAL), settings)
     model = flags.model or config.model.weights
+    if not model:
+        raise InputError(
+            f"--model is missing, and {flags.config} names no model.weights: name a run, a file or {USUAL}."
+        )
     options = _options(flags)
     check_free(flags.out)
     queries = list_queries(flags.query, leave_out=Path(flags.out))
@@ -177,7 +186,7 @@ def _percent(value: float | None) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
-    return cli.run(program, argv)
+    return cli.run(program, argv, stopped=STOPPED)
 
 
 if __name__ == "__main__":
