@@ -237,10 +237,14 @@ def test_photos_and_supports_may_be_named_one_by_one(place, failing):
     image, mask = drawn(10)
     saved(place / "mine" / "x.png", image)
     saved(place / "mine" / "x_mask.png", 255 * mask)
+    saved(place / "mine" / "y-mask.png", 255 * mask)
     shown, query = f"mine/x.png,{place}/mine/x_mask.png", f"photos/a.png,{place}/photos/c.png"
     assert failing(code=0, support=shown, query=query)[1] == {}
     assert answered(place / "found") == {"a", "c"}
     assert {row["class"] for row in table(place / "found")} == {"object"}
+    assert failing(code=0, support="mine", query="photos/a.png")[1] == {}
+    left_out = f"Left out of the supports, without a mask: {place}/mine/y-mask.png."
+    assert left_out in (place / "found" / "index.html").read_text()
     last, _ = failing(support="nowhere")
     assert last == (
         f"error: There is neither a folder nor a file {place}/nowhere, which --support names: mend the name."
