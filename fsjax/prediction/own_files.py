@@ -85,13 +85,7 @@ def check_free(folder: str | Path, listed: str = LIST) -> dict[str, str]:
       InputError: it is a file, holds files and none that the program wrote, or one of these was changed.
     """
     place = Path(folder)
-    if not place.is_dir():
-        if os.path.lexists(place):
-            raise InputError(f"{place} is no folder: name a new one.")
-        return {}
-    written = _written(place / listed)
-    if not written and any(path.name not in (listed, _CLAIM) for path in place.iterdir()):
-        raise InputError(f"{place} holds other files: name a new folder.")
+    written = _earlier(place, listed)
     for name, sha256 in written.items():
         path = place / name
         if os.path.lexists(path) and not _is_file_of(path, sha256):
@@ -113,12 +107,28 @@ def emptied(folder: str | Path, listed: str = LIST) -> Iterator[OwnFiles]:
       InputError: as `check_free`, or it cannot be written to, or another process is writing there.
     """
     place = Path(folder)
-    check_free(place, listed)
+    _earlier(place, listed)  # nothing is made in other people's folders
     make_writable(place)
     with claimed(place):
         _remove(place, check_free(place, listed))
         (place / listed).write_bytes(b"")
         yield OwnFiles(place, listed)
+
+
+def _earlier(place: Path, listed: str) -> dict[str, str]:
+    """Returns what `check_free` does, without looking into files that were written.
+
+    Raises:
+      InputError: it is a file, or holds files and none that the program wrote.
+    """
+    if not place.is_dir():
+        if os.path.lexists(place):
+            raise InputError(f"{place} is no folder: name a new one.")
+        return {}
+    written = _written(place / listed)
+    if not written and any(path.name not in (listed, _CLAIM) for path in place.iterdir()):
+        raise InputError(f"{place} holds other files: name a new folder.")
+    return written
 
 
 def _remove(place: Path, names: Iterable[str]) -> None:
