@@ -1,5 +1,6 @@
 """Photos with masks in every layout: what they show, and how each is read."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,11 @@ from fsjax.data import mask_files, mask_kinds, photo_files, pictures
 from fsjax.data.photo_files import Pixels
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
-from fsjax.progress import Progress
+
+LOG = logging.getLogger(__name__)
+
+MANY = 100
+"""Masks, from which on it is said that they are looked at, because it takes a while."""
 
 OBJECT = "object"
 """What the one class is called that nobody has named."""
@@ -77,7 +82,9 @@ def of_values(
         InputError: a mask is no picture, damaged or far too large, it is not clear what the masks mark, or a
             label has no name.
     """
-    looks = _looked_at(every)
+    if len(every) > MANY:
+        LOG.info("looking at %d masks", len(every))
+    looks = [mask_kinds.look_at(pictures.encoded_of(mask_of(pair)), str(mask_of(pair))) for pair in every]
     shown = [[value for value in look.values if value != IGNORED] for look in looks]
     names: Sequence[str] | None = label_masks.names_in(folder)
     labels = mask_kinds.labels_together(looks, len(names) if names else known)
@@ -171,15 +178,6 @@ def read_photo(path: Path) -> Pixels:
         InputError: as `fsjax.data.photo_files.read_photo`.
     """
     return photo_files.pixels_of(pictures.encoded_of(path), str(path))
-
-
-def _looked_at(every: Sequence[Pair]) -> list[mask_kinds.Look]:
-    looks = []
-    with Progress("looking at masks", len(every), "mask") as progress:
-        for path in map(mask_of, every):
-            looks.append(mask_kinds.look_at(pictures.encoded_of(path), str(path)))
-            progress.update()
-    return looks
 
 
 def _of_objects(every: Sequence[Pair], name: str, left_out: Sequence[Path]) -> Layout:
