@@ -4,8 +4,9 @@
     python predict.py --support=SHOWN --query=PHOTOS --out=FOUND --model=runs/mine --truth=MASKS
 
 SHOWN holds photos with masks of the same names (photo.jpg with photo.png), images/ and masks/, a folder for
-each class, a COCO json, or LabelMe's annotations; each may be files with commas between them, too. FOUND gets
-masks, overlays, summary.csv, annotations.json and index.html.
+each class, a COCO json, or LabelMe's annotations; each may be files with commas between them, too. It may be
+PHOTOS as well: masks of supports are not searched. FOUND gets masks, overlays, summary.csv, annotations.json
+and index.html.
 """
 
 import shlex
@@ -108,8 +109,9 @@ def _photos(flags: FlagValues) -> tuple[list[Query], Supports, Truth | None]:
       InputError: a place is wrong, or what is read would lie where the answers go.
     """
     check_free(flags.out)
-    queries = list_queries(flags.query, leave_out=Path(flags.out))
     supports = read_supports(flags.support)
+    masks = [photo.mask_path for photo in supports.photos]
+    queries = list_queries(flags.query, leave_out=Path(flags.out), masks=masks)
     truth = read_truth(flags.truth, supports.classes, [q.name for q in queries]) if flags.truth else None
     _check_apart(flags.out, "--support", [photo.path for photo in supports.photos])
     _check_apart(flags.out, "--truth", [mask.path for mask in truth.values()] if truth else [])

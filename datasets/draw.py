@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
     from fsjax import cli
 
-    return cli.run(program, argv)
+    return cli.run(program, argv, stopped="Stopped. The same command started again draws all photos anew.")
 
 
 if __name__ == "__main__":
