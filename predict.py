@@ -79,7 +79,7 @@ def program(argv: list[str]) -> None:
     queries, supports, truth = _photos(flags)
     fitted = _fitted(flags, model, config, options, supports)
     checks = check_of_supports(fitted, [photo.name for photo in supports.photos])
-    left_out = _left_out(supports.left_out)
+    left_out = _left_out(supports.left_out, queries)
     for line in (*left_out, *checks.lines, *checks.warnings):
         print(line)
 
@@ -151,8 +151,10 @@ def _check_all_done(answers: Answers, count: int) -> None:
         )
 
 
-def _left_out(paths: Sequence[Path]) -> list[str]:
-    """Returns what is said of photos beside the supports that have no mask."""
+def _left_out(without: Sequence[Path], queries: Sequence[Query]) -> list[str]:
+    """Returns what is said of photos beside the supports that have no mask, and are no queries either."""
+    asked = {query.path.resolve() for query in queries} if without else set()
+    paths = [path for path in without if path.resolve() not in asked]
     if not paths:
         return []
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
