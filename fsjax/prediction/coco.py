@@ -16,7 +16,7 @@ class Annotated(NamedTuple):
 
     Attributes:
       image: what the annotation file says of the photo.
-      objects: what it says of each object, as JSON: a list of numbers takes ten times the memory of its text.
+      objects: what it says of each object, as JSON: lists of numbers take several times its memory.
     """
 
     image: dict[str, Any]
