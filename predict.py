@@ -4,8 +4,9 @@
     python predict.py --support=SHOWN --query=PHOTOS --out=FOUND --model=runs/mine --truth=MASKS
 
 SHOWN holds photos with masks of the same names (photo.jpg with photo.png), images/ and masks/, a folder for
-each class, a COCO json, or LabelMe's annotations; each may be files with commas between them, too. FOUND gets
-masks, overlays, summary.csv, annotations.json and index.html.
+each class, a COCO json, or LabelMe's annotations; each may be files with commas between them, too. It may be
+PHOTOS as well: masks of supports are not searched. FOUND gets masks, overlays, summary.csv, annotations.json
+and index.html.
 """
 
 import shlex
@@ -18,14 +19,15 @@ from typing import Any
 import jax
 import numpy as np
 from absl.flags import FlagValues
+from ml_collections import ConfigDict
 
-from datasets.supports import Truth, list_queries, read_supports, read_truth
+from datasets.supports import Query, Supports, Truth, list_queries, read_supports, read_truth
 from fsjax import __version__, cli
 from fsjax.errors import InputError
 from fsjax.models.method import check_output
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.prediction import MIN_PRESENCE, Answers, Options, check_free, check_of_supports, predict
-from fsjax.segmenter import Segmenter, loading
+from fsjax.segmenter import Fitted, Segmenter, loading
 
 FLAGS = {
     "support": "The photos that show what is to be found, with their masks.",
@@ -49,6 +51,13 @@ SWITCHES = {
 }
 NEEDED = ("support", "query", "out")
 MOST_AT_A_TIME = 256
+NAMED = 5
+"""So many photos that are left out are named."""
+STOPPED = (
+    "Stopped. Photos done so far have masks and overlays in the folder of --out, and the table and "
+    "index.html come at the end: the same command started again replaces these files and does all photos "
+    "anew."
+)
 USUAL = "imagenet"
 
 
@@ -62,24 +71,16 @@ def program(argv: list[str]) -> None:
         settings = [*settings, f"--config.eval.scales={flags.scales}"]
     config = cli.configured(flags.config or loading.configuration(flags.model or USUAL), settings)
     model = flags.model or config.model.weights
+    if not model:
+        raise InputError(
+            f"--model is missing, and {flags.config} names no model.weights: name a run, a file or {USUAL}."
+        )
     options = _options(flags)
-    check_free(flags.out)
-    queries = list_queries(flags.query, leave_out=Path(flags.out))
-    supports = read_supports(flags.support)
-    truth = read_truth(flags.truth, supports.classes, [q.name for q in queries]) if flags.truth else None
-    _check_apart(flags.out, "--support", [photo.path for photo in supports.photos])
-    _check_apart(flags.out, "--truth", [mask.path for mask in truth.values()] if truth else [])
-
-    segmenter = Segmenter.load(model, config)
-    check_output(segmenter.method, options.output or None)
-    fitted = segmenter.fit(
-        [photo.image for photo in supports.photos],
-        [photo.mask for photo in supports.photos],
-        classes=supports.classes,
-        adapt=AdaptSettings(**config.eval.adapt) if flags.adapt else None,
-    )
+    queries, supports, truth = _photos(flags)
+    fitted = _fitted(flags, model, config, options, supports)
     checks = check_of_supports(fitted, [photo.name for photo in supports.photos])
-    for line in (*checks.lines, *checks.warnings):
+    left_out = _left_out(supports.left_out, queries)
+    for line in (*left_out, *checks.lines, *checks.warnings):
         print(line)
 
     about = {
@@ -93,16 +94,71 @@ def program(argv: list[str]) -> None:
         scores = predict(fitted, queries, answers, options, _reader(truth))
         said = [*answers.counts(options.min_presence), *_scored(scores, truth)]
         title = f"{', '.join(supports.classes)} in {flags.query}"
-        answers.finish(title, [f"By {model}{', adapted' if flags.adapt else ''}.", *checks.warnings, *said])
+        answers.finish(
+            title, [f"By {model}{', adapted' if flags.adapt else ''}.", *left_out, *checks.warnings, *said]
+        )
     print("\n".join(said))
     print(f"Masks, overlays, a table and index.html are in {flags.out}.")
+    _check_all_done(answers, len(queries))
+
+
+def _photos(flags: FlagValues) -> tuple[list[Query], Supports, Truth | None]:
+    """Returns the queries, the supports, and the queries' true masks if there are such.
+
+    Raises:
+      InputError: a place is wrong, or what is read would lie where the answers go.
+    """
+    check_free(flags.out)
+    supports = read_supports(flags.support)
+    masks = [photo.mask_path for photo in supports.photos]
+    queries = list_queries(flags.query, leave_out=Path(flags.out), masks=masks)
+    truth = read_truth(flags.truth, supports.classes, [q.name for q in queries]) if flags.truth else None
+    _check_apart(flags.out, "--support", [photo.path for photo in supports.photos])
+    _check_apart(flags.out, "--truth", [mask.path for mask in truth.values()] if truth else [])
+    return queries, supports, truth
+
+
+def _fitted(
+    flags: FlagValues, model: str, config: ConfigDict, options: Options, supports: Supports
+) -> Fitted:
+    """Returns the model fitted to the supports.
+
+    Raises:
+      InputError: there is no such model, it has no such output, or it cannot be adapted.
+    """
+    segmenter = Segmenter.load(model, config)
+    check_output(segmenter.method, options.output or None)
+    return segmenter.fit(
+        [photo.image for photo in supports.photos],
+        [photo.mask for photo in supports.photos],
+        classes=supports.classes,
+        adapt=AdaptSettings(**config.eval.adapt) if flags.adapt else None,
+    )
+
+
+def _check_all_done(answers: Answers, count: int) -> None:
+    """Makes sure that every one of so many photos was segmented, and its truth read.
+
+    Raises:
+      InputError: one was not.
+    """
     failed = {row.name: row.file for row in answers.rows if row.error}
     if failed:
         first, *_ = failed.values()
         raise InputError(
-            f"{len(failed)} of {len(queries)} photos failed, {first} the first: summary.csv says why; all "
-            "others are done."
+            f"{len(failed)} of {count} photos failed, {first} the first: summary.csv says why; all others "
+            "are done."
         )
+
+
+def _left_out(without: Sequence[Path], queries: Sequence[Query]) -> list[str]:
+    """Returns what is said of photos beside the supports that have no mask, and are no queries either."""
+    asked = {query.path.resolve() for query in queries} if without else set()
+    paths = [path for path in without if path.resolve() not in asked]
+    if not paths:
+        return []
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return [f"Left out of the supports, without a mask: {', '.join(map(str, paths[:NAMED]))}{more}."]
 
 
 def _check_apart(out: str, flag: str, paths: Sequence[Path]) -> None:
@@ -177,7 +233,7 @@ def _percent(value: float | None) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
-    return cli.run(program, argv)
+    return cli.run(program, argv, stopped=STOPPED)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ python CLONE/datasets/draw.py.
 """
 
 import difflib
-import shutil
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,10 +29,10 @@ from datasets.shapes.drawing import draw
 from fsjax.config import Field
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
-from fsjax.files import make_writable, replacing
+from fsjax.prediction.own_files import OwnFiles, emptied
 
 FLAGS = {
-    "out": "The folder to make; one of an earlier drawing is replaced.",
+    "out": "The folder to make; what an earlier drawing wrote there is replaced.",
     "classes": "Of the benchmark's classes those to draw, by default gear_spokes,disk_bricks.",
     "shown": "Photos with masks for each class, by default 5.",
     "photos": "Photos without, by default 12.",
@@ -41,8 +41,8 @@ USUAL = "gear_spokes,disk_bricks"
 NUMBERS = {"shown": Field(5, "photos", low=1, high=1000), "photos": Field(12, "photos", low=1, high=100_000)}
 
 SHOWN, PHOTOS, TRUTH, NAMES = "shown", "photos", "truth", "classes.txt"
-ABOUT = "drawn.txt"
-"""By which an earlier drawing is known."""
+LIST = ".drawn"
+"""Lists the files that were drawn."""
 
 QUALITY = 92
 """Of photos, which are JPEGs."""
@@ -74,17 +74,18 @@ def program(argv: list[str]) -> None:
         field.read(f"--{name}", flags[name].value) if flags[name].value else field.default
         for name, field in NUMBERS.items()
     )
-    folder = Path(flags.out).expanduser()
+    folder = Path(flags.out)
     names = [CLASS_NAMES[c] for c in classes]
-    _begin(folder, names)
-    for one in supports(classes, shown):
-        image, labels = _picture(one)
-        _save(folder / SHOWN / f"{one.name}.jpg", image)
-        _save(folder / SHOWN / f"{one.name}.png", np.where(labels > 0, np.uint8(IGNORED), np.uint8(0)))
-    for one in queries(classes, photos):
-        image, labels = _picture(one)
-        _save(folder / PHOTOS / f"{one.name}.jpg", image)
-        _save(folder / TRUTH / f"{one.name}.png", relabelled(labels, classes))
+    with emptied(folder, LIST) as files:
+        files.write(f"{TRUTH}/{NAMES}", "".join(f"{name}\n" for name in names).encode())
+        for one in supports(classes, shown):
+            image, labels = _picture(one)
+            _save(files, f"{SHOWN}/{one.name}.jpg", image)
+            _save(files, f"{SHOWN}/{one.name}.png", np.where(labels > 0, np.uint8(IGNORED), np.uint8(0)))
+        for one in queries(classes, photos):
+            image, labels = _picture(one)
+            _save(files, f"{PHOTOS}/{one.name}.jpg", image)
+            _save(files, f"{TRUTH}/{one.name}.png", relabelled(labels, classes))
     print(f"{folder / SHOWN} has {shown} photos with masks for each of {', '.join(names)},")
     print(f"{folder / PHOTOS} {photos} without, and {folder / TRUTH} the true masks of these.")
 
@@ -135,34 +136,17 @@ def _positions(text: str) -> list[int]:
     return [CLASS_NAMES.index(name) for name in names]
 
 
-def _begin(folder: Path, names: Sequence[str]) -> None:
-    """Makes the folder, without an earlier drawing in it, and writes the classes' names.
-
-    Raises:
-        InputError: it holds anything else, or cannot be written to.
-    """
-    make_writable(folder)
-    if any(folder.iterdir()) and not (folder / ABOUT).is_file():
-        raise InputError(f"{folder} holds other files: name a new folder with --out.")
-    for name in (SHOWN, PHOTOS, TRUTH):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    said = f"{SHOWN}, {PHOTOS} and {TRUTH} are drawn, and replaced by the next drawing: {', '.join(names)}."
-    for path, lines in ((folder / ABOUT, [said]), (folder / TRUTH / NAMES, names)):
-        with replacing(path) as temporary:
-            temporary.write_text("\n".join(lines) + "\n")
-
-
-def _save(path: Path, values: np.ndarray) -> None:
-    with replacing(path) as temporary:
-        kind = "JPEG" if path.suffix == ".jpg" else "PNG"
-        Image.fromarray(values).save(temporary, kind, quality=QUALITY)
+def _save(files: OwnFiles, name: str, values: np.ndarray) -> None:
+    encoded = io.BytesIO()
+    Image.fromarray(values).save(encoded, "JPEG" if name.endswith(".jpg") else "PNG", quality=QUALITY)
+    files.write(name, encoded.getvalue())
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
     from fsjax import cli
 
-    return cli.run(program, argv)
+    return cli.run(program, argv, stopped="Stopped. The same command started again draws all photos anew.")
 
 
 if __name__ == "__main__":

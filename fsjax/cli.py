@@ -3,6 +3,7 @@
 import inspect
 import io
 import logging
+import os
 import sys
 import tempfile
 import textwrap
@@ -150,15 +151,17 @@ def parse(
       places: whether it takes folders or files, which are no flags, too.
 
     Returns:
-      The flags' values, and the other arguments: those that set fields, "--config.FIELD=VALUE" each, and
-      places.
+      The flags' values, with the user's folder for a leading ~, and the other arguments: those that set
+      fields, "--config.FIELD=VALUE" each, and places.
 
     Raises:
-      InputError: for an unknown flag, naming the nearest, or an argument that is neither a flag nor a place.
+      InputError: for an unknown flag, naming the nearest, an argument that is neither a flag nor a place, or
+        one that is not in UTF-8.
     """
     if {"-h", "-help", "--help"} & set(argv):
         print("\n".join(_help(description, strings, switches or {}, fields)))
         raise SystemExit(0)
+    _check_utf8(argv)
     values = flags.FlagValues()
     values.set_gnu_getopt()  # known flags are found behind unknown ones, too
     for name, meaning in strings.items():
@@ -169,6 +172,8 @@ def parse(
         _, *others = values(list(argv), known_only=True)
     except flags.Error as error:
         raise InputError(f"{error}: write --name=value.") from error
+    for name in strings:  # a shell leaves the ~ of --name=~/folder as it is
+        values[name].value = os.path.expanduser(values[name].value or "")
     for argument in others:
         name, equals, _ = argument.partition("=")
         if not name.startswith("-"):
@@ -181,6 +186,15 @@ def parse(
         if not equals:
             raise InputError(f"{name} has no value: write {name}=value.")
     return values, others
+
+
+def _check_utf8(argv: Sequence[str]) -> None:
+    """Makes sure that arguments can be printed and written down."""
+    for argument in argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"The argument {argument!a} is not in UTF-8: rename what it names.") from error
 
 
 def _help(

@@ -254,6 +254,19 @@ def test_debug_shows_the_traceback(error, code, run):
     assert "Traceback" not in run(error)[1]
 
 
+def test_a_leading_tilde_is_the_users_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    values, _ = cli.parse(["program", "--out=~/found", "--model=a~b"], "", {"out": "", "model": ""})
+    assert (values.out, values.model) == (f"{tmp_path}/found", "a~b")
+
+
+def test_an_argument_that_is_not_in_utf8_is_refused():
+    with pytest.raises(
+        InputError, match=r"The argument '--out=\\udcff' is not in UTF-8: rename what it names"
+    ):
+        cli.parse(["program", "--out=\udcff"], "", {"out": ""})
+
+
 def test_an_interruption_says_how_to_go_on(run):
     code, printed = run(KeyboardInterrupt())
     assert code == 130

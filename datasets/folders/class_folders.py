@@ -35,8 +35,7 @@ def find(folder: Path) -> Found:
             with CLASS/masks/NAME.png. A photo's id is CLASS/NAME.
 
     Raises:
-        InputError: a class has no photos, or as
-            `datasets.folders.pairs` says.
+        InputError: a class has no photos, or as `datasets.folders.pairs` says.
     """
     classes = _classes(folder)
     tasks = tasks_of(folder)

@@ -5,6 +5,7 @@ import binascii
 import json
 import math
 import os
+import re
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from fsjax.errors import InputError
 BACKGROUND, IGNORE = "_background_", "__ignore__"
 """Labels that are no classes, as LabelMe's own programs have them."""
 
-_MARK, _HEAD = b'"shapes"', 2**16
+_MARK, _HEAD = re.compile(rb'"shapes"\s*:\s*\['), 2**16
 """What an annotation file is known by, and in how many of its first bytes."""
 
 _SIDES = 64
@@ -81,7 +82,7 @@ def is_annotation(path: Path) -> bool:
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
     with path.open("rb") as file:
-        return _MARK in file.read(_HEAD)
+        return _MARK.search(file.read(_HEAD)) is not None
 
 
 def looks_so(folder: Path) -> bool:

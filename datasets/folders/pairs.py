@@ -1,7 +1,7 @@
 """Photos and the masks that belong to them, by their files' names."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,10 +38,19 @@ def visible(folder: Path) -> list[Path]:
         InputError: a name is not in UTF-8.
     """
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    check_utf8(paths)
+    return paths
+
+
+def check_utf8(paths: Iterable[Path]) -> None:
+    """Makes sure that files' names can be written down.
+
+    Raises:
+        InputError: one is not in UTF-8.
+    """
     for path in paths:
         if any("\ud800" <= letter <= "\udfff" for letter in path.name):  # how Python reads such bytes
             raise InputError(f"The name of the file {str(path)!a} is not in UTF-8: rename it.")
-    return paths
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -135,8 +144,9 @@ def _pair(id: str, folder: Path, names: Sequence[str], suffixed: bool) -> Pair:
     pngs = [name for name in names if name.lower().endswith(".png")]
     mask = names[-1] if suffixed else pngs[0] if len(pngs) == 1 else None
     if len(names) > 2 or mask is None:
+        place = "There are" if folder == Path() else f"{folder} has"  # files that are named one by one
         raise InputError(
-            f"{folder} has {', '.join(names)}: which is the mask of which photo? Call a mask {id}.png or "
+            f"{place} {', '.join(names)}: which is the mask of which photo? Call a mask {id}.png or "
             f"{id}{MASK}.png, and leave one photo."
         )
     return Pair(id, folder, next(name for name in names if name != mask), mask)

@@ -1,5 +1,6 @@
 """Photos with masks in every layout: what they show, and how each is read."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,11 @@ from fsjax.data import mask_files, mask_kinds, photo_files, pictures
 from fsjax.data.photo_files import Pixels
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
+
+LOG = logging.getLogger(__name__)
+
+MANY = 100
+"""Masks, from which on it is said that they are looked at, because it takes a while."""
 
 OBJECT = "object"
 """What the one class is called that nobody has named."""
@@ -76,6 +82,8 @@ def of_values(
         InputError: a mask is no picture, damaged or far too large, it is not clear what the masks mark, or a
             label has no name.
     """
+    if len(every) > MANY:
+        LOG.info("looking at %d masks", len(every))
     looks = [mask_kinds.look_at(pictures.encoded_of(mask_of(pair)), str(mask_of(pair))) for pair in every]
     shown = [[value for value in look.values if value != IGNORED] for look in looks]
     names: Sequence[str] | None = label_masks.names_in(folder)

@@ -34,7 +34,7 @@ def place_of(text: str, what: str) -> Place:
         what: it is for, e.g. "--support".
 
     Raises:
-        InputError: there is no such folder or file, or no file fits the pattern.
+        InputError: there is no such folder or file, no file fits the pattern, or a name is not in UTF-8.
     """
     if not text.strip() or "\0" in text:
         raise InputError(f"{what} is {text!r}: name a folder, or files.")
@@ -103,6 +103,7 @@ def _expanded(part: str, what: str, *, alone: bool) -> list[tuple[Path, bool]]:
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
         found = [path for path in found if not path.is_dir() and "__MACOSX" not in path.parts]
         if found:
+            pairs.check_utf8(found)
             return [(path, False) for path in found]
         raise InputError(f"{what} is {part!r}, which no file fits: mend the pattern.")
     kind = "neither a folder nor a file" if alone else "no file"

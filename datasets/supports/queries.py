@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Query(NamedTuple):
     name: str
 
 
-def list_queries(place: str, *, leave_out: Path | None = None) -> list[Query]:
+def list_queries(place: str, *, leave_out: Path | None = None, masks: Collection[Path] = ()) -> list[Query]:
     """Returns photos in the order of their names, numbers in them by value; none is opened.
 
     Args:
@@ -37,6 +37,8 @@ def list_queries(place: str, *, leave_out: Path | None = None) -> list[Query]:
             between them. Hidden files are not seen; in a folder or by a pattern also what is no picture by
             its name.
         leave_out: a folder whose files are no queries, as where the answers go.
+        masks: files that are no queries unless they are named one by one, as the masks of supports in the
+            same folder.
 
     Raises:
         InputError: there is no such place, or no picture in it.
@@ -47,6 +49,8 @@ def list_queries(place: str, *, leave_out: Path | None = None) -> list[Query]:
         for path in (found.files if found.folder is None else places.all_below(found.folder))
         if path in found.named or path.suffix.lower() in SUFFIXES + UNREAD
     ]
+    known = set(map(os.path.realpath, masks))
+    paths = [path for path in paths if path in found.named or os.path.realpath(path) not in known]
     if leave_out is not None and paths:
         apart = os.path.realpath(leave_out)  # links may lead there
         paths = [path for path in paths if not Path(os.path.realpath(path.parent)).is_relative_to(apart)]

@@ -35,12 +35,14 @@ class Support:
         image: uint8 RGB [H, W, 3], upright.
         mask: uint8 [H, W]: 0 background, n the class `Supports.classes[n - 1]`, 255 ignored.
         path: the photo's file, or the annotation file that holds it.
+        mask_path: the mask's, or that of the annotations.
     """
 
     name: str
     image: np.ndarray
     mask: np.ndarray
     path: Path
+    mask_path: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,8 @@ def _support(entry: Entry, classes: Sequence[str]) -> Support:
     shape = next(iter(masks.values())).shape
     mask_files.check_fits(shape, str(entry.mask_path), image, str(entry.path))
     numbers = {name: number for number, name in enumerate(classes, 1)}
-    return Support(entry.name, image.values, painted(masks, void, numbers, image.size), entry.path)
+    mask = painted(masks, void, numbers, image.size)
+    return Support(entry.name, image.values, mask, entry.path, entry.mask_path)
 
 
 def _apart(folder: Path, photos: str, masks: str, usual: Sequence[str] = ()) -> Layout:

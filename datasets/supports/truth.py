@@ -92,8 +92,9 @@ def read_truth(place: str, classes: Sequence[str], names: Sequence[str]) -> Trut
         names: the queries', see `datasets.supports.Query`.
 
     Raises:
-        InputError: there is no such place, or no mask of a query in it; a mask is no picture, damaged or far
-            too large, or it is not clear what it marks; or it shows a class that the supports do not have.
+        InputError: there is no such place, no mask of a query in it, or two of one name; a mask is no
+            picture, damaged or far too large, or it is not clear what it marks; or it shows a class that the
+            supports do not have.
     """
     layout = _with_photos(place) or _masks_alone(place, len(classes), names)
     found = _matched({entry.name: entry for entry in layout.entries}, names)
@@ -124,10 +125,14 @@ def _with_photos(text: str) -> Layout | None:
 def _masks_alone(text: str, known: int, names: Sequence[str]) -> Layout:
     """Returns the masks of queries, their classes called by their values where no file names them."""
     folder = places.place_of(text, WHAT).folder
-    masks = {}
+    masks: dict[str, Path] = {}
+    known_names = set(names)
     for path in _pictures(text):
         id = _id(path, folder)
-        masks[id if id in names else id.removesuffix(pairs.MASK)] = path
+        id = id if id in known_names else id.removesuffix(pairs.MASK)
+        if id in masks:
+            raise InputError(f"{masks[id]} and {path} are both called like {id}: leave one out of {WHAT}.")
+        masks[id] = path
     found = _matched({id: (id, path) for id, path in masks.items()}, names)
     every = [Pair(id, Path(), str(path), str(path)) for id, path in found.values()]
     return layouts.of_values(folder or (Path(every[0].mask).parent if every else Path()), every, known=known)

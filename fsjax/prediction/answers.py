@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ class Answers:
           InputError: the folder holds anything else, cannot be written to, or is being written to.
         """
         with emptied(folder) as files:
-            files.write("prediction.json", _json(about, indent=1))
+            files.write("prediction.json", json.dumps(about, ensure_ascii=False, indent=1).encode())
             yield cls(files, classes, maps)
 
     def show_support(
@@ -148,10 +149,10 @@ class Answers:
         try:
             for path, picture in self._pictures(name, found):
                 self.files.write(path, picture)
+            self._annotated.append(coco.annotated(name, file, found))
         except BaseException:
             self.files.remove(self._paths(name))
             raise
-        self._annotated.append(coco.annotated(name, file, found))
         area = found.area
         for n, class_name in enumerate(self.classes):
             self.rows.append(
@@ -191,13 +192,18 @@ class Answers:
         writer.writerow(COLUMNS)
         writer.writerows(map(_cells, self.rows))
         self.files.write("summary.csv", table.getvalue().encode())
-        self.files.write("annotations.json", _json(coco.document(self._annotated, self.classes)))
+        self.files.write("annotations.json", coco.document(self._annotated, self.classes))
         shown = page.of(title, notes, self._supports, self._cards(), self.classes)
         self.files.write("index.html", shown.encode())
 
+    @cached_property
+    def _parts(self) -> list[str]:
+        """The classes' names in those of files."""
+        return _in_names(self.classes)
+
     def _paths(self, name: str) -> list[str]:
         """Returns the names of a photo's files: its mask, its overlay, and its maps."""
-        maps = [f"{MAPS}/{name}.{part}.png" for part in _in_names(self.classes)] if self.maps else []
+        maps = [f"{MAPS}/{name}.{part}.png" for part in self._parts] if self.maps else []
         return [f"{MASKS}/{name}.png", f"{OVERLAYS}/{name}.jpg", *maps]
 
     def _pictures(self, name: str, found: Segmentation) -> Iterator[tuple[str, bytes]]:
@@ -240,7 +246,3 @@ def _in_names(classes: Sequence[str]) -> list[str]:
     """Returns classes' names as parts of file names, no two of them equal, whatever their case."""
     letters = ([letter if letter.isalnum() or letter in "-_" else "_" for letter in name] for name in classes)
     return distinct("".join(of_name[:LONGEST_NAME]) for of_name in letters)
-
-
-def _json(value: Any, indent: int | None = None) -> bytes:
-    return json.dumps(value, ensure_ascii=False, indent=indent).encode()

@@ -45,11 +45,11 @@ def distinct(names: Iterable[str]) -> list[str]:
     >>> distinct(["cat", "Cat", "dog", "cat"])
     ['cat', 'Cat_2', 'dog', 'cat_3']
     """
-    found: list[str] = []
+    found: dict[str, str] = {}
     for plain in names:
         name, number = plain, 1
-        while name.casefold() in map(str.casefold, found):
+        while name.casefold() in found:
             number += 1
             name = f"{plain}_{number}"
-        found.append(name)
-    return found
+        found[name.casefold()] = name
+    return list(found.values())

@@ -1,7 +1,7 @@
-"""A folder in which nothing is replaced but what an earlier prediction wrote there.
+"""A folder in which nothing is replaced but what the same program wrote there earlier.
 
-Every file is listed in `.written` with its sha256 just before it is written, so that a process which is
-killed leaves none unlisted. What is not listed, or was changed since, is the user's and stays as it is.
+Every file is listed with its sha256 just before it is written, so that a process which is killed leaves none
+unlisted. What is not listed, or was changed since, is the user's and stays as it is.
 """
 
 import hashlib
@@ -17,8 +17,9 @@ from fsjax.errors import InputError
 from fsjax.files import claimed, make_writable, replacing
 
 LIST = ".written"
+"""What predict.py calls its list."""
 
-_OURS = (LIST, ".claimed")
+_CLAIM = ".claimed"
 
 _TEMPORARY = re.compile(r"\.(.+)\.\d+\.[0-9a-f]{8}")
 """What `fsjax.files.replacing` calls files that are not whole yet."""
@@ -26,13 +27,15 @@ _TEMPORARY = re.compile(r"\.(.+)\.\d+\.[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class OwnFiles:
-    """The files that a prediction writes to its folder.
+    """The files that a program writes to its folder.
 
     Attributes:
       folder: it.
+      listed: the name of the list of these files.
     """
 
     folder: Path
+    listed: str = LIST
     _written: set[str] = field(default_factory=set)
 
     def write(self, name: str, content: bytes) -> None:
@@ -48,10 +51,12 @@ class OwnFiles:
         """
         path = self.folder / name
         if os.path.lexists(path):
-            raise InputError(f"{path} is there, and of no earlier prediction: move it, or name a new folder.")
+            raise InputError(
+                f"{path} is there, and this program did not write it: move it, or name a new folder."
+            )
         line = json.dumps([name, hashlib.sha256(content).hexdigest()])
         try:
-            with (self.folder / LIST).open("a", encoding="utf-8") as file:
+            with (self.folder / self.listed).open("a", encoding="utf-8") as file:
                 file.write(f"\n{line}")  # whatever the line before it was cut to by a full disk
             with replacing(path) as temporary:
                 temporary.write_bytes(content)
@@ -60,55 +65,70 @@ class OwnFiles:
         self._written.add(name)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Removes files, those of them that this prediction has written."""
+        """Removes files, those of them that were written since the folder was `emptied`."""
         for name in self._written.intersection(names):
             (self.folder / name).unlink(missing_ok=True)
             self._written.remove(name)
 
 
-def check_free(folder: str | Path) -> dict[str, str]:
-    """Makes sure that a prediction may write to a folder.
+def check_free(folder: str | Path, listed: str = LIST) -> dict[str, str]:
+    """Makes sure that a program may write to a folder.
+
+    Args:
+      folder: it.
+      listed: the name of the program's list in it.
 
     Returns:
-      The sha256 of each file of an earlier prediction by its name, whether it is still there or not.
+      The sha256 of each file that it wrote earlier by its name, whether it is still there or not.
 
     Raises:
-      InputError: it is a file, holds files and none of an earlier prediction, or one of these was changed.
+      InputError: it is a file, holds files and none that the program wrote, or one of these was changed.
     """
     place = Path(folder)
-    if not place.is_dir():
-        if os.path.lexists(place):
-            raise InputError(f"{place} is no folder: name a new one.")
-        return {}
-    listed = _listed(place)
-    if not listed and any(path.name not in _OURS for path in place.iterdir()):
-        raise InputError(f"{place} holds other files: name a new folder.")
-    for name, sha256 in listed.items():
+    written = _earlier(place, listed)
+    for name, sha256 in written.items():
         path = place / name
         if os.path.lexists(path) and not _is_file_of(path, sha256):
             raise InputError(
-                f"{path} was changed since an earlier prediction wrote it: move it, or name a new folder."
+                f"{path} was changed since this program wrote it: move it, or name a new folder."
             )
-    return listed
+    return written
 
 
 @contextmanager
-def emptied(folder: str | Path) -> Iterator[OwnFiles]:
-    """Yields a folder without the files of an earlier prediction; no other process writes there meanwhile.
+def emptied(folder: str | Path, listed: str = LIST) -> Iterator[OwnFiles]:
+    """Yields a folder without what a program wrote there earlier; no other process writes there meanwhile.
 
     Args:
-      folder: new, empty, or of an earlier prediction.
+      folder: new, empty, or written to by the program earlier.
+      listed: the name of the program's list in it.
 
     Raises:
       InputError: as `check_free`, or it cannot be written to, or another process is writing there.
     """
     place = Path(folder)
-    check_free(place)
+    _earlier(place, listed)  # nothing is made in other people's folders
     make_writable(place)
     with claimed(place):
-        _remove(place, check_free(place))
-        (place / LIST).write_bytes(b"")
-        yield OwnFiles(place)
+        _remove(place, check_free(place, listed))
+        (place / listed).write_bytes(b"")
+        yield OwnFiles(place, listed)
+
+
+def _earlier(place: Path, listed: str) -> dict[str, str]:
+    """Returns what `check_free` does, without looking into files that were written.
+
+    Raises:
+      InputError: it is a file, or holds files and none that the program wrote.
+    """
+    if not place.is_dir():
+        if os.path.lexists(place):
+            raise InputError(f"{place} is no folder: name a new one.")
+        return {}
+    written = _written(place / listed)
+    if not written and any(path.name not in (listed, _CLAIM) for path in place.iterdir()):
+        raise InputError(f"{place} holds other files: name a new folder.")
+    return written
 
 
 def _remove(place: Path, names: Iterable[str]) -> None:
@@ -127,17 +147,17 @@ def _remove(place: Path, names: Iterable[str]) -> None:
             parent.rmdir()
 
 
-def _listed(place: Path) -> dict[str, str]:
-    """Returns the sha256 of files that were written, by their names."""
-    listed = {}
+def _written(file: Path) -> dict[str, str]:
+    """Returns the sha256 of files in a list, by their names."""
+    written = {}
     with suppress(FileNotFoundError):
-        for line in (place / LIST).read_bytes().splitlines():
+        for line in file.read_bytes().splitlines():
             with suppress(ValueError, TypeError):  # it was cut short, and its file never written
                 name, sha256 = json.loads(line)
                 path = PurePosixPath(name)
                 if path.parts and not path.is_absolute() and ".." not in path.parts:
-                    listed[str(path)] = sha256
-    return listed
+                    written[str(path)] = sha256
+    return written
 
 
 def _is_file_of(path: Path, sha256: str) -> bool:

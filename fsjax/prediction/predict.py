@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from errno import ENAMETOOLONG
+from errno import EDQUOT, EFBIG, ENAMETOOLONG, ENOSPC
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,6 +26,12 @@ MIN_PRESENCE = 0.2
 classes of PASCAL VOC (cat, dog and sheep; docs/own_photos.md). Another network has another scale."""
 
 DECODED_AHEAD = 2
+
+_MENDS = {
+    ENAMETOOLONG: "give it a shorter name",
+    **dict.fromkeys((ENOSPC, EDQUOT, EFBIG), "make room on the disk"),
+}
+"""What helps where the system refuses to write, by its reason."""
 
 TrueMask = Callable[[str, tuple[int, int]], UInt8[np.ndarray, "H W"] | None]
 
@@ -168,7 +174,7 @@ def _unwritten(query: Query, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return _too_large(query)
     assert isinstance(error, OSError)
-    mend = "give it a shorter name" if error.errno == ENAMETOOLONG else "make room on the disk"
+    mend = _MENDS.get(error.errno or 0, "name another folder with --out")
     return f"What was found in {query.path} cannot be written ({error.strerror or error}): {mend}."
 
 

@@ -196,13 +196,9 @@ def test_photos_that_were_put_among_answers_stay(place, failing):
     assert mine.read_bytes() == content
     last, _ = failing(query="found")
     assert last.startswith(f"error: All photos of {place}/found lie in {place}/found, where the answers go")
-    last, _ = failing(support="found/masks")
-    assert "lies in" in last or "has no photos with masks" in last
     Image.fromarray(drawn(5)[1]).save(place / "found" / "masks" / "a.png")
     last, _ = failing()
-    assert last.startswith(
-        f"error: {place}/found/masks/a.png was changed since an earlier prediction wrote it"
-    )
+    assert last.startswith(f"error: {place}/found/masks/a.png was changed since this program wrote it")
 
 
 def test_truth_and_supports_are_not_taken_from_where_answers_go(place, failing):
@@ -237,14 +233,40 @@ def test_classes_of_odd_names_have_maps_of_their_own(place, failing):
     assert sum(map(int, (row["area"] for row in table(place / "found") if row["photo"] == "a"))) == 36 * 44
 
 
-def test_photos_may_be_named_one_by_one(place, failing):
-    query = f"{place}/photos/a.png,{place}/photos/c.png"
-    assert failing(code=0, query=Path(query).relative_to(place))[1] == {}
+def test_photos_and_supports_may_be_named_one_by_one(place, failing):
+    image, mask = drawn(10)
+    saved(place / "mine" / "x.png", image)
+    saved(place / "mine" / "x_mask.png", 255 * mask)
+    saved(place / "mine" / "y-mask.png", 255 * mask)
+    shown, query = f"mine/x.png,{place}/mine/x_mask.png", f"photos/a.png,{place}/photos/c.png"
+    assert failing(code=0, support=shown, query=query)[1] == {}
     assert answered(place / "found") == {"a", "c"}
-    shown = f"{place}/shown/cup/images/0.png,{place}/shown/cup/masks/0.png"
+    assert {row["class"] for row in table(place / "found")} == {"object"}
+    assert failing(code=0, support="mine", query="photos/a.png")[1] == {}
+    left_out = f"Left out of the supports, without a mask: {place}/mine/y-mask.png."
+    assert left_out in (place / "found" / "index.html").read_text()
     last, _ = failing(support="nowhere")
-    assert "nowhere" in last
-    assert segment(place, support=shown, query="none") == 2
+    assert last == (
+        f"error: There is neither a folder nor a file {place}/nowhere, which --support names: mend the name."
+    )
+
+
+def test_an_interruption_says_what_is_there_and_leaves_nothing_half_written(place, failing, monkeypatch):
+    def interrupted(photo, mask):
+        if photo.shape[:2] == (36, 45):
+            raise KeyboardInterrupt
+        return drawn_over(photo, mask)
+
+    drawn_over = overlay.overlay
+    saved(place / "photos" / "b.png", drawn(1, 36, 45)[0])
+    with monkeypatch.context() as patched:
+        patched.setattr("fsjax.segmenter.segmentation.overlay", interrupted)
+        last, _ = failing(code=130)
+    assert last == predict.STOPPED
+    assert answered(place / "found") == {"a"}
+    assert not (place / "found" / "index.html").exists()
+    assert failing(code=0)[1] == {}
+    assert answered(place / "found") == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize(

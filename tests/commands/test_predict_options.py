@@ -104,6 +104,14 @@ def test_what_is_not_there_has_an_empty_mask_and_its_score(place, untrained, tmp
         assert not mask_of(tmp_path / "found", row["photo"]).any()
 
 
+def test_a_configuration_without_weights_asks_for_a_model(place, refusal):
+    given = (f"--support={place}/shown", f"--query={place}/photos", f"--out={place}/none")
+    file = f"{cli.CONFIGS}/prnet_shapes.py"
+    said = refusal(predict, *given, f"--config={file}")
+    assert f"--model is missing, and {file} names no model.weights: name a run, a file or imagenet." in said
+    assert not (place / "none").exists()
+
+
 @pytest.fixture(scope="module")
 def dpnet(tmp_path_factory):
     return test_release.saved(tmp_path_factory.mktemp("dpnet"), dpnet_config({"eval.size": 33}))[0]

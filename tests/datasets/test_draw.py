@@ -44,17 +44,31 @@ def test_it_is_read_as_supports_queries_and_truth(drawn):
 
 
 def test_the_same_command_draws_the_same_and_replaces_what_it_drew(drawn):
-    before = contents(drawn)
     names = ",".join(CLASSES)
-    (drawn / "photos" / "99.jpg").touch()
+    (drawn / "photos" / "99.jpg").write_bytes(b"mine")
+    (drawn / "notes.txt").write_text("mine")
+    before = contents(drawn)
     assert draw.main(["draw", f"--out={drawn}", f"--classes={names}", "--shown=3", "--photos=8"]) == 0
     assert contents(drawn) == before
+
+
+def test_a_drawn_mask_that_was_changed_is_not_replaced(tmp_path, capsys):
+    given = "draw", f"--out={tmp_path}/drawn", "--shown=1", "--photos=1"
+    assert draw.main([*given]) == 0
+    mask = tmp_path / "drawn" / "shown" / "gear_spokes" / "1.png"
+    mask.write_bytes(b"corrected")
+    assert draw.main([*given]) == 2
+    assert f"{mask} was changed since this program wrote it: move it" in capsys.readouterr().err
+    assert mask.read_bytes() == b"corrected"
+    mask.unlink()
+    assert draw.main([*given, "--classes=plus_dots"]) == 0
+    assert sorted(path.name for path in (tmp_path / "drawn" / "shown").iterdir()) == ["plus_dots"]
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--out={folder}"], "holds other files: name a new folder with --out."),
+        (["--out={folder}"], "holds other files: name a new folder."),
         ([], "Name the folder to make with --out."),
         (["--out={folder}/new", "--classes=heart_confeti"], "does not have: is it heart_confetti?"),
         (["--out={folder}/new", "--classes=plus_dots,,"], "names '', which"),

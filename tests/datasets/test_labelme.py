@@ -49,6 +49,15 @@ def larger(points):
     return [(4 * x, 4 * y) for x, y in points]
 
 
+def test_a_file_with_the_word_shapes_alone_is_not_labelmes(tmp_path):
+    (tmp_path / "a.json").write_text(
+        json.dumps({"categories": [{"id": 1, "name": "shapes"}], "info": "shapes"})
+    )
+    assert not labelme.looks_so(tmp_path)
+    annotate(tmp_path / "b.json")
+    assert labelme.is_annotation(tmp_path / "b.json")
+
+
 def test_shapes_are_drawn(tmp_path):
     annotate(
         tmp_path / "a.json",

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from datasets.supports import list_queries, read_truth
+from datasets.supports import list_queries, read_supports, read_truth
 from tests.datasets.own_folders import class_folders, labelled_folder, paletted, save, white
 from tests.datasets.test_labelme import annotate, shape
 from tests.datasets.test_supports import BYTES, HALVES, OBJECT, H, W, coco, flat
@@ -60,6 +60,17 @@ def test_answers_are_no_queries(tmp_path):
 
 def read(found, name):
     return found[name].read(SIZE)
+
+
+def test_masks_of_supports_among_photos_are_no_queries(tmp_path):
+    for name in ("a.jpg", "a.png", "b.jpg", "c.png"):
+        save(tmp_path / name, BYTES)
+    supports = read_supports(str(tmp_path))
+    masks = [support.mask_path for support in supports.photos]
+    assert masks == [tmp_path / "a.png"]
+    assert [query.name for query in list_queries(str(tmp_path), masks=masks)] == ["a", "b", "c"]
+    named = list_queries(f"{tmp_path}/a.png,{tmp_path}/b.jpg", masks=masks)
+    assert [query.path.name for query in named] == ["a.png", "b.jpg"]
 
 
 def test_masks_that_are_called_like_queries(tmp_path):

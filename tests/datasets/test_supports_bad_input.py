@@ -164,6 +164,13 @@ def test_folders_that_must_not_be_read(tmp_path, monkeypatch, read):
     assert str(tmp_path) in str(error.value)
 
 
+@pytest.mark.parametrize("pattern", ["", "/*.png"])
+def test_names_that_are_not_in_utf8(tmp_path, pattern):
+    (tmp_path / "\udcff.png").touch()
+    with pytest.raises(InputError, match=r"/\\udcff.png' is not in UTF-8: rename it"):
+        list_queries(f"{tmp_path}{pattern}")
+
+
 def truth(root, **masks):
     for name, mask in masks.items():
         save(root / f"{name}.png", mask)
@@ -187,6 +194,13 @@ def test_truth_that_is_wrong(tmp_path, sentence, made):
     make, classes = made
     with pytest.raises(InputError, match=sentence):
         read_truth(truth(tmp_path, **make()), ["cat", "dog"][:classes], ["a", "b"])
+
+
+def test_true_masks_of_one_name(tmp_path):
+    for folder in ("one", "two"):
+        save(tmp_path / folder / "a.png", BYTES)
+    with pytest.raises(InputError, match=r"one/a.png and .*two/a.png are both called like a: leave one out"):
+        read_truth(f"{tmp_path}/*/a.png", ["cat"], ["a"])
 
 
 def test_a_class_that_the_supports_do_not_have(tmp_path):

@@ -54,7 +54,7 @@ def test_the_users_files_beside_ours_survive(place):
 def test_a_file_of_ours_that_was_changed_is_the_users(place):
     """As a mask that was corrected by hand."""
     (place / "masks" / "a.png").write_bytes(b"corrected")
-    assert f"{place}/masks/a.png was changed since an earlier prediction wrote it: move it" in refused(place)
+    assert f"{place}/masks/a.png was changed since this program wrote it: move it" in refused(place)
     assert there(place) == ["masks/a.png", "masks/more/b.png", "summary.csv"]
     (place / "masks" / "a.png").rename(place / "mine.png")
     written(place, "summary.csv")
@@ -64,10 +64,16 @@ def test_a_file_of_ours_that_was_changed_is_the_users(place):
 def test_nothing_takes_the_place_of_a_users_file(place):
     (place / "masks" / "c.png").write_bytes(b"mine")
     with emptied(place) as files:
-        with pytest.raises(InputError, match=r"masks/c.png is there, and of no earlier prediction: move it"):
+        with pytest.raises(InputError, match=r"masks/c.png is there, and this program did not"):
             files.write("masks/c.png", b"ours")
         files.remove(["masks/c.png"])
     assert (place / "masks" / "c.png").read_bytes() == b"mine"
+
+
+def test_a_folder_of_another_programs_files_is_refused(place):
+    with pytest.raises(InputError, match="holds other files"), emptied(place, ".drawn"):
+        pytest.fail("it was entered")
+    assert there(place) == ["masks/a.png", "masks/more/b.png", "summary.csv"]
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path):
