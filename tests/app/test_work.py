@@ -72,6 +72,21 @@ def test_a_presence_that_is_asked_for_takes_classes_away(browser):
         refused(400, browser.ask("GET", f"/results/{asked}/mask?min_presence={wrong}"))
 
 
+def test_what_was_found_is_saved_without_a_support_that_was_removed(browser):
+    (first, _), _ = browser.fit(photo(0), photo(1))
+    asked = browser.add(photo(2)[0])
+    assert browser.ask("POST", "/results", {"photo": asked})[0] == 200
+    assert browser.ask("DELETE", f"/photos/{first}") == (200, {})
+    status, packed = browser.ask("GET", "/results.zip")
+    assert status == 200, packed
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert [name for name in archive.namelist() if name.startswith(("supports", "masks"))] == [
+            "supports/photo.png",
+            "masks/photo_2.png",
+        ]
+        np.testing.assert_array_equal(pixels(archive.read("supports/photo.png")), photo(1)[1])
+
+
 def test_photos_are_shown_upright_and_kept_as_they_came(browser):
     picture, exif = Image.fromarray(pixels(photo(0)[0])), Image.Exif()
     exif[0x0112] = 6
