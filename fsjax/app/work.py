@@ -146,6 +146,13 @@ class Work:
             raise RefusedError(404, f"There is no class {label}.")
         return Answer(found.heat(label), "image/png")
 
+    def similarity(self, session: Session, request: Request, number: int, label: int) -> Answer:
+        """Returns the cosine of a class, in colours."""
+        found = session.result(number)
+        if not 1 <= label <= len(found.cosines):
+            raise RefusedError(404, f"There is no similarity to class {label}.")
+        return Answer(found.similarity(label), "image/png")
+
     def archive(self, session: Session, request: Request) -> Answer:
         """Returns all masks, overlays and maps, and a table, to be saved as one file."""
         least = request.share("min_presence")
@@ -166,6 +173,8 @@ class Work:
         classes = distinct(_in_a_name(one.name) for one in found.classes)
         for class_name, grey in zip(classes, found.maps, strict=True):
             yield f"maps/{name}.{class_name}.png", grey
+        for class_name, grey in zip(classes, found.similarities(), strict=False):
+            yield f"similarity/{name}.{class_name}.png", grey
 
     def _overlay(self, photo: Photo, found: Found, least: float) -> bytes:
         return found.overlay(self._pixels(photo.encoded, photo.name), least)
@@ -194,6 +203,7 @@ IN_SESSION: dict[tuple[str, str], Callable[..., Answer]] = {
     ("GET", "/results/N/overlay"): Work.overlay,
     ("GET", "/results/N/mask"): Work.found,
     ("GET", "/results/N/probability/N"): Work.probability,
+    ("GET", "/results/N/similarity/N"): Work.similarity,
     ("GET", "/results.zip"): Work.archive,
 }
 """By method, and by what follows a session's name in the address, where N is a number."""

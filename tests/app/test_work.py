@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fsjax.app.session import Limits, RefusedError
+from fsjax.segmenter.segmentation import enlarged
 from tests.app.conftest import SEGMENTER, Browser, photo, pixels, runs, serving
 
 
@@ -49,6 +50,14 @@ def test_what_is_found_is_what_the_segmenter_finds(browser):
     heat = Image.open(io.BytesIO(browser.ask("GET", f"/results/{asked}/probability/2")[1]))
     np.testing.assert_allclose(np.asarray(heat) / 255, expected.probability(2), atol=0.51 / 255)
     assert Image.open(io.BytesIO(browser.ask("GET", f"/results/{asked}/overlay")[1])).size == (60, 40)
+    alike = Image.open(io.BytesIO(browser.ask("GET", f"/results/{asked}/similarity/2")[1]))
+    wanted = enlarged(np.clip(expected.cosines[..., 1], 0, 1), (40, 60))
+    np.testing.assert_allclose(np.asarray(alike) / 255, wanted, atol=2 / 255)  # rounded twice more
+    packed = browser.ask("GET", "/results.zip")[1]
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        np.testing.assert_array_equal(pixels(archive.read("similarity/ü_.blue.png")), np.asarray(alike))
+    for wrong in (0, 3):
+        refused(404, browser.ask("GET", f"/results/{asked}/similarity/{wrong}"))
 
 
 def test_a_presence_that_is_asked_for_takes_classes_away(browser):
