@@ -252,7 +252,7 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
         warnings.simplefilter("ignore")  # Pillow's, of a tag that it cannot read
         try:
             image.load()  # one that was opened and not read yet
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, TypeError) as error:  # as `pictures` does
             raise InputError(f"{name} is damaged: fetch it again, or leave it out.") from error
         return photo_files.upright(image, photo_files.orientation_of(image))
 
