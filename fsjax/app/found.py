@@ -9,7 +9,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from fsjax.prediction.encoding import indexed, jpeg, png
@@ -52,28 +52,31 @@ class Found:
     Attributes:
       mask: an indexed PNG, as large as the photo.
       maps: of each class its probability as a grey PNG, 0 to 255.
+      cosines: of each class the cosine of the features of every cell of the network with the painted ones' as
+        a grey PNG, 0 where it is 0 or less, 255 where it is 1; none of a method that cannot say.
       classes: what was found of each.
     """
 
     mask: bytes
     maps: tuple[bytes, ...]
+    cosines: tuple[bytes, ...]
     classes: tuple[ClassFound, ...]
 
     @classmethod
     def of(cls, found: Segmentation) -> "Found":
         """Returns what is kept."""
-        levels = (np.rint(255 * found.working[..., n + 1]) for n in range(len(found.classes)))
         scores = zip(
             found.classes, map(_finite, found.presence), map(_finite, found.similarity),
             found.confidence.tolist(), found.area.tolist(), strict=True,
         )  # fmt: skip
-        maps = tuple(png(Image.fromarray(level.astype(np.uint8))) for level in levels)
-        return cls(indexed(found.mask), maps, tuple(ClassFound(*score) for score in scores))
+        cosines = _greys(found.cosines) if np.isfinite(found.cosines).all() else ()
+        classes = tuple(ClassFound(*score) for score in scores)
+        return cls(indexed(found.mask), _greys(found.working[..., 1:]), cosines, classes)
 
     @property
     def weight(self) -> int:
         """The memory that it takes, nearly."""
-        return len(self.mask) + sum(map(len, self.maps))
+        return len(self.mask) + sum(map(len, (*self.maps, *self.cosines)))
 
     def labels(self, min_presence: float) -> UInt8[np.ndarray, "H W"]:
         """Returns the mask without the classes whose presence is below this."""
@@ -90,10 +93,19 @@ class Found:
 
     def heat(self, label: int) -> bytes:
         """Returns the probability of class 1, 2, ..., as a PNG from dark blue, 0, to yellow, 1."""
-        picture = Image.open(io.BytesIO(self.maps[label - 1]))
-        colors = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
-        picture.putpalette(colors.ravel().tolist())
-        return png(picture)
+        return _colored(Image.open(io.BytesIO(self.maps[label - 1])))
+
+    def similarity(self, label: int) -> bytes:
+        """Returns the cosine of class 1, 2, ... in the same colours, 0 or less to 1."""
+        return _colored(self._enlarged(self.cosines[label - 1]))
+
+    def similarities(self) -> list[bytes]:
+        """Returns the cosine of each class, if there is one, as a grey PNG as large as its probability's."""
+        return [png(self._enlarged(grey)) for grey in self.cosines]
+
+    def _enlarged(self, grey: bytes) -> Image.Image:
+        size = Image.open(io.BytesIO(self.maps[0])).size
+        return Image.open(io.BytesIO(grey)).resize(size, Image.Resampling.BILINEAR)
 
     def rows(self, photo: str, min_presence: float) -> Iterator[tuple[Any, ...]]:
         """Yields the lines of summary.csv."""
@@ -136,6 +148,18 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
     """Returns the width and height at which a photo is shown."""
     scale = min(1.0, SHOWN / max(height, width))
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _greys(values: Float[np.ndarray, "h w N"]) -> tuple[bytes, ...]:
+    """Returns a grey PNG for each class."""
+    levels = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
+    return tuple(png(Image.fromarray(levels[..., n])) for n in range(levels.shape[-1]))
+
+
+def _colored(picture: Image.Image) -> bytes:
+    colors = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
+    picture.putpalette(colors.ravel().tolist())
+    return png(picture)
 
 
 def _finite(value: Any) -> float | None:

@@ -194,12 +194,14 @@ async function segment() {
     const due = queries.filter(photo => !results.has(photo, threshold));
     for (const [i, photo] of due.entries()) {
       if (stopping) break;
+      if (!queries.includes(photo)) continue; // removed meanwhile
       progress(i, due.length, `Photo ${i + 1} of ${due.length} …`);
       try {
-        results.show(photo, await patiently(ask("POST", "/results", { photo: photo.photo, threshold })), threshold);
+        const found = await patiently(ask("POST", "/results", { photo: photo.photo, threshold }));
+        if (queries.includes(photo)) results.show(photo, found, threshold);
       } catch (error) {
         if (error.fatal) throw error;
-        results.fail(photo, error.message);
+        if (queries.includes(photo)) results.fail(photo, error.message);
       }
     }
     results.finish();

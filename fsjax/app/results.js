@@ -3,7 +3,10 @@
 import { at } from "./server.js";
 
 const by = id => document.getElementById(id);
-const VIEWS = { overlay: "overlay", probability: "probability map", mask: "mask", photo: "photo" };
+const VIEWS = {
+  overlay: "overlay", probability: "probability map", similarity: "similarity map", mask: "mask", photo: "photo",
+};
+const MAPS = ["probability", "similarity"]; // one of each class
 const REDRAWN = 200; // milliseconds after the last change of the presence
 
 export class Results {
@@ -132,14 +135,14 @@ export class Results {
 
   #address(card, view) {
     if (view === "photo") return card.photo.url;
-    const path = `/results/${card.photo.photo}/${view === "probability" ? `probability/${by("which").value}` : view}`;
+    const path = `/results/${card.photo.photo}/${MAPS.includes(view) ? `${view}/${by("which").value}` : view}`;
     return at(`${path}?min_presence=${this.#least}&round=${card.round}`); // the round: a new one is another picture
   }
 
   #look(cards = [...this.cards.values()]) {
     const view = this.#view;
-    by("legend").hidden = view !== "probability";
-    by("which-label").hidden = view !== "probability" || this.classes.length < 2;
+    by("legend").hidden = !MAPS.includes(view);
+    by("which-label").hidden = !MAPS.includes(view) || this.classes.length < 2;
     for (const card of cards.filter(one => one.found)) {
       const address = this.#address(card, view);
       if (card.image.getAttribute("src") !== address) card.image.src = address;

@@ -130,14 +130,10 @@ class Handler(BaseHTTPRequestHandler):
             answer = in_json({"error": refused.sentence}, refused.status)
         except InputError as error:
             answer = in_json({"error": str(error)}, HTTPStatus.UNPROCESSABLE_ENTITY)
-        except OSError:  # the browser has gone
+        except (ConnectionError, TimeoutError):  # the browser has gone
             raise
-        except MemoryError:
-            answer = in_json({"error": "Memory is exhausted: use smaller photos, or fewer."}, 507)
         except Exception as error:
-            traceback.print_exc()
-            what = f"This is a bug in fsjax ({type(error).__name__}): its traceback is in the terminal."
-            answer = in_json({"error": what}, HTTPStatus.INTERNAL_SERVER_ERROR)
+            answer = _told(error)
         self._discard()
         self._send(answer)
 
@@ -241,3 +237,13 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Logs only where debugging is asked for: addresses hold sessions' names."""
         LOG.debug(format, *args)
+
+
+def _told(error: Exception) -> Answer:
+    """Returns what is said of an error that nobody foresaw."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        sentence = "Memory is exhausted: use smaller photos, or fewer."
+        return in_json({"error": sentence}, HTTPStatus.INSUFFICIENT_STORAGE)
+    traceback.print_exception(error)
+    what = f"This is a bug in fsjax ({type(error).__name__}): its traceback is in the terminal."
+    return in_json({"error": what}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -176,6 +176,12 @@ class Session:
             raise RefusedError(404, "Nothing was found in this photo yet: segment it.")
         return found
 
+    def kept(self) -> tuple[list[Photo], list[tuple[Photo, Found]]]:
+        """Returns the supports that are still there, and all photos in which something was found."""
+        with self._lock:
+            supports = [self.photos[number] for number in self.supports if number in self.photos]
+            return supports, [(self.photos[number], found) for number, found in self.results.items()]
+
     def _forget(self, number: int) -> None:
         found = self.results.pop(number, None)
         self.taken -= found.weight if found else 0

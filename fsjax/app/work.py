@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 
@@ -130,7 +131,8 @@ class Work:
 
     def overlay(self, session: Session, request: Request, number: int) -> Answer:
         """Returns a photo with what was found tinted and outlined."""
-        return Answer(self._overlay(session, number, request.share("min_presence")), "image/jpeg")
+        photo, found = session.photo(number), session.result(number)
+        return Answer(self._overlay(photo, found, request.share("min_presence")), "image/jpeg")
 
     def found(self, session: Session, request: Request, number: int) -> Answer:
         """Returns the mask that was found, to be saved."""
@@ -144,30 +146,38 @@ class Work:
             raise RefusedError(404, f"There is no class {label}.")
         return Answer(found.heat(label), "image/png")
 
+    def similarity(self, session: Session, request: Request, number: int, label: int) -> Answer:
+        """Returns the cosine of a class, in colours."""
+        found = session.result(number)
+        if not 1 <= label <= len(found.cosines):
+            raise RefusedError(404, f"There is no similarity to class {label}.")
+        return Answer(found.similarity(label), "image/png")
+
     def archive(self, session: Session, request: Request) -> Answer:
         """Returns all masks, overlays and maps, and a table, to be saved as one file."""
         least = request.share("min_presence")
-        if not session.results:
+        supports, results = session.kept()
+        if not results:
             raise RefusedError(404, "Nothing was found yet: segment the photos first.")
-        names = _names(session, [*session.supports, *session.results])
-        rows = (row for n, found in session.results.items() for row in found.rows(names[n], least))
-        packed = archive(self._files(session, names, least), rows)
-        return Answer(packed, "application/zip", "found.zip")
+        names = distinct(_stem(photo.name) for photo in [*supports, *(photo for photo, _ in results)])
+        masks = [(f"supports/{name}.png", photo.mask) for name, photo in zip(names, supports, strict=False)]
+        named = [(name, *result) for name, result in zip(names[len(supports) :], results, strict=True)]
+        files = (file for name, photo, found in named for file in self._files(name, photo, found, least))
+        rows = (row for name, _, found in named for row in found.rows(name, least))
+        return Answer(archive(chain(masks, files), rows), "application/zip", "found.zip")
 
-    def _files(self, session: Session, names: dict[int, str], least: float) -> Iterator[tuple[str, bytes]]:
-        for number in session.supports:
-            if number in session.photos:
-                yield f"supports/{names[number]}.png", session.photo(number).mask
-        for number, found in list(session.results.items()):
-            yield f"masks/{names[number]}.png", indexed(found.labels(least))
-            yield f"overlays/{names[number]}.jpg", self._overlay(session, number, least)
-            classes = distinct(_in_a_name(one.name) for one in found.classes)
-            for class_name, grey in zip(classes, found.maps, strict=True):
-                yield f"maps/{names[number]}.{class_name}.png", grey
+    def _files(self, name: str, photo: Photo, found: Found, least: float) -> Iterator[tuple[str, bytes]]:
+        """Yields what is saved of a photo under a name of its own."""
+        yield f"masks/{name}.png", indexed(found.labels(least))
+        yield f"overlays/{name}.jpg", self._overlay(photo, found, least)
+        classes = distinct(_in_a_name(one.name) for one in found.classes)
+        for class_name, grey in zip(classes, found.maps, strict=True):
+            yield f"maps/{name}.{class_name}.png", grey
+        for class_name, grey in zip(classes, found.similarities(), strict=False):
+            yield f"similarity/{name}.{class_name}.png", grey
 
-    def _overlay(self, session: Session, number: int, least: float) -> bytes:
-        photo = session.photo(number)
-        return session.result(number).overlay(self._pixels(photo.encoded, photo.name), least)
+    def _overlay(self, photo: Photo, found: Found, least: float) -> bytes:
+        return found.overlay(self._pixels(photo.encoded, photo.name), least)
 
     def _pixels(self, encoded: bytes, name: str) -> np.ndarray:
         with self._decoding:
@@ -193,6 +203,7 @@ IN_SESSION: dict[tuple[str, str], Callable[..., Answer]] = {
     ("GET", "/results/N/overlay"): Work.overlay,
     ("GET", "/results/N/mask"): Work.found,
     ("GET", "/results/N/probability/N"): Work.probability,
+    ("GET", "/results/N/similarity/N"): Work.similarity,
     ("GET", "/results.zip"): Work.archive,
 }
 """By method, and by what follows a session's name in the address, where N is a number."""
@@ -215,12 +226,6 @@ def _masks(photos: list[Photo], classes: list[str]) -> list[np.ndarray]:
     if counts[:, len(classes) + 1 :].any():
         raise RefusedError(400, "A mask holds more classes than have names.")
     return masks
-
-
-def _names(session: Session, photos: list[int]) -> dict[int, str]:
-    """Returns names for photos' files, each unlike all others."""
-    stems = (_stem(session.photo(number).name) for number in photos)
-    return dict(zip(photos, distinct(stems), strict=True))
 
 
 def _stem(name: str) -> str:

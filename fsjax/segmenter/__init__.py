@@ -20,6 +20,20 @@ array([[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
        [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0],
        [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0],
        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], dtype=uint8)
+
+Is it there at all? A red thing is, a blue one is not.
+
+>>> fitted = segmenter.fit(photo, photo[..., 0] > 0)
+>>> [round(float(found.presence[0]), 2) for found in fitted.segment([photo, photo[..., ::-1]])]
+[1.0, 0.0]
+
+Which support misleads? The last one, whose mask is inside out.
+
+>>> photos = [photo, photo[:, ::-1], photo[::-1], photo]
+>>> masks = [photo[..., 0] > 0 for photo in photos]
+>>> masks[-1] = ~masks[-1]
+>>> leave_one_out(segmenter.fit(photos, masks))[:, 0].round(1).tolist()
+[0.9, 0.9, 0.9, 0.0]
 """
 
 from fsjax.segmenter.left_out import leave_one_out

@@ -38,10 +38,12 @@ class Likeness(NamedTuple):
       presence: 0 to 1; 0 where nothing is found.
       similarity: the mean cosine of the found pixels' features with the class's prototype, -1 to 1; 0 where
         nothing is found.
+      cosines: of every cell's feature with each class's prototype, -1 to 1.
     """
 
     presence: Float[Array, "T N"]
     similarity: Float[Array, "T N"]
+    cosines: Float[Array, "T h w N"]
 
 
 def compared(method: Segmenting, features: Any) -> Features | None:
@@ -103,7 +105,7 @@ def _known(
 def judged(
     method: Segmenting, known: Known | None, features: Any, found: Sequence[Segmentation]
 ) -> Sequence[Segmentation]:
-    """Returns what was found in photos, with its presence and similarity, if something is known.
+    """Returns what was found in photos, with its presence, similarity and cosines, if something is known.
 
     Args:
       method: whose features.
@@ -124,8 +126,15 @@ def judged(
     for t, mask in enumerate(masks):
         filled[t, : mask.shape[0], : mask.shape[1]], valid[t] = mask, mask.shape
     like = jax.tree.map(np.asarray, _likenesses(known, deep, filled, valid))
+    cells = np.asarray(deep.sizes)
     return [
-        replace(one, presence=like.presence[t], similarity=like.similarity[t]) for t, one in enumerate(found)
+        replace(
+            one,
+            presence=like.presence[t],
+            similarity=like.similarity[t],
+            cosines=like.cosines[t, : cells[t, 0], : cells[t, 1]].copy(),  # alone, without the batch
+        )
+        for t, one in enumerate(found)
     ]
 
 
@@ -161,5 +170,7 @@ def _likeness(
 
     similarity = jnp.diagonal(jax.vmap(mean_in)(jnp.arange(1, N + 1)))
     return Likeness(
-        jnp.where(found.present, jnp.clip(alike, 0, 1), 0.0), jnp.where(found.present, similarity, 0.0)
+        jnp.where(found.present, jnp.clip(alike, 0, 1), 0.0),
+        jnp.where(found.present, similarity, 0.0),
+        maps,
     )

@@ -2,7 +2,8 @@
 
 A photo is upright by its EXIF tag, and put on white where it is transparent. A mask holds 0 (or False) for
 background, 1 (or True) to N for the classes and 255 for what is neither; where no mask holds anything but 0
-and 255, 255 is the object. Of one with transparent parts, as cut-outs have, the opaque ones are the object.
+and 255, 255 is the object. One in a single colour, or with transparent parts as cut-outs have, marks the
+object as such a file does (`fsjax.data.mask_files`).
 """
 
 import warnings
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from fsjax.data import mask_kinds, photo_files
+from fsjax.data.mask_colours import HALF, brightest_of, colours_of
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
 
@@ -22,9 +24,6 @@ Picture = np.ndarray | Image.Image | str | PathLike[str]
 
 Pictures = Picture | Iterable[Picture]
 """One of them, or several; a stack of equal ones is an array with one axis more."""
-
-OPAQUE = 128
-"""From which alpha on a pixel of a cut-out belongs to the object."""
 
 
 def is_one(images: Pictures, axes: int = 3) -> bool:
@@ -115,7 +114,7 @@ def supports(
       InputError: for what does not fit; a photo's number is named, counted from 1, or its file.
     """
     found = list(photos(listed(images)))
-    given = listed(masks, axes=3 if _is_cut_out(masks) else 2)
+    given = listed(masks, axes=3 if len(found) == 1 and _has_channels(masks, found[0]) else 2)
     if not found or len(found) != len(given):
         raise InputError(f"There are {len(found)} photos and {len(given)} masks: give one mask a photo.")
     if ways is not None and len(ways) != len(found):
@@ -152,7 +151,10 @@ def presence(masks: Sequence[np.ndarray], ways: Sequence[int] | np.ndarray | Non
     for n in range(1, N + 1):
         present[n - 1] = [n in mask for mask in masks] if ways is None else np.equal(ways, n)
         if not present[n - 1].any():
-            raise InputError(f"No photo is a support of class {n} of {N}: number the classes from 1 on.")
+            raise InputError(
+                f"No photo is a support of class {n} of {N}: number the classes from 1 on, or give one "
+                "object as True and False."
+            )
     return present
 
 
@@ -206,20 +208,26 @@ def _mask(mask: Any, name: str) -> np.ndarray:
         mode = {"LA": "RGBA", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}.get(mask.mode, mask.mode)
         mask = np.asarray(mask.convert(mode))
     mask = np.asarray(mask)
-    if _is_cut_out(mask):
-        if mask.dtype == np.uint8 and (mask[..., 3] < IGNORED).any():
-            return mask[..., 3] >= OPAQUE
-        mask = mask[..., :3]
-    if mask.ndim == 3 and mask.shape[-1] == 3 and (mask == mask[..., :1]).all():
-        mask = mask[..., 0]  # grey that was saved as colours
-    return mask
+    if mask.ndim != 3 or mask.shape[-1] not in (1, 3, 4):
+        return mask
+    if mask.dtype == np.uint8 and mask.shape[-1] > 1:
+        colours = colours_of(Image.fromarray(mask))
+        if colours.is_transparent or (colours.is_one and not colours.is_grey):
+            return brightest_of(Image.fromarray(mask)) > HALF
+    is_grey = (mask[..., :3] == mask[..., :1]).all()  # one number a pixel that was saved as colours
+    return mask[..., 0] if is_grey else mask
 
 
-def _is_cut_out(mask: Pictures) -> bool:
-    return isinstance(mask, np.ndarray) and mask.ndim == 3 and mask.shape[-1] == 4
+def _has_channels(masks: Pictures, image: np.ndarray) -> bool:
+    """Says whether this is a photo's one mask with an axis of channels, and not a stack of masks."""
+    return isinstance(masks, np.ndarray) and masks.ndim == 3 and masks.shape[:2] == image.shape[:2]
 
 
 def _check(name: str, image: np.ndarray, mask: np.ndarray) -> None:
+    if mask.shape in [(*image.shape[:2], channels) for channels in (3, 4)]:
+        raise InputError(
+            f"{name} holds several colours: give one number a pixel, or mark an object in white."
+        )
     if mask.shape != image.shape[:2]:
         raise InputError(
             f"{name} has the shape {mask.shape} and its photo {image.shape[:2]}: make them equal."
@@ -244,7 +252,7 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
         warnings.simplefilter("ignore")  # Pillow's, of a tag that it cannot read
         try:
             image.load()  # one that was opened and not read yet
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, TypeError) as error:  # as `pictures` does
             raise InputError(f"{name} is damaged: fetch it again, or leave it out.") from error
         return photo_files.upright(image, photo_files.orientation_of(image))
 

@@ -27,6 +27,8 @@ class Segmentation:
         [N], -1 to 1; NaN as well.
       working: the probabilities of background and the classes, float32 [h, w, N + 1]; smaller than a photo
         of thousands of pixels.
+      cosines: of the features of every cell of the network with each class's prototype, float32 [cells high,
+        cells wide, N], -1 to 1; one cell of NaN as well.
     """
 
     photo: UInt8[np.ndarray, "H W 3"] = field(repr=False)
@@ -35,6 +37,7 @@ class Segmentation:
     presence: Float[np.ndarray, " N"]
     similarity: Float[np.ndarray, " N"]
     working: Float[np.ndarray, "h w classes"] = field(repr=False)
+    cosines: Float[np.ndarray, "high wide N"] = field(repr=False)
 
     @cached_property
     def area(self) -> np.ndarray:
@@ -64,6 +67,10 @@ class Segmentation:
     def probability(self, label: int) -> np.ndarray:
         """Returns the probability of a label, 0 for background, float32 [H, W], as large as the photo."""
         return enlarged(self.working[..., label], self.mask.shape)
+
+    def similarity_map(self, label: int) -> np.ndarray:
+        """Returns the cosine of every pixel's features with those of class 1, 2, ..., float32 [H, W]."""
+        return enlarged(self.cosines[..., label - 1], self.mask.shape)
 
     def at_least(self, min_presence: float) -> "Segmentation":
         """Returns it without the classes whose presence is below this; they keep that."""
@@ -111,7 +118,7 @@ def segmentation(
     classes: Sequence[str],
     threshold: float | None = None,
 ) -> Segmentation:
-    """Returns what is found, without presence and similarity.
+    """Returns what is found, without presence and what is similar.
 
     Args:
       photo: it.
@@ -124,7 +131,15 @@ def segmentation(
     probabilities = powers / powers.sum(-1, keepdims=True)
     mask = labels_of(logits if threshold is None else probabilities, photo.shape[:2], threshold)
     unknown = np.full(len(classes), np.nan, np.float32)
-    return Segmentation(photo, mask, tuple(classes), unknown, unknown, probabilities)
+    return Segmentation(
+        photo,
+        mask,
+        tuple(classes),
+        unknown,
+        unknown,
+        probabilities,
+        np.broadcast_to(unknown, (1, 1, len(classes))),
+    )
 
 
 def labels_of(

@@ -16,6 +16,7 @@ from PIL import Image
 from fsjax import cli
 from fsjax.segmenter import Segmenter, loading
 from fsjax.segmenter.overlay import palette
+from fsjax.segmenter.segmentation import enlarged
 from tests.app import browser
 from tests.app.visit import BROKEN
 
@@ -95,8 +96,11 @@ def test_masks_are_those_of_python_pixel_for_pixel(visited, model):
         rows = list(csv.DictReader(io.TextIOWrapper(archive.open("summary.csv"))))
         np.testing.assert_array_equal(values(archive.read("supports/support_0.png")), painted[0])
         grey = np.asarray(Image.open(archive.open("maps/query_0.disc.png")))
+        alike = np.asarray(Image.open(archive.open("similarity/query_0.disc.png")))
         assert Image.open(archive.open("overlays/query_0.jpg")).size == (80, 60)
     np.testing.assert_allclose(grey / 255, first.probability(1), atol=1 / 255)
+    wanted = enlarged(np.clip(first.cosines[..., 0], 0, 1), (60, 80))
+    np.testing.assert_allclose(alike / 255, wanted, atol=3 / 255)
     assert [(row["photo"], row["class"]) for row in rows[:2]] == [("query_0", "disc"), ("query_0", "dot")]
     np.testing.assert_allclose([float(row["presence"]) for row in rows[:2]], first.presence, atol=1e-4)
     assert [int(row["area"]) for row in rows[:2]] == first.area.tolist()

@@ -136,6 +136,21 @@ def test_a_browser_that_sends_nothing_more_is_let_go(browser, monkeypatch):
     assert browser.server.work.sessions.find(browser.session).taken == 0
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), OSError("encoder error -2")]
+)
+def test_what_the_system_refuses_is_answered(browser, monkeypatch, capsys, error):
+    def fails(*arguments):
+        raise error
+
+    monkeypatch.setitem(server_module.IN_SESSION, ("POST", "/fit"), fails)
+    status, value = browser.ask("POST", "/fit", {})
+    is_bug = isinstance(error, OSError)
+    assert status == (500 if is_bug else 507)
+    assert value["error"].startswith("This is a bug in fsjax (OSError)" if is_bug else "Memory is exhausted")
+    assert ("Traceback" in capsys.readouterr().err) == is_bug
+
+
 def test_a_bug_is_told_and_ends_nothing(browser, monkeypatch, capsys):
     def fails(*arguments):
         raise ZeroDivisionError("by nothing")

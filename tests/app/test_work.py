@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fsjax.app.session import Limits, RefusedError
+from fsjax.segmenter.segmentation import enlarged
 from tests.app.conftest import SEGMENTER, Browser, photo, pixels, runs, serving
 
 
@@ -49,6 +50,14 @@ def test_what_is_found_is_what_the_segmenter_finds(browser):
     heat = Image.open(io.BytesIO(browser.ask("GET", f"/results/{asked}/probability/2")[1]))
     np.testing.assert_allclose(np.asarray(heat) / 255, expected.probability(2), atol=0.51 / 255)
     assert Image.open(io.BytesIO(browser.ask("GET", f"/results/{asked}/overlay")[1])).size == (60, 40)
+    alike = Image.open(io.BytesIO(browser.ask("GET", f"/results/{asked}/similarity/2")[1]))
+    wanted = enlarged(np.clip(expected.cosines[..., 1], 0, 1), (40, 60))
+    np.testing.assert_allclose(np.asarray(alike) / 255, wanted, atol=2 / 255)  # rounded twice more
+    packed = browser.ask("GET", "/results.zip")[1]
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        np.testing.assert_array_equal(pixels(archive.read("similarity/ü_.blue.png")), np.asarray(alike))
+    for wrong in (0, 3):
+        refused(404, browser.ask("GET", f"/results/{asked}/similarity/{wrong}"))
 
 
 def test_a_presence_that_is_asked_for_takes_classes_away(browser):
@@ -70,6 +79,21 @@ def test_a_presence_that_is_asked_for_takes_classes_away(browser):
     assert [int(rows[n]["area"]) for n in (low, high)] == [0, (whole == high + 1).sum()]
     for wrong in ("nan", "-1", "2", "much"):
         refused(400, browser.ask("GET", f"/results/{asked}/mask?min_presence={wrong}"))
+
+
+def test_what_was_found_is_saved_without_a_support_that_was_removed(browser):
+    (first, _), _ = browser.fit(photo(0), photo(1))
+    asked = browser.add(photo(2)[0])
+    assert browser.ask("POST", "/results", {"photo": asked})[0] == 200
+    assert browser.ask("DELETE", f"/photos/{first}") == (200, {})
+    status, packed = browser.ask("GET", "/results.zip")
+    assert status == 200, packed
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert [name for name in archive.namelist() if name.startswith(("supports", "masks"))] == [
+            "supports/photo.png",
+            "masks/photo_2.png",
+        ]
+        np.testing.assert_array_equal(pixels(archive.read("supports/photo.png")), photo(1)[1])
 
 
 def test_photos_are_shown_upright_and_kept_as_they_came(browser):

@@ -62,6 +62,20 @@ def test_presence_and_similarity_are_those_of_their_formulas(seed):
         assert found.similarity[n - 1] == pytest.approx(alike, abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["square", "longside"])
+def test_the_similarity_map_is_the_cosine_of_every_cell(kind):
+    shown, (query, _) = [photo(0), photo(1)], photo(3, SIDE // 2, SIDE)
+    found = replace(PRNET, inputs=InputSettings(SIDE, kind)).fit(*photos(*shown)).segment(query)
+    mean = reference.average([pool(features(image), mask == 1) for image, mask in shown])
+    if kind == "longside":
+        cells = reference.cosine_map(features(query), [mean])
+        np.testing.assert_allclose(found.cosines, cells, atol=1e-4)
+        expected_map = reference.upsample(cells, SIDE // 2, SIDE)[..., 0]
+        np.testing.assert_allclose(found.similarity_map(1), expected_map, atol=1e-3)
+    assert found.similarity_map(1).shape == found.mask.shape
+    assert found.similarity_map(1)[found.mask == 1].mean() > found.similarity_map(1)[found.mask == 0].mean()
+
+
 def test_a_mask_that_fills_its_photo_is_compared_with_the_supports_background():
     shown = [photo(0), photo(1)]
     query = np.full((SIDE, SIDE, 3), COLOURS[1])
@@ -112,6 +126,7 @@ def test_a_method_without_a_network_has_no_score_and_keeps_its_masks():
     found = segmenter.fit(*photo(0)).segment(photo(1)[0], min_presence=1.0)
     assert np.isnan(found.presence).all()
     assert np.isnan(found.similarity).all()
+    assert np.isnan(found.similarity_map(1)).all()
     assert found.mask.any()
     assert found._repr_png_()
 

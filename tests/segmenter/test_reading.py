@@ -70,6 +70,13 @@ MASKS = {
     "boolean in colours": np.repeat(MASK[..., None] > 0, 3, -1),
     "a cut-out": cut_out(),
     "opaque": np.stack([255 * MASK] * 3 + [np.full((24, 30), 255, np.uint8)], -1),
+    "nearly opaque": np.stack([255 * MASK] * 3 + [np.full((24, 30), 254, np.uint8)], -1),
+    "white on black with a transparent corner": np.stack(
+        [255 * MASK] * 3 + [np.where(np.indices(MASK.shape).sum(0), 255, 0).astype(np.uint8)], -1
+    ),
+    "in red": np.stack([255 * MASK, 0 * MASK, 0 * MASK], -1),
+    "in red as a picture": Image.fromarray(np.stack([255 * MASK, 0 * MASK, 0 * MASK], -1)),
+    "with a channel": 255 * MASK[..., None],
     "a picture": Image.fromarray(255 * MASK),
     "a bitmap": Image.fromarray(255 * MASK).convert("1"),
     "a palette": Image.fromarray(MASK).convert("P"),
@@ -81,9 +88,10 @@ MASKS = {
 
 @pytest.mark.parametrize("kind", MASKS)
 def test_masks_of_every_kind_mark_the_object(kind):
-    ((_, mask),) = reading.supports([IMAGE], [MASKS[kind]], None)
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, MASK)
+    for images, masks in ((IMAGE, MASKS[kind]), ([IMAGE], [MASKS[kind]])):
+        ((_, mask),) = reading.supports(images, masks, None)
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, MASK)
 
 
 def test_objects_in_255_and_booleans_go_together():
@@ -121,7 +129,9 @@ def test_several_come_as_lists_stacks_generators_and_files(tmp_path):
 REFUSED = {
     "There is no file nowhere.png": lambda: PRNET.fit("nowhere.png", MASK),
     "There are 1 names and 2 classes": lambda: PRNET.fit(*photo(0, classes=(1, 2)), classes=["cup"]),
-    "Mask 1 has the shape (24, 30, 3)": lambda: PRNET.fit(IMAGE, [IMAGE]),
+    "Mask 1 holds several colours": lambda: PRNET.fit(IMAGE, [IMAGE]),
+    "Mask 1 has the shape (23, 30) and its photo (24, 30)": lambda: PRNET.fit(IMAGE, MASK[1:]),
+    "or give one object as True and False": lambda: PRNET.fit(IMAGE, 254 * MASK),
 }
 
 

@@ -219,7 +219,7 @@ UNLIKE = {
     "as uint8 [H, W, 3]; it holds NaN or Inf, too": ([np.full((24, 30, 3), np.nan)], [MASK]),
     "Photo 1 is uint8 (0, 30, 3): give RGB": ([IMAGE[:0]], [MASK[:0]]),
     "Mask 1 has the shape (30, 24) and its photo (24, 30)": ([IMAGE], [MASK.T]),
-    "Mask 1 has the shape (24, 30, 1)": ([IMAGE], [MASK[..., None]]),
+    "Mask 1 has the shape (24, 30, 2)": ([IMAGE], [np.stack([MASK] * 2, -1)]),
     "Mask 1 is of type float32": ([IMAGE], [MASK.astype(np.float32)]),
     "Mask 1 holds values from -1 to 0": ([IMAGE], [-MASK.astype(int)]),
     "Mask 1 holds values from 0 to 300": ([IMAGE], [300 * MASK.astype(int)]),
