@@ -22,12 +22,13 @@ from fsjax.processes import begin_work
 
 # What Grain says with an older JAX (its processes cannot be profiled) and with protobuf 6 (its messages were
 # made for 5) no user can mend.
-_VERBOSITY = logging.get_verbosity()
-logging.set_verbosity(logging.ERROR)
+_LOGGER = logging.get_absl_logger()
+_LEVEL = _LOGGER.level
+_LOGGER.setLevel("ERROR")
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "Protobuf gencode version", UserWarning)
     import grain
-logging.set_verbosity(_VERBOSITY)
+_LOGGER.setLevel(_LEVEL)
 
 SMALL = 2048
 """Bytes from which on an array of a batch goes through shared memory; smaller ones are sent."""
