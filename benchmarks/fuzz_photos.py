@@ -139,7 +139,7 @@ def run(format, count, sender):
 
 
 def received(format, count):
-    """Returns the outcomes of a format with their seeds; a crash is one, too."""
+    """Returns the outcomes of a format with their seeds; a crash is one, too, and so is a hang."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=run, args=(format, count, sender))
@@ -147,8 +147,13 @@ def received(format, count):
     sender.close()
     results = []
     try:
-        while (result := receiver.recv()) is not None:
+        while receiver.poll(3 * SECONDS):
+            if (result := receiver.recv()) is None:
+                break
             results.append(result)
+        else:  # no alarm interrupts a library's own loop
+            process.kill()
+            results.append((len(results), {"file": "a library hung"}))
     except EOFError:
         process.join()
         results.append((len(results), {"file": f"crash, exit code {process.exitcode}"}))
