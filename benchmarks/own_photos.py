@@ -53,13 +53,15 @@ def program(argv: list[str]) -> None:
     flags, fields = cli.parse(argv, __doc__, FLAGS, SWITCHES)
     if not flags.config:
         raise InputError("Name the configuration with --config.")
+    shots, (draws,) = _numbers("shots", flags.shots or "1,3,5"), _numbers("draws", flags.draws or "3")
     config = cli.configured(flags.config, fields)
     source = datasets.load(config.data)["test"]
+    names = flags.classes.split(",") if flags.classes else _of_folds(source)
+    if unknown := set(names) - set(source.class_names):
+        raise InputError(f"--classes names {min(unknown)}: choose from {', '.join(source.class_names)}.")
     method = build.method(config.model)
     segmenter = Segmenter.configured(config, method, variables_before_training(config, method, source))
     adapt = AdaptSettings(**config.eval.adapt) if flags.adapt else None
-    names = flags.classes.split(",") if flags.classes else _of_folds(source)
-    shots = [int(text) for text in (flags.shots or "1,3,5").split(",")]
     areas = np.stack([source.areas(position) for position in range(len(source.ids))])
     features: dict[int, Any] = {}
     print("| class | shots | photos | IoU | found, of those with it | of those without | AUC |")
@@ -70,13 +72,21 @@ def program(argv: list[str]) -> None:
             class_id = list(source.class_names).index(name) + 1
             for K in shots:
                 seen = []
-                for draw in range(int(flags.draws or 3)):
+                for draw in range(draws):
                     seen += _draw(segmenter, source, areas, class_id, K, draw, adapt, features)
                 every[K].append(seen)
                 print(f"| {name} | {K} | {_line(seen)} |", flush=True)
                 progress.update()
     for K in shots:
         print(f"| mean | {K} | {_mean(every[K])} |")
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    """Returns the numbers of a flag, each from 1 on."""
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if min(numbers) < 1 or (name == "draws" and len(numbers) > 1):
+        raise InputError(f"--{name} is {text!r}: say {FLAGS[name][0].lower()}{FLAGS[name][1:]}")
+    return numbers
 
 
 def _of_folds(source: Source) -> list[str]:

@@ -5,7 +5,8 @@
 A JAX that is new enough and made for this machine's accelerator stays as it is, as Colab's own. Where there
 is none, the build for the GPU or TPU is installed. Needs the standard library alone. The exit code is 0 when
 all is there, 1 when pip failed, and 3 when another version has come in place of one that was there: a running
-notebook may still have the former one loaded, and has to be restarted first.
+notebook may still have the former one loaded, and has to be restarted first. Of what no notebook loads before
+it imports fsjax (`LATE`) another version is only told.
 """
 
 import importlib
@@ -27,6 +28,9 @@ BUILDS = {"cuda12": "jax-cuda12-plugin", "cuda13": "jax-cuda13-plugin", "tpu": "
 
 CUDA13 = (580,), (7, 5)
 """The driver and the compute capability that JAX's builds for CUDA 13 ask for at least."""
+
+LATE = ("protobuf",)
+"""Packages that neither Jupyter's kernel for Python nor Colab's imports by itself."""
 
 
 def requirements() -> list[str]:
@@ -135,13 +139,16 @@ def main() -> int:
         print("pip failed: its last lines say why.")
         return FAILED
     after = versions()
-    changed = [
-        f"{name} {old} is now {after.get(name)}" for name, old in before.items() if after.get(name) != old
-    ]
-    if changed:
-        print(f"Restart the runtime, and run the notebook again from its top: {', '.join(changed)}.")
+    changed = {
+        name: f"{name} {old} is now {after.get(name)}"
+        for name, old in before.items()
+        if after.get(name) != old
+    }
+    if changed.keys() - set(LATE):
+        print(f"Restart the runtime, and run the notebook again from its top: {', '.join(changed.values())}.")
         return RESTART
-    print("Installed: nothing that was there before has changed.")
+    told = ", ".join(changed.values()) or "nothing that was there before has changed"
+    print(f"Installed: {told}.")
     return 0
 
 

@@ -108,6 +108,28 @@ def test_an_old_jax_is_replaced_by_the_same_build_and_a_restart_asked_for(machin
     assert machine.asked == []
 
 
+def test_a_newer_protobuf_is_no_reason_to_restart(machine, capsys):
+    """Colab's is older than what TFDS' metadata needs; a kernel that has only started has not loaded it."""
+    machine.packages["protobuf"] = "5.29.6"
+    machine.brought = {"protobuf": "7.36.2"}
+    assert install.main() == 0
+    ((wanted, _),) = machine.asked
+    assert wanted == [f"protobuf>={LOW['protobuf']}"]
+    assert "Installed: protobuf 5.29.6 is now 7.36.2." in capsys.readouterr().out
+    machine.packages.update(protobuf="5.29.6", numpy="2.0.2")
+    machine.brought["numpy"] = "2.4.0"
+    assert install.main() == install.RESTART
+    assert "numpy 2.0.2 is now 2.4.0" in capsys.readouterr().out
+
+
+def test_a_kernel_that_has_only_started_has_no_late_package_loaded():
+    """Jupyter's, with what notebooks/*.ipynb import before they import fsjax."""
+    code = "import sys, ipykernel.ipkernel, IPython.display; print('google.protobuf' in sys.modules)"
+    assert install.LATE == ("protobuf",)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_no_jax_at_all_is_no_reason_to_restart(machine, capsys):
     machine.tpu()
     del machine.packages["jax"], machine.packages["jaxlib"]

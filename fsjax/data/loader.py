@@ -4,13 +4,13 @@ import contextlib
 import gc
 import math
 import re
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import grain
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
 from fsjax.data.images import FeatureReader, InputSettings, empty_episode, load_episode, stacked
 from fsjax.data.sampling import EpisodeSpec
@@ -19,6 +19,16 @@ from fsjax.devices import spread
 from fsjax.episode import Episode
 from fsjax.errors import InputError
 from fsjax.processes import begin_work
+
+# What Grain says with an older JAX (its processes cannot be profiled) and with protobuf 6 (its messages were
+# made for 5) no user can mend.
+_LOGGER = logging.get_absl_logger()
+_LEVEL = _LOGGER.level
+_LOGGER.setLevel("ERROR")
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "Protobuf gencode version", UserWarning)
+    import grain
+_LOGGER.setLevel(_LEVEL)
 
 SMALL = 2048
 """Bytes from which on an array of a batch goes through shared memory; smaller ones are sent."""

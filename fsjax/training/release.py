@@ -22,6 +22,7 @@ from fsjax.config import TABLE, Found, check, store, upgrade
 from fsjax.errors import InputError
 from fsjax.files import replacing
 from fsjax.models import build
+from fsjax.models.backbones import hub
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
 from fsjax.training import frozen
@@ -174,7 +175,7 @@ def _released(config: ConfigDict, folder: str | Path) -> tuple[ConfigDict, dict[
     released, changed = config.copy_and_resolve_references(), {}
     for name in _OF_THE_MACHINE:
         released.update_from_flattened_dict({name: TABLE[name].default})
-    if Path(config.model.weights).is_absolute():
+    if hub.parse(config.model.weights) is None:
         released.model.weights = Path(config.model.weights).name
     if config.model.name == "dpnet" and config.model.dpnet.auxiliary:
         if config.model.dpnet.aux_only:

@@ -66,8 +66,7 @@ def test_corners_become_the_masks_of_supports(page, tmp_path):
     canvas.write(ENTER)
     (tmp_path / "level.json").write_bytes(page.saved(save, "level.json"))
     page.run("arguments[0].selectedIndex = 1; arguments[0].onchange()", choice.name)
-    click(page, [(0.5, 0.1), (0.9, 0.9), (0.2, 0.8)])
-    canvas.write(ENTER)
+    click(page, [(0.5, 0.1), (0.9, 0.9), (0.2, 0.8)])  # and left open: saving closes it
     (tmp_path / "turned.json").write_bytes(page.saved(save, "turned.json"))
     assert page.log() == []
 

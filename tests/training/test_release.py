@@ -179,6 +179,24 @@ def test_folders_of_the_machine_are_not_published(tmp_path):
     assert release.read(tmp_path / "x.safetensors").config.model.weights == "resnet.npz"
 
 
+@pytest.mark.parametrize(
+    ("weights", "published"),
+    [
+        ("../of_a_client/resnet.npz", "resnet.npz"),
+        ("~/resnet.safetensors", "resnet.safetensors"),
+        ("imagenet", "imagenet"),
+        ("timm/resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
+        ("hf://me/mine/a.safetensors", "hf://me/mine/a.safetensors"),
+        ("", ""),
+    ],
+)
+def test_of_weights_the_name_is_published(weights, published, tmp_path):
+    """Of a file without its folders; of a hub's repository whole."""
+    saved(tmp_path / "run", prnet_config({"model.weights": weights}))
+    release.export_run(tmp_path / "run", tmp_path / "x.safetensors")
+    assert release.read(tmp_path / "x.safetensors").config.model.weights == published
+
+
 def test_a_step_can_be_named(tmp_path):
     config = prnet_config()
     _, first = saved(tmp_path / "run", config, seed=1, step=3)
