@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import predict
+from fsjax import cli
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import Scales
 from fsjax.prediction import MIN_PRESENCE

@@ -35,6 +35,7 @@ def test_void_pixels_are_not_compared():
         presence=np.float32([0.7]),
         similarity=np.float32([0.5]),
         working=np.eye(2, dtype=np.float32)[mask],
+        cosines=np.zeros((1, 1, 1), np.float32),
     )
     truth = np.array([[1, 0, 255], [1, 0, 255]], np.uint8)
     assert own_photos._compared(found, truth) == Seen(True, True, pytest.approx(0.7), 1, 3)
