@@ -23,9 +23,9 @@ array([[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
 
 Is it there at all? A red thing is, a blue one is not.
 
->>> fitted = segmenter.fit(photo, photo[..., 0] > 0)
->>> [round(float(found.presence[0]), 2) for found in fitted.segment([photo, photo[..., ::-1]])]
-[1.0, 0.0]
+>>> blue = segmenter.fit(photo, photo[..., 0] > 0).segment(photo[..., ::-1])
+>>> found.presence.round(1).tolist(), blue.presence.round(1).tolist()
+([1.0], [0.0])
 
 Which support misleads? The last one, whose mask is inside out.
 
