@@ -76,9 +76,20 @@ def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDi
 
 
 def _fetched(source: str | Path) -> Path:
-    """Returns where a model is; one of the hub's is fetched, but for ImageNet weights by that name."""
-    file = None if str(source) == IMAGENET or Path(source).exists() else hub.parse(str(source))
-    return Path(source) if file is None else hub.fetch(file)
+    """Returns where a model is; one of the hub's is fetched, but for ImageNet weights by that name.
+
+    Raises:
+      InputError: nothing is there, or it cannot be fetched.
+    """
+    if str(source) == IMAGENET or Path(source).exists():
+        return Path(source)
+    file = hub.parse(str(source))
+    if file is None:
+        raise InputError(
+            f"The model is {source}, and nothing is there: name a run's folder, an exported model, a file of "
+            f"weights, a hub's repository, or {IMAGENET}."
+        )
+    return hub.fetch(file)
 
 
 def _network(path: Path) -> tuple[str, dict[str, Any]]:

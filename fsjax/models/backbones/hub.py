@@ -134,7 +134,7 @@ def _why_not(file: HubFile, error: Exception) -> str:
     return (
         f"{file} is not in the cache, or damaged there, and cannot be fetched ({_reason(error)}): download "
         f"{url} where there is a network, put it into any folder here, and give "
-        f"--config.model.weights=FOLDER/{file.name}."
+        f"--config.model.weights=FOLDER/{file.name}, or --model=FOLDER/{file.name} to predict.py."
     )
 
 

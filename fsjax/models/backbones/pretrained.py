@@ -134,7 +134,8 @@ def _check_convention(path, weights, convention):
         return
     if convention != "caffe":
         raise InputError(
-            f"{path}: its mean_bgr says that it is of the caffe convention; set convention to caffe."
+            f"{path}: its mean_bgr says that it is of the caffe convention: set "
+            "--config.model.backbone_options.convention=caffe."
         )
     if mean.shape != (3,) or np.abs(mean - np.asarray(MEAN_BGR)).max() > 0.01:
         raise InputError(f"{path}: it expects images minus mean_bgr {mean}, fsjax subtracts {MEAN_BGR}.")
