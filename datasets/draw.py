@@ -12,7 +12,6 @@ python CLONE/datasets/draw.py.
 """
 
 import difflib
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +28,8 @@ from datasets.shapes.drawing import draw
 from fsjax.config import Field
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
-from fsjax.prediction.own_files import OwnFiles, emptied
+from fsjax.prediction.encoding import jpeg, png
+from fsjax.prediction.own_files import emptied
 
 FLAGS = {
     "out": "The folder to make; what an earlier drawing wrote there is replaced.",
@@ -80,12 +80,13 @@ def program(argv: list[str]) -> None:
         files.write(f"{TRUTH}/{NAMES}", "".join(f"{name}\n" for name in names).encode())
         for one in supports(classes, shown):
             image, labels = _picture(one)
-            _save(files, f"{SHOWN}/{one.name}.jpg", image)
-            _save(files, f"{SHOWN}/{one.name}.png", np.where(labels > 0, np.uint8(IGNORED), np.uint8(0)))
+            white = np.where(labels > 0, np.uint8(IGNORED), np.uint8(0))
+            files.write(f"{SHOWN}/{one.name}.jpg", jpeg(image, QUALITY))
+            files.write(f"{SHOWN}/{one.name}.png", png(Image.fromarray(white)))
         for one in queries(classes, photos):
             image, labels = _picture(one)
-            _save(files, f"{PHOTOS}/{one.name}.jpg", image)
-            _save(files, f"{TRUTH}/{one.name}.png", relabelled(labels, classes))
+            files.write(f"{PHOTOS}/{one.name}.jpg", jpeg(image, QUALITY))
+            files.write(f"{TRUTH}/{one.name}.png", png(Image.fromarray(relabelled(labels, classes))))
     print(f"{folder / SHOWN} has {shown} photos with masks for each of {', '.join(names)},")
     print(f"{folder / PHOTOS} {photos} without, and {folder / TRUTH} the true masks of these.")
 
@@ -134,12 +135,6 @@ def _positions(text: str) -> list[int]:
             known = f"is it {near[0]}?" if near else f"choose from {', '.join(CLASS_NAMES)}."
             raise InputError(f"--classes names {name!r}, which the benchmark does not have: {known}")
     return [CLASS_NAMES.index(name) for name in names]
-
-
-def _save(files: OwnFiles, name: str, values: np.ndarray) -> None:
-    encoded = io.BytesIO()
-    Image.fromarray(values).save(encoded, "JPEG" if name.endswith(".jpg") else "PNG", quality=QUALITY)
-    files.write(name, encoded.getvalue())
 
 
 def main(argv: list[str] | None = None) -> int:

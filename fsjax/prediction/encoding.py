@@ -10,7 +10,7 @@ from PIL import Image
 from fsjax.segmenter.overlay import palette
 
 QUALITY = 90
-"""Of JPEGs."""
+"""Of JPEGs, unless another is asked for."""
 
 LARGEST_JPEG = 65_500
 """Pixels of a side."""
@@ -30,12 +30,12 @@ def indexed(mask: UInt8[np.ndarray, "H W"]) -> bytes:
     return png(picture)
 
 
-def jpeg(photo: UInt8[np.ndarray, "H W 3"]) -> bytes:
+def jpeg(photo: UInt8[np.ndarray, "H W 3"], quality: int = QUALITY) -> bytes:
     """Returns a photo as a JPEG, made smaller if its format asks for that."""
     picture = Image.fromarray(photo)
     picture.thumbnail((LARGEST_JPEG, LARGEST_JPEG))  # nothing where it is smaller
     encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=QUALITY)
+    picture.save(encoded, "JPEG", quality=quality)
     return encoded.getvalue()
 
 

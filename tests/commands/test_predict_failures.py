@@ -251,16 +251,22 @@ def test_photos_and_supports_may_be_named_one_by_one(place, failing):
     )
 
 
-def test_an_interruption_says_what_is_there_and_leaves_nothing_half_written(place, failing, monkeypatch):
-    def interrupted(photo, mask):
+def raise_for_b(error, place, patch):
+    """Lets the overlay of the second photo, which gets a size of its own, raise an error."""
+
+    def overlaid(photo, mask):
         if photo.shape[:2] == (36, 45):
-            raise KeyboardInterrupt
+            raise error
         return drawn_over(photo, mask)
 
     drawn_over = overlay.overlay
+    patch.setattr("fsjax.segmenter.segmentation.overlay", overlaid)
     saved(place / "photos" / "b.png", drawn(1, 36, 45)[0])
+
+
+def test_an_interruption_says_what_is_there_and_leaves_nothing_half_written(place, failing, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("fsjax.segmenter.segmentation.overlay", interrupted)
+        raise_for_b(KeyboardInterrupt, place, patched)
         last, _ = failing(code=130)
     assert last == predict.STOPPED
     assert answered(place / "found") == {"a"}
@@ -290,14 +296,7 @@ def test_flags_out_of_their_range_are_refused(flag, sentence, place, failing):
 
 
 def test_memory_that_does_not_suffice_for_a_photo_costs_that_photo(place, failing, monkeypatch):
-    def exhausted(photo, mask):
-        if photo.shape[:2] == (36, 45):
-            raise MemoryError
-        return drawn_over(photo, mask)
-
-    drawn_over = overlay.overlay
-    monkeypatch.setattr("fsjax.segmenter.segmentation.overlay", exhausted)
-    saved(place / "photos" / "b.png", drawn(1, 36, 45)[0])
+    raise_for_b(MemoryError, place, monkeypatch)
     _, errors = failing()
     assert errors == {
         "b": f"{place}/photos/b.png does not fit into the memory: make it smaller, or leave it out."
