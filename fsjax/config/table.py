@@ -95,6 +95,11 @@ TABLE: dict[str, Field] = {
     "model.compute_dtype": Field(
         "float32", "What convolutions compute in.", choices=("float32", "bfloat16", "float16")
     ),
+    "model.remat": Field(
+        "none",
+        "What of the backbone is computed again for gradients, for less memory: nothing, stages, or blocks.",
+        choices=("none", "stages", "blocks"), free="always",
+    ),
     "model.dpnet.width": Field(256, "Channels of the merged features.", low=1, high=4096),
     "model.dpnet.dis_hidden": Field(512, "Hidden width of the discriminator.", low=1, high=65_536),
     "model.dpnet.pim_hidden": Field(128, "Hidden width of the prototype interaction.", low=1, high=65_536),
