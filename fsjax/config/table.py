@@ -169,6 +169,11 @@ TABLE: dict[str, Field] = {
     "train.reference_batch_size": Field(
         1, "The batch size that steps, milestones and learning_rate are meant for.", low=1, high=BATCH
     ),
+    "train.accumulate": Field(
+        1,
+        "A device's episodes are computed in so many parts, for less memory; batch statistics are a part's.",
+        low=1, high=BATCH, free="resume",
+    ),
     "train.optimizer": Field("sgd", "The optimiser.", choices=("sgd", "adamw")),
     "train.learning_rate": Field(7e-3, "Of the optimiser, at its highest.", above=0, high=100),
     "train.momentum": Field(0.9, "Of sgd.", low=0, below=1),

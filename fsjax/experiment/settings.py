@@ -211,7 +211,7 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     return Plan.make(
         sampler, inputs, settings, batch_size=config.batch_size, lr_scaling=config.lr_scaling,
         reference_batch_size=train.reference_batch_size, steps=train.steps, epochs=train.epochs,
-        seed=config.seed,
+        seed=config.seed, accumulate=train.accumulate,
     )  # fmt: skip
 
 

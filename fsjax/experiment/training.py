@@ -152,7 +152,7 @@ def _steps(
     """Trains on from where it starts, and yields the states to be saved."""
     state, fixed, found = begin
     start = int(state.step)
-    step_of = make_train_step(method, plan.optimizer, plan.seed)
+    step_of = make_train_step(method, plan.optimizer, plan.seed, plan.parts, plan.schedule)
     stacked = replicate(state)
     # A frozen backbone either runs in every step or has run once for each photo.
     features = _filled_features(config, source, method, fixed, plan)
@@ -164,7 +164,7 @@ def _steps(
     with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
         for step, batch in enumerate(prefetch(episodes), start + 1):
             stacked, values = step_of(stacked, placed, batch)
-            curves.add(step, values, learning_rate=plan.schedule(step - 1))
+            curves.add(step, values)
             saving = step % config.train.checkpoint_every == 0 or step in (*config.train.keep, plan.steps)
             if selection and selection.due(step):
                 curves.check()
