@@ -8,6 +8,7 @@ import pytest
 from fsjax.experiment.settings import plan_of
 from fsjax.training.step import make_train_step
 from tests.runs import prnet_config
+from tests.toy import ToySource
 from tests.training.test_step import (
     EPISODES,
     METHODS,
@@ -19,7 +20,6 @@ from tests.training.test_step import (
     take,
     unstacked,
 )
-from tests.toy import ToySource
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,7 @@ def test_parts_give_what_the_whole_batch_does(variables):
     weights = [1, 0, 1, 1, 1, 1, 0, 0]
     filled = [episode if weight else rubbish() for episode, weight in zip(EPISODES, weights, strict=True)]
     given = batch(filled, 2, weights)
-    whole, parts = (
-        take(make_train_step(METHODS[False], OPTIMIZER, 0, n), variables, given) for n in (1, 2)
-    )
+    whole, parts = (take(make_train_step(METHODS[False], OPTIMIZER, 0, n), variables, given) for n in (1, 2))
     assert_close(parts, whole)
     assert_equal(unstacked(parts, 1), unstacked(parts, 0))
 
