@@ -93,7 +93,9 @@ TABLE: dict[str, Field] = {
         choices=("nway", "panet"),
     ),
     "model.compute_dtype": Field(
-        "float32", "What convolutions compute in.", choices=("float32", "bfloat16", "float16")
+        "float32",
+        "What convolutions compute in, all else being float32; float16 is for evaluation alone.",
+        choices=("float32", "bfloat16", "float16"),
     ),
     "model.remat": Field(
         "none",

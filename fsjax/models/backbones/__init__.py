@@ -80,7 +80,7 @@ def make(name: str, options: Mapping[str, Any], compute_dtype: str, remat: str =
       name: one of `OPTIONS`.
       options: of that backbone; where one is missing, its default is taken.
       compute_dtype: what convolutions compute in, e.g. "bfloat16"; features and variables are float32.
-      remat: what is computed again for gradients instead of being kept, one of `REMAT`.
+      remat: what is computed again for gradients instead of being kept: none, stages or blocks.
 
     Raises:
       InputError: for another name, an unknown option, or a value that an option does not allow.

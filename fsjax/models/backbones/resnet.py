@@ -82,8 +82,8 @@ class ResNet(nn.Module):
         dilation (torchvision's rule) or takes its own `stage`'s.
       dtype: what the convolutions compute in; parameters, statistics and results are float32.
       axis_name: see `BatchNorm`.
-      remat: what is computed again for the gradients, one of `REMAT`: nothing, the stem and each stage as a
-        whole, or the stem and each block.
+      remat: what is computed again for the gradients: nothing ("none"), the stem and each stage as a whole
+        ("stages"), or the stem and each block ("blocks").
     """
 
     stage_sizes: Sequence[int]

@@ -32,7 +32,7 @@ class VGG(nn.Module):
     Attributes:
       width: channels of block 1; the others have 2, 4, 8 and 8 times as many.
       dtype: what the convolutions compute in; parameters and results are float32.
-      remat: one of `REMAT`; each of the five blocks is computed again for the gradients unless it is none.
+      remat: unless it is "none", each of the five blocks is computed again for the gradients.
     """
 
     width: int = 64

@@ -5,9 +5,6 @@ from typing import Any
 
 from flax import linen as nn
 
-REMAT = ("none", "stages", "blocks")
-"""What of a backbone is computed again: nothing, a stage at a time, or a block of one at a time."""
-
 
 def forgetting(function: Callable[..., Any], forgets: bool) -> Callable[..., Any]:
     """Returns a function of a module and arrays that keeps its arguments alone for its gradients.
