@@ -10,7 +10,7 @@ Nothing is run. For the CPU the plain convolutions are compiled that accelerator
 import argparse
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -101,7 +101,7 @@ def _method(model: dict[str, Any], dtype: str, remat: str) -> Any:
     return build.method(config.model)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tpu", default="", help="a topology, as v5e:2x2; empty: this machine's CPU")
     parser.add_argument("--backbone", default="", help="in place of the papers', as small")
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--prnet_size", type=int, default=417, help="side of PRNet's photos in pixels")
     parser.add_argument("--dpnet_size", type=int, default=641, help="side of DPNet's photos in pixels")
     parser.add_argument("--batch", type=int, default=4, help="DPNet's episodes")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     os.environ.setdefault("XLA_FLAGS", FLAGS)  # read when the first array is made
     cases = [
         Case("PRNet adapts", {"name": "prnet", "backbone": options.backbone or "resnet101"}, adaptation),

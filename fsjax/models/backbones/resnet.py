@@ -193,7 +193,7 @@ def _conv_norm(
     convolve = Conv(width, kernel_size, stride, dilation, dtype=dtype, name=conv_name)
     if statistics.get("batch_statistics"):
         return BatchNorm(axis_name=axis_name, name=norm_name)(convolve(x), **statistics)
-    return convolve(x, *FixedNorm(name=norm_name)(width))  # one operation; its gradient needs no sums kept
+    return convolve(x, *FixedNorm(name=norm_name)(width))  # kernels are multiplied, not features
 
 
 def _features(x, sizes):
