@@ -15,7 +15,7 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 import datasets
-from fsjax import cli, experiment
+from fsjax import cli, distributed, experiment
 from fsjax.data import manifest
 from fsjax.errors import InputError
 from fsjax.evaluation import report
@@ -31,6 +31,7 @@ FLAGS = {
     "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",
     "predictions": "Instead of segmenting: a folder with a PNG of each query of --episodes, to be scored.",
     "name": "The row of these predictions; by default their folder's name.",
+    **distributed.FLAGS,
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
