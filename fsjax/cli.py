@@ -81,7 +81,7 @@ def run(
             traceback.print_exc()
         sentence, code = _told(error)
         if code == BUG:
-            distributed.wait_for_verdict()  # it may come of another process's end
+            distributed.wait_for_verdict(error)  # it may come of another process's end
         print(f"error: {sentence}", file=sys.stderr)
         distributed.leave(sentence, code)
         return code

@@ -61,8 +61,10 @@ def job(
         _check_address(given.coordinator)
     told = _told(environment)
     flags = (coordinator, num_processes, process_id)
-    if not any(flags) and (told is None or told.processes is None):
+    if not any(flags) and told == Job():
         return told
+    if not any(flags) and not given.coordinator and told is None:
+        return None
     return _complete(given, told or Job(), detects=told is not None and _detects(environment))
 
 

@@ -13,7 +13,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import jax
@@ -28,6 +29,9 @@ HEARTBEAT = 30
 AGAIN = 75
 """The exit code of a process that has lost another: the same command, started again, goes on."""
 
+APART = 2
+"""The exit code of a process that has not found the others, as of other wrong input."""
+
 LOST = (
     "Another process of this run was ended or can no longer be reached, so that this one stops: start all of "
     "them again with the same command, and a training goes on from its last checkpoint."
@@ -36,15 +40,29 @@ LOST = (
 _NOTE = "fsjax/stopped"
 _POLL, _GRACE, _LEAVE = 2.0, 1.0, 10.0  # seconds
 
+_joining: list[str] = []  # what is said where the processes do not come together
 _leaving: list[int] = []  # the exit code, once this process is about to end
 _ended = threading.Event()
 
 
-def watch() -> None:
-    """Begins to watch the others, in the background; `end` ends it."""
+@contextmanager
+def joining(sentence: str) -> Iterator[None]:
+    """Watches the others from the end of the block on, in which this process joins them.
+
+    Args:
+      sentence: said where JAX aborts this process because they do not come together in time.
+    """
+    _joining.append(sentence)
+    _signal(signal.SIGABRT, _ABORTED)
+    try:
+        yield
+    except BaseException:
+        _signal(signal.SIGABRT, signal.SIG_DFL)
+        raise
+    finally:
+        _joining.clear()
     watching = threading.Thread(target=_read_notes, name="partners", daemon=True)
     watching.start()
-    _signal(signal.SIGABRT, _ABORTED)
     # A thread that comes back from JAX when Python has ended would abort the process.
     atexit.register(_end_watch, watching)
 
@@ -83,12 +101,16 @@ def leave(sentence: str, code: int) -> None:
     _end(code)
 
 
-def wait_for_verdict() -> None:
+def wait_for_verdict(error: BaseException) -> None:
     """Waits until it is known whether an error came from the loss of another process.
 
-    If so, this process ends meanwhile; returns after some time if not, and at once where it runs alone.
+    If so, this process ends meanwhile. Returns after some time if not, and at once where the error is none of
+    JAX's or this process runs alone.
     """
-    if several():
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(before)
+    if several() and any(isinstance(one, jax.errors.JaxRuntimeError) for one in chain):
         LOG.info("Something failed: waiting %d seconds to see whether all processes live.", HEARTBEAT + 10)
         time.sleep(HEARTBEAT + 10)
 
@@ -119,6 +141,9 @@ def _aborted(_: int) -> None:
     """Ends a process that JAX aborts because another is lost; any other abort goes on."""
     if _leaving:
         os._exit(_leaving[0])
+    if _joining:
+        _say(_joining[0])
+        os._exit(APART)
     if _reachable():
         return
     _say(LOST)
@@ -147,6 +172,8 @@ def _end(code: int) -> NoReturn:
     """Ends this process when the others are about to end, too, without JAX's own waiting."""
     with suppress(Exception):
         client().wait_at_barrier("fsjax/leaving", round(_LEAVE * 1000))
+        if process_index() == 0:  # with it goes what JAX aborts the others for
+            time.sleep(_GRACE)
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(code)

@@ -54,10 +54,11 @@ def start(coordinator: str = "", num_processes: str = "", process_id: str = "") 
     if found.process_id == 0 and found.coordinator:
         _check_port(found.coordinator)
     try:
-        jax.distributed.initialize(**_arguments(found))
+        with partners.joining(_why_not(found, "not all came in time")):
+            jax.distributed.initialize(**_arguments(found))
     except Exception as error:
-        raise InputError(_why_not(found, error)) from error
-    partners.watch()
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(_why_not(found, reason)) from error
     LOG.info("This is process %d of %d.", process_index(), process_count())
     if process_index():  # the first says for all what they do
         logging.getLogger("fsjax").setLevel(logging.WARNING)
@@ -92,8 +93,7 @@ def _check_port(coordinator: str) -> None:
             ) from error
 
 
-def _why_not(found: Job, error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+def _why_not(found: Job, reason: str) -> str:
     if found.coordinator is None:
         return (
             f"JAX cannot join the processes of this run ({reason}): give --coordinator=HOST:PORT, "

@@ -167,9 +167,8 @@ def _steps(
         source, start, threads=config.data.threads, workers=config.data.workers,
         features=features.reader if features else None,
     )  # fmt: skip
-    writes = distributed.is_main()
     with (
-        Curves(workdir, start, writes=writes) as curves,
+        Curves(workdir, start, writes=distributed.is_main()) as curves,
         Progress("training", plan.steps, "step", start) as progress,
     ):
         for step, batch in enumerate(prefetch(episodes), start + 1):
@@ -221,5 +220,11 @@ def _filled_features(
     )
     base = plan.sampler.classes
     photos = sorted({int(position) for c in base for position in plan.sampler.eligible(c)})
-    features.fill(photos, mirrored=plan.inputs.flip)
+    # Each process fills its share, and then what it still lacks: all, where each has a disk of its own.
+    features.fill(
+        photos[distributed.process_index() :: distributed.process_count()], mirrored=plan.inputs.flip
+    )
+    distributed.barrier("features")
+    if distributed.several():
+        features.fill(photos, mirrored=plan.inputs.flip)
     return features
