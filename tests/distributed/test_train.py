@@ -1,7 +1,5 @@
 """Two processes train as one does: the same losses and parameters, and every file written once."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
@@ -11,11 +9,14 @@ from fsjax.models import build
 from fsjax.training.curves import read_metrics
 from fsjax.training.runs import Run
 from tests.commands.conftest import write_folder
-from tests.commands.programs import start
+from tests.commands.programs import results, start
 from tests.distributed.pairs import ended, start_pair
 from tests.training.test_step import assert_close
 
-FLAGS = ("--config.batch_size=3", "--config.train.select=novel_fold", "--config.train.select_every=1")
+FLAGS = (
+    "--config.batch_size=3", "--config.train.select=novel_fold", "--config.train.select_every=2",
+    "--config.eval.pictures=0",
+)  # fmt: skip
 """Of four devices of two processes one stands idle."""
 
 
@@ -77,8 +78,6 @@ def test_every_file_is_written_once(place, pair, single):
 
 def test_the_tables_are_those_of_one_device(place, pair, single):
     def rows(folder):
-        return {
-            row["name"]: row["mean_iou"] for row in json.loads((folder / "results.json").read_text())["rows"]
-        }
+        return {row["name"]: row["mean_iou"] for row in results(folder)["rows"]}
 
     assert rows(place / "pair") == pytest.approx(rows(single), abs=0.5)  # a pixel may tip over
