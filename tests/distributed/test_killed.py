@@ -1,4 +1,4 @@
-"""One of two processes is killed in mid-run: the other stops with a sentence, and the two started again go on.
+"""One of two processes is killed in mid-run: the other stops with a sentence; started again, both go on.
 
 python -m pytest -n 0 -m slow tests/distributed/test_killed.py
 """
