@@ -62,17 +62,20 @@ def test_the_configuration_and_what_was_found_come_back(saved):
     check_resumable(config, prnet_config(), saved)
 
 
-def test_the_two_latest_are_kept(tmp_path, state):
+@pytest.mark.parametrize(("last", "kept"), [(1, ["3"]), (2, ["2", "3"]), (3, ["1", "2", "3"])])
+def test_the_latest_are_kept(tmp_path, state, last, kept):
+    config = prnet_config({"train.keep_last": last})
     with Checkpoints(tmp_path) as checkpoints:
         for step in (1, 2, 2, 3):
-            checkpoints.save(state._replace(step=np.int32(step)), prnet_config(), FOUND)
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()) == ["2", "3"]
+            checkpoints.save(state._replace(step=np.int32(step)), config, FOUND)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == kept
 
 
 def test_chosen_steps_stay_beside_the_two_latest_and_are_read(tmp_path, state):
-    with Checkpoints(tmp_path, keep=(2, 4)) as checkpoints:
+    config = prnet_config({"train.keep": (2, 4)})
+    with Checkpoints(tmp_path) as checkpoints:
         for step in (1, 2, 3, 4, 5, 6):
-            checkpoints.save(state._replace(step=np.int32(step)), prnet_config(), FOUND)
+            checkpoints.save(state._replace(step=np.int32(step)), config, FOUND)
     kept = {path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()}
     assert kept == {"2", "4", "5", "6"}
     with Checkpoints(tmp_path, step=4) as checkpoints:

@@ -85,7 +85,7 @@ def test_eight_devices_equal_one(steps, variables):
         assert_equal(unstacked(eight, device), unstacked(eight))
     state, metrics = unstacked(one)
     assert state.step == 2
-    assert set(metrics) == {"loss", "query_loss", "support_loss", "gradient_norm"}
+    assert set(metrics) == {"loss", "query_loss", "support_loss", "gradient_norm", "finite"}
     before, after = (v["backbone"]["batch_stats"] for v in (variables, state.variables))
     assert (after["layer1_0"]["bn"]["mean"] != before["layer1_0"]["bn"]["mean"]).all()
 
