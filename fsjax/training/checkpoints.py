@@ -66,6 +66,7 @@ class Checkpoints:
         self._kept = _Kept()
         self._read: tuple[int, _Stored] | None = None
         self._saving: int | None = None
+        self._newest: int | None = None
         self._manager = ocp.CheckpointManager(
             self._dir,
             options=ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=False),
@@ -91,7 +92,7 @@ class Checkpoints:
         Raises:
           InputError: all there are are damaged.
         """
-        return self._newest_sound() if self._steps() else None
+        return self._sound() if self._steps() else None
 
     @property
     def last_saved(self) -> int | None:
@@ -111,7 +112,9 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
         newest = self.latest_step or 0
         for path in self._folders():
-            if int(path.name) > newest:
+            if not any(path.iterdir()):
+                path.rmdir()
+            elif int(path.name) > newest:
                 aside = path.with_name(f"damaged_{path.name}")
                 shutil.rmtree(aside, ignore_errors=True)
                 path.rename(aside)
@@ -127,7 +130,7 @@ class Checkpoints:
           InputError: this checkpoint, or the one before, does not fit on the disk; earlier ones stay.
           NotFiniteError: a value is not finite; nothing is written.
         """
-        step, self._read = int(state.step), None
+        step, self._read, self._newest = int(state.step), None, None
         if step == self.last_saved:
             return
         arrays = jax.tree.map(_as_array, state._asdict())
@@ -201,7 +204,7 @@ class Checkpoints:
             raise InputError(
                 f"There is no checkpoint in {self.workdir}: train first, or name another --workdir."
             )
-        return self._newest_sound() if self._step is None else self._step
+        return self._sound() if self._step is None else self._step
 
     def _restore(self, like: dict[str, Any]) -> dict[str, Any]:
         step = self.chosen()
@@ -223,6 +226,12 @@ class Checkpoints:
         """Returns the folders of checkpoints; an empty one is what a killed program may leave of one."""
         there = self._dir.iterdir() if self._dir.is_dir() else ()
         return [path for path in there if path.name.isdecimal() and path.is_dir()]
+
+    def _sound(self) -> int:
+        """Returns the newest sound step, the same one until something is saved."""
+        if self._newest is None:
+            self._newest = self._newest_sound()
+        return self._newest
 
     def _newest_sound(self) -> int:
         damaged: dict[int, str] = {}

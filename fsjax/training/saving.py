@@ -23,10 +23,10 @@ class Saving:
     """
 
     every: int
-    minutes: float
+    minutes: int | float
     log_every: int
     steps: Collection[int]
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=lambda: time.monotonic())
 
     def due(self, step: int) -> bool:
         """Says whether the checkpoint of a step is saved; each process asks once a step, in order."""
