@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from fsjax import compiled, preemption
+from fsjax import compiled, distributed, preemption
 from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data.loader import prefetch
@@ -18,6 +17,7 @@ from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
 from fsjax.errors import InputError, NotFiniteError
 from fsjax.evaluation.pictures import figures
+from fsjax.experiment.processes import check_same
 from fsjax.experiment.selection import Selection, backbone_selected_on, check_same_selection
 from fsjax.experiment.settings import (
     Sources,
@@ -78,12 +78,17 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         state, fixed, found = start
         if selection:
             selection.check_earlier(found)
+        check_same(config, source, plan, state, found, workdir)
         if fixed and not int(state.step):
-            found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
+            found["backbone_sha256"] = frozen.digest(fixed["backbone"])
+            if distributed.is_main():
+                frozen.keep(workdir, fixed["backbone"])
         with preemption.deferred(), _named(config, source, plan, checkpoints):
             for reached in _steps(config, source, method, plan, workdir, start, selection):
                 checkpoints.save(reached, config, found)
-    figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
+    if distributed.is_main():
+        figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
+    distributed.barrier("trained")
     return Run(workdir, config, found, found["selection"]["step"] if selection else plan.steps)
 
 
@@ -97,15 +102,11 @@ def _alone(workdir: Path) -> Iterator[None]:
 
     Of several processes of a run the first does so, and the others wait.
     """
-    if jax.process_index():
-        multihost_utils.sync_global_devices("claimed")
-        yield
-        return
-    with claimed(workdir):
-        with Checkpoints(workdir) as checkpoints:
-            checkpoints.clear()
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("claimed")
+    with claimed(workdir) if distributed.is_main() else nullcontext():
+        if distributed.is_main():
+            with Checkpoints(workdir) as checkpoints:
+                checkpoints.clear()
+        distributed.barrier("claimed")
         yield
 
 
@@ -201,7 +202,10 @@ def _steps(
         features=features.reader if features else None,
     )  # fmt: skip
     saving = Saving(part.checkpoint_every, part.checkpoint_minutes, part.log_every, {*part.keep, plan.steps})
-    with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
+    with (
+        Curves(workdir, start, writes=distributed.is_main()) as curves,
+        Progress("training", plan.steps, "step", start) as progress,
+    ):
         for step, batch in enumerate(prefetch(episodes), start + 1):
             stacked, values = step_of(stacked, placed, batch)
             curves.add(step, values, learning_rate=plan.schedule(step - 1))
@@ -258,5 +262,11 @@ def _filled_features(
     )
     base = plan.sampler.classes
     photos = sorted({int(position) for c in base for position in plan.sampler.eligible(c)})
-    features.fill(photos, mirrored=plan.inputs.flip)
+    # Each process fills its share, and then what it still lacks: all, where each has a disk of its own.
+    features.fill(
+        photos[distributed.process_index() :: distributed.process_count()], mirrored=plan.inputs.flip
+    )
+    distributed.barrier("features")
+    if distributed.several():
+        features.fill(photos, mirrored=plan.inputs.flip)
     return features

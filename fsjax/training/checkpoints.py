@@ -18,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
+from fsjax import distributed
 from fsjax.config import Found, store, upgrade
 from fsjax.errors import InputError, NotFiniteError
 from fsjax.files import unwritable
@@ -154,7 +155,7 @@ class Checkpoints:
         step, self._saving = self._saving, None
         if step is not None:
             self._manager.wait_until_finished()
-            if jax.process_index() == 0:
+            if distributed.is_main():
                 file_digests.write(self._dir / str(step))
 
     def stored(self) -> tuple[ConfigDict, Found]:

@@ -4,9 +4,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-import jax
-import numpy as np
-from jax.experimental import multihost_utils
+from fsjax import distributed
 
 
 @dataclass
@@ -39,7 +37,4 @@ class Saving:
     def _late(self, step: int) -> bool:
         if not self.minutes or step % self.log_every:
             return False
-        late = time.monotonic() - self.since >= 60 * self.minutes
-        if jax.process_count() == 1:
-            return late
-        return bool(multihost_utils.broadcast_one_to_all(np.int32(late)))
+        return bool(distributed.from_main(time.monotonic() - self.since >= 60 * self.minutes))
