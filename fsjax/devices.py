@@ -50,9 +50,7 @@ def local_pmap(function: Callable[..., Any], static: int | None = None) -> Calla
 
     @cache
     def over(count: int) -> Callable[..., Any]:
-        return jax.pmap(
-            function, devices=jax.local_devices()[:count], static_broadcasted_argnums=statics
-        )
+        return jax.pmap(function, devices=jax.local_devices()[:count], static_broadcasted_argnums=statics)
 
     def mapped(*arguments: Any) -> Any:
         return over(len(jax.tree.leaves(arguments)[0]))(*arguments)
