@@ -17,7 +17,7 @@ from types import ModuleType
 from absl import flags
 from ml_collections import ConfigDict
 
-from fsjax import experiment
+from fsjax import distributed, experiment
 from fsjax.compilation import CompileTime, keep_compiled
 from fsjax.config import TABLE, Field, check_names
 from fsjax.config import trains as trains_anything
@@ -68,8 +68,10 @@ def run(
             _check_datasets(program)
             program([argument for argument in given if argument != DEBUG])
         sys.stdout.flush()
+        distributed.end()
     except KeyboardInterrupt:
         print(f"\n{stopped}", file=sys.stderr)
+        distributed.leave("it was interrupted.", INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stdout = io.StringIO()  # what is left in its buffer would be written at exit
@@ -78,7 +80,10 @@ def run(
         if DEBUG in given:
             traceback.print_exc()
         sentence, code = _told(error)
+        if code == BUG:
+            distributed.wait_for_verdict(error)  # it may come of another process's end
         print(f"error: {sentence}", file=sys.stderr)
+        distributed.leave(sentence, code)
         return code
     seconds = time.monotonic() - began
     LOG.info("Done in %.0f seconds, %.0f of them compiling.", seconds, compiling.seconds)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fsjax import compiled
+from fsjax import compiled, distributed
 from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data.loader import prefetch
@@ -17,6 +17,7 @@ from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
 from fsjax.errors import InputError
 from fsjax.evaluation.pictures import figures
+from fsjax.experiment.processes import check_same
 from fsjax.experiment.selection import Selection, backbone_selected_on, check_same_selection
 from fsjax.experiment.settings import (
     Sources,
@@ -75,12 +76,17 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         state, fixed, found = start
         if selection:
             selection.check_earlier(found)
-        with claimed(workdir) if jax.process_index() == 0 else nullcontext():
+        check_same(config, source, plan, state, found, workdir)
+        with claimed(workdir) if distributed.is_main() else nullcontext():
             if fixed and not int(state.step):
-                found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
+                found["backbone_sha256"] = frozen.digest(fixed["backbone"])
+                if distributed.is_main():
+                    frozen.keep(workdir, fixed["backbone"])
             for reached in _steps(config, source, method, plan, workdir, start, selection):
                 checkpoints.save(reached, config, found)
-    figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
+    if distributed.is_main():
+        figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
+    distributed.barrier("trained")
     return Run(workdir, config, found, found["selection"]["step"] if selection else plan.steps)
 
 
@@ -161,7 +167,10 @@ def _steps(
         source, start, threads=config.data.threads, workers=config.data.workers,
         features=features.reader if features else None,
     )  # fmt: skip
-    with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
+    with (
+        Curves(workdir, start, writes=distributed.is_main()) as curves,
+        Progress("training", plan.steps, "step", start) as progress,
+    ):
         for step, batch in enumerate(prefetch(episodes), start + 1):
             stacked, values = step_of(stacked, placed, batch)
             curves.add(step, values, learning_rate=plan.schedule(step - 1))
@@ -211,5 +220,11 @@ def _filled_features(
     )
     base = plan.sampler.classes
     photos = sorted({int(position) for c in base for position in plan.sampler.eligible(c)})
-    features.fill(photos, mirrored=plan.inputs.flip)
+    # Each process fills its share, and then what it still lacks: all, where each has a disk of its own.
+    features.fill(
+        photos[distributed.process_index() :: distributed.process_count()], mirrored=plan.inputs.flip
+    )
+    distributed.barrier("features")
+    if distributed.several():
+        features.fill(photos, mirrored=plan.inputs.flip)
     return features

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import socket
 import struct
 import time
@@ -33,17 +34,21 @@ class Curves:
     Args:
       workdir: the run's folder.
       start: the step from which training goes on.
+      writes: whether anything is written; of several processes one writes, and the others check the losses.
 
     Raises:
       InputError: the disk is full, or an earlier line is damaged.
     """
 
-    def __init__(self, workdir: str | Path, start: int):
+    def __init__(self, workdir: str | Path, start: int, *, writes: bool = True):
         self._workdir = Path(workdir)
         with _to_disk(self._workdir), ExitStack() as opened:
-            _keep_until(self._workdir, start)
-            self._file = opened.enter_context(_metrics(self._workdir).open("a"))
-            self._board = opened.enter_context(closing(_Board(self._workdir / "tensorboard", start)))
+            if writes:
+                _keep_until(self._workdir, start)
+            lines = _metrics(self._workdir) if writes else Path(os.devnull)
+            self._file = opened.enter_context(lines.open("a"))
+            board = _board(self._workdir, start) if writes else Path(os.devnull)
+            self._board = opened.enter_context(closing(_Board(board, start)))
             self._open = opened.pop_all()
         self._waiting: list[dict[str, Any]] = []
         self.loss = math.nan  # of the last step that was written
@@ -109,10 +114,8 @@ class _Board:
     blocks for ever.
     """
 
-    def __init__(self, folder: Path, start: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{start}"
-        self._file = (folder / name).open("ab")
+    def __init__(self, path: Path, start: int):
+        self._file = path.open("ab")
         self._write(file_version="brain.Event:2")
         self._write(step=start + 1, session_log=SessionLog(status=SessionLog.START))
 
@@ -138,6 +141,13 @@ class _Board:
         event = Event(wall_time=time.time(), **fields).SerializeToString()
         for part in (struct.pack("<Q", len(event)), event):
             self._file.write(part + struct.pack("<I", masked_crc32c(part)))
+
+
+def _board(workdir: Path, start: int) -> Path:
+    """Returns a new TensorBoard file in the run's folder for them, which is made."""
+    folder = workdir / "tensorboard"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{start}"
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
