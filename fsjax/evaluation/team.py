@@ -33,7 +33,7 @@ class Team:
     @classmethod
     def here(cls) -> Team:
         """Returns the processes of this run; one that fails ends all, see `fsjax.distributed`."""
-        return cls(distributed.process_id(), distributed.processes(), _gather)
+        return cls(distributed.process_index(), distributed.process_count(), _gather)
 
     def gather_json(self, value: Any) -> list[Any]:
         """Returns what every process gives it, as JSON keeps it; with one process it is not copied."""
