@@ -18,8 +18,11 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
-from fsjax.errors import InputError
+from fsjax.errors import InputError, NotFiniteError
 from fsjax.files import replacing, unwritable
+
+FINITE = "finite"
+"""The metric of a step that is 1 where all that it learned is finite; it is no curve."""
 
 _TAGS = {"selection": "selection/mean_iou"}
 """TensorBoard's names of what is no part of training; all else is train/..."""
@@ -74,9 +77,9 @@ class Curves:
         """Waits for the steps that were kept, before something else is made of the last one.
 
         Raises:
-          FloatingPointError: as `flush`, which then has written those before.
+          NotFiniteError: as `flush`, which then has written those before.
         """
-        if not all(math.isfinite(_number(metrics["loss"])) for metrics in self._waiting):
+        if any(_not_finite({name: _number(value) for name, value in m.items()}) for m in self._waiting):
             self.flush()
 
     def select(self, score: float) -> None:
@@ -87,16 +90,14 @@ class Curves:
         """Writes the steps that were kept, once they are computed.
 
         Raises:
-          FloatingPointError: when a loss is not finite.
+          NotFiniteError: a loss, gradients or weights are not; those before are written.
           InputError: the disk is full.
         """
         for metrics in self._waiting:
             line = {name: _number(value) for name, value in metrics.items()}
-            if not math.isfinite(line["loss"]):
-                raise FloatingPointError(
-                    f"The loss of step {line['step']} is {line['loss']}: "
-                    "lower train.learning_rate and begin anew in another --workdir."
-                )
+            if what := _not_finite(line):
+                raise NotFiniteError(int(line["step"]), what)
+            line.pop(FINITE, None)
             with _to_disk(self._workdir):
                 self._file.write(json.dumps(line) + "\n")
                 self._board.add(line)
@@ -194,3 +195,13 @@ def _to_disk(workdir: Path) -> Iterator[None]:
 def _number(value: Any) -> int | float:
     """Returns a step's number; a metric stacked over devices is the same on each."""
     return value if isinstance(value, int) else float(np.asarray(value).flat[0])
+
+
+def _not_finite(line: Mapping[str, int | float]) -> str:
+    """Says what of a step is not finite, "" where all is."""
+    step = line["step"]
+    if not math.isfinite(line["loss"]):
+        return f"The loss of step {step} is {line['loss']}"
+    if not math.isfinite(line.get("gradient_norm", 0)):
+        return f"The gradients of step {step} are not finite"
+    return "" if line.get(FINITE, 1) else f"The weights after step {step} are not finite"
