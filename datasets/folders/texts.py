@@ -65,7 +65,7 @@ def _check_alone(id: str, rest: str, path: Path) -> None:
     for other in rest.split():
         if _stem(other) != other and _file(other).removesuffix(MASK) != id.rpartition("/")[2]:
             raise InputError(
-                f"The list {path} has {id!r} and {other!r} on one line: write each photo on a line of its own."
+                f"The list {path} has {id!r} and {other!r} on one line: write each on a line of its own."
             )
 
 

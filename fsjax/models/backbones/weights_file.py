@@ -77,8 +77,8 @@ def _check_name(path: Path) -> None:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if not sha256.startswith(told[1]):
             raise InputError(
-                f"{path}: the weights file is damaged, as its SHA-256 begins with {sha256[:8]} and its name says "
-                f"{told[1]}; download it again, or rename it if it is meant to be another file."
+                f"{path}: the weights file is damaged, as its SHA-256 begins with {sha256[:8]} and its name "
+                f"says {told[1]}; download it again, or rename it if it is meant to be another file."
             )
 
 
