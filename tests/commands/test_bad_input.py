@@ -50,7 +50,7 @@ def file_in_the_way(place):
         (not_prepared, "built: prepare it with python -m datasets.prepare --dataset=folders --name=mini"),
         (one_cat, "class 'cat' has 1 eligible images and an episode needs 2 of one class"),
         (one_dog, "class 'dog' has 1 eligible images and an episode needs 2 of one class"),
-        (damaged_description, "is damaged (ValueError): delete the folder, and prepare it again."),
+        (damaged_description, "metadata.json in "),
         (file_in_the_way, "There is no data set mini in"),
     ],
 )
