@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
@@ -244,7 +245,7 @@ def weights(folder: Path, *, ending: str) -> Kind:
 
 def metrics(folder: Path) -> Kind:
     """The curves of a run, read when it is resumed."""
-    losses = np.linspace(2, 1, 12, dtype=np.float32)
+    losses = jnp.linspace(2, 1, 12)
     with Curves(folder, 0) as curves:
         for step, loss in enumerate(losses, 1):
             curves.add(step, {"loss": loss[None], "query_loss": loss[None]})
