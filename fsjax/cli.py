@@ -243,6 +243,10 @@ def load_config(place: str | Path) -> ConfigDict:
         fields than the table.
     """
     path, colon, argument = str(place).partition(":")
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise InputError(
+            f"The configuration {path} is no ordinary file: name a Python file with a get_config."
+        )
     if not (path.endswith(".py") and Path(path).is_file()):
         there = ", ".join(map(str, _configurations(Path(path).parent)))
         what = f"choose from {there}" if there else "name a Python file with a get_config"

@@ -140,6 +140,8 @@ def _file(key: str) -> str:
 
 
 def _read(path: Path, key: str, layout: Layout | None) -> Arrays | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:  # not through a memory map, where a file that is cut short ends the process without a word
         arrays = load(path.read_bytes())
         checksum = arrays.pop(_CHECKSUM)

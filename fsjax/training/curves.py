@@ -1,6 +1,7 @@
 """Curves of a run: JSON lines, which are the truth, and TensorBoard files beside them."""
 
 import json
+import logging
 import math
 import os
 import socket
@@ -20,6 +21,8 @@ from tensorboardX.record_writer import masked_crc32c
 
 from fsjax.errors import InputError, NotFiniteError
 from fsjax.files import replacing, unwritable
+
+LOG = logging.getLogger(__name__)
 
 FINITE = "finite"
 """The metric of a step that is 1 where all that it learned is finite; it is no curve."""
@@ -152,29 +155,53 @@ def _board(workdir: Path, start: int) -> Path:
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-    """Returns the lines of a run's metrics.jsonl; a last line that was cut off is left out.
+    """Returns the lines of a run's metrics.jsonl.
+
+    A last line that was cut off is left out, and so are the zeros that a power cut leaves in place of lines
+    which the system had not yet written.
 
     Raises:
       InputError: another line is damaged; the message names it.
     """
-    path = _metrics(Path(workdir))
+    return list(_read(_metrics(Path(workdir))))
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no ordinary file: move it away, or name another --workdir.")
     *lines, _ = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    return [_parsed(line, f"Line {number} of {path}") for number, line in enumerate(lines, start=1)]
+    step = 0
+    for number, line in enumerate(lines, start=1):
+        left = line.strip(b"\0")
+        if left != line:
+            LOG.warning("Line %d of %s holds zeros, as after a power cut: they are left out.", number, path)
+        if left or not line:
+            values = _parsed(left, f"Line {number} of {path}", step)
+            step = values["step"]
+            yield values
 
 
-def _parsed(line: bytes, where: str) -> dict[str, Any]:
+def _parsed(line: bytes, where: str, before: int) -> dict[str, Any]:
+    """Returns the values of a line, whose step comes after the one before."""
     try:
         values: dict[str, Any] = json.loads(line)
-        numbers = [values["step"], values["loss"], *values.values()]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        numbers = [None]
-    if not all(isinstance(number, int | float) for number in numbers):
+        sound = all(isinstance(number, int | float) and math.isfinite(number) for number in values.values())
+        sound = sound and "loss" in values and type(values["step"]) is int and values["step"] > before
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        sound = False
+    if not sound:
         raise InputError(f"{where} is damaged: delete this line, or begin anew in another --workdir.")
     return values
 
 
 def _keep_until(workdir: Path, start: int) -> None:
-    kept = [line for line in read_metrics(workdir) if line["step"] <= start]
+    """Drops the lines of later steps, unread: those steps are made anew, whatever became of their lines."""
+    kept = []
+    for line in _read(_metrics(workdir)) if start else ():
+        if line["step"] <= start:
+            kept.append(line)
+        if line["step"] >= start:
+            break
     with replacing(_metrics(workdir)) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
