@@ -19,7 +19,8 @@ FLAGS = {
     "workdir": "The run's folder; by default runs/ and the configuration's name and fold.",
 }
 SWITCHES = {
-    "dry_run": "Only says what would be trained, and draws the first episodes: dry_run.png in the folder."
+    "dry_run": "Only says what would be trained and what a step costs, and draws the first episodes if the "
+    "data are here: dry_run.png in the folder."
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
@@ -29,10 +30,11 @@ def program(argv: list[str]) -> None:
     flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
     config = cli.configured(flags.config or CONFIG, settings, trains=True)
     workdir = Path(flags.workdir or cli.run_folder(config))
-    sources = datasets.load(config.data)
     if flags.dry_run:
-        print("\n".join(experiment.rehearse(config, sources, workdir)))
+        sources, why = datasets.at_hand(config.data)
+        print("\n".join(experiment.rehearse(config, sources, workdir, why)))
         return
+    sources = datasets.load(config.data)
     experiment.check(config, sources)
     run = experiment.train(config, sources, workdir)
     results = experiment.evaluate(config, sources, workdir, run=run)
