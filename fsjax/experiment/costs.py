@@ -36,37 +36,33 @@ class Costs:
         return self.arguments + self.outputs + self.temporaries
 
 
-def compiled_for(function: Callable[..., Any], *args: Any) -> jax.stages.Compiled:
-    """Compiles a pmapped or jitted function for arrays of given shapes, and says how long that took.
-
-    Args:
-      function: it.
-      args: arrays or `jax.ShapeDtypeStruct`, with the axis of local devices in front for a pmapped function;
-        static arguments as they are.
-    """
-    return _compiled(function.lower(*args))  # type: ignore[attr-defined]
-
-
 def costs(function: Callable[..., Any], *args: Any, static: Sequence[int] = ()) -> Costs:
-    """Returns what a function costs on the platform at hand; it is compiled, and not run.
+    """Returns what a pmapped or jitted function costs on the platform at hand; it is compiled, and not run.
 
     Operations are counted by XLA before it optimises, so that platforms agree. It counts the body of a loop
     once; what the other rounds of a `lax.scan` take is added. Of a `lax.while_loop` no number is known.
 
     Args:
-      function: as in `compiled_for`.
-      args: as in `compiled_for`.
+      function: it.
+      args: arrays or `jax.ShapeDtypeStruct`, with the axis of local devices in front for a pmapped function;
+        static arguments as they are.
       static: which of them are static.
     """
+    return compiled_costs(function, *args, static=static)[0]
+
+
+def compiled_costs(
+    function: Callable[..., Any], *args: Any, static: Sequence[int] = ()
+) -> tuple[Costs, jax.stages.Compiled]:
+    """Returns `costs` and the compiled program; the arguments are the same."""
     lowered = function.lower(*args)  # type: ignore[attr-defined]
     flops = _flops(lowered) + _further_rounds(jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
-    memory = _compiled(lowered).memory_analysis()
-    return Costs(
-        flops,
-        memory.argument_size_in_bytes,
-        memory.output_size_in_bytes - memory.alias_size_in_bytes,
-        memory.temp_size_in_bytes,
-    )
+    program = _compiled(lowered)
+    memory = program.memory_analysis()
+    assert memory is not None, "CPUs, GPUs and TPUs have a plan of their memory"
+    outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    found = Costs(flops, memory.argument_size_in_bytes, outputs, memory.temp_size_in_bytes)
+    return found, program
 
 
 def _compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:

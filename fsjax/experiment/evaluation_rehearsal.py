@@ -1,7 +1,6 @@
 """What an evaluation would do, said before it begins; nothing is segmented."""
 
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ from fsjax import compiled
 from fsjax import config as configuration
 from fsjax.data import manifest
 from fsjax.data.images import LABEL_STEP, label_shape
-from fsjax.data.sampling import EpisodeSpec
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
+from fsjax.data.source import Source
 from fsjax.evaluation.rows import ADAPTED
 from fsjax.experiment.costs import Costs, costs
 from fsjax.experiment.evaluation import trained_classes
@@ -121,13 +121,15 @@ def _of_data(
         f"{number_of(len(specs), 'episode')} show {number_of(len(shown | queried), 'different photo')}, "
         f"{len(shown):,} of them as supports and {len(queried):,} as queries; each goes through the backbone "
         "once, or once a role.",
-    ], _shape(config, sources, specs)
+    ], _shape(config, source, sampler, specs)
 
 
-def _shape(config: ConfigDict, sources: Sources, specs: list[EpisodeSpec]) -> tuple[int, int]:
+def _shape(
+    config: ConfigDict, source: Source, sampler: EpisodeSampler, specs: list[EpisodeSpec]
+) -> tuple[int, int]:
     """Returns the height and width of the arrays that most labels lie in."""
-    settings = photos_of(config, sources["test"]).settings
-    shapes = Counter(label_shape(sources["test"], spec.query, settings) for spec in specs)
+    settings = photos_of(config, source, sampler).settings
+    shapes = Counter(label_shape(source, spec.query, settings) for spec in specs)
     return shapes.most_common(1)[0][0]
 
 
@@ -143,16 +145,14 @@ def _protocol(
     departs = configuration.departures(config) if part.protocol else {}
     preset = f" Protocol: {part.protocol}{', with other fields' if departs else ''}." if part.protocol else ""
     return [
-        f"{many}, {task.ways}-way {task.shots}-shot with {number_of(task.queries, 'query', 'queries')}, drawn by "
-        f"{task.policy} from seed {task.seed}, at {at}{scales}; scored at the size of the "
+        f"{many}, {task.ways}-way {task.shots}-shot with {number_of(task.queries, 'query', 'queries')}, drawn "
+        f"by {task.policy} from seed {task.seed}, at {at}{scales}; scored at the size of the "
         f"{'photo' if part.label == 'original' else 'input'}, void as {part.void}.{preset}",
         f"Rows: {', '.join(part.rows)}.",
     ]
 
 
-def _costs(
-    config: ConfigDict, method: Trainable, task: _Task, shape: tuple[int, int]
-) -> list[str]:
+def _costs(config: ConfigDict, method: Trainable, task: _Task, shape: tuple[int, int]) -> list[str]:
     """Says what the calls of an evaluation cost a device; each device works for itself."""
     part, S = config.eval, config.eval.size
     variables, photo = variables_of(method), (of(np.uint8, S, S, 3), of(np.int32, 2))
@@ -181,13 +181,13 @@ def _segmenting(config: ConfigDict, method: Trainable, task: _Task, shape: tuple
     variables, one = variables_of(method), stacked((of(np.uint8, S, S, 3), of(np.int32, 2)), 1)
 
     def features(factor: float) -> Any:
-        embed = partial(method.embed, variables)
-        found = jax.eval_shape(lambda *photo: embed(*rescale(*photo, factor, method.side)), *one)
+        def embed(variables, images, sizes):
+            return method.embed(variables, *rescale(images, sizes, factor, method.side))
+
+        found = jax.eval_shape(embed, variables, *one)
         return jax.tree.map(lambda leaf: of(leaf.dtype, *leaf.shape[1:]), found)
 
-    described = jax.eval_shape(
-        method.describe, variables, features(1.0), of(np.uint8, S, S), of(np.int32, 2)
-    )
+    described = jax.eval_shape(method.describe, variables, features(1.0), of(np.uint8, S, S), of(np.int32, 2))
     fitted = jax.eval_shape(method.fit, variables, stacked(described, N, K), of(np.bool_, N, K))
     queries = tuple(stacked(features(factor), 1, 1, T) for factor in config.eval.scales)
     segment = compiled.segment(method, build.segment_settings(config), config.eval.scale_average)
