@@ -33,14 +33,17 @@ FLAGS = {
     "name": "The row of these predictions; by default their folder's name.",
     **distributed.FLAGS,
 }
+SWITCHES = {"dry_run": "Only says what would be evaluated, and what that costs; --out is not needed then."}
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
 
 def program(argv: list[str]) -> None:
     """Evaluates, and prints the table."""
-    flags, settings = cli.parse(argv, __doc__, FLAGS)
+    flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
     distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
-    if bool(flags.out) == bool(flags.save_episodes):
+    if flags.dry_run and (flags.predictions or flags.save_episodes):
+        raise InputError("--dry_run goes with neither --predictions nor --save_episodes: leave one out.")
+    if not flags.dry_run and bool(flags.out) == bool(flags.save_episodes):
         raise InputError(
             "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
             "the episodes without evaluating them: one of both."
@@ -60,6 +63,11 @@ def program(argv: list[str]) -> None:
         return
     run = Run.open(flags.workdir, int(flags.step) if flags.step else None) if flags.workdir else None
     config = cli.configured(run.config if run else flags.config or CONFIG, settings)
+    if flags.dry_run:
+        sources, why = datasets.at_hand(config.data)
+        said = experiment.rehearse_evaluation(config, sources, run=run, episodes=flags.episodes, why=why)
+        print("\n".join(said))
+        return
     sources = datasets.load(config.data)
     experiment.check(config, sources)
     if flags.save_episodes:

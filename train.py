@@ -20,7 +20,8 @@ FLAGS = {
     **distributed.FLAGS,
 }
 SWITCHES = {
-    "dry_run": "Only says what would be trained, and draws the first episodes: dry_run.png in the folder."
+    "dry_run": "Only says what would be trained and what a step costs, and draws the first episodes if the "
+    "data are here: dry_run.png in the folder."
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
@@ -31,10 +32,11 @@ def program(argv: list[str]) -> None:
     distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
     config = cli.configured(flags.config or CONFIG, settings, trains=True)
     workdir = Path(flags.workdir or cli.run_folder(config))
-    sources = datasets.load(config.data)
     if flags.dry_run:
-        print("\n".join(experiment.rehearse(config, sources, workdir)))
+        sources, why = datasets.at_hand(config.data)
+        print("\n".join(experiment.rehearse(config, sources, workdir, why)))
         return
+    sources = datasets.load(config.data)
     experiment.check(config, sources)
     run = experiment.train(config, sources, workdir)
     results = experiment.evaluate(config, sources, workdir, run=run)

@@ -48,6 +48,24 @@ def load(config: Any) -> dict[str, Source]:
         ) from error
 
 
+def at_hand(config: Any) -> tuple[dict[str, Source], str]:
+    """Opens a data set as `load` does, or says why it is not there.
+
+    Args:
+        config: `config.data`, as in `load`.
+
+    Returns:
+        The lists; where the data set was not prepared, none, and the sentence that `load` refuses it with.
+
+    Raises:
+        InputError: as `load`, but for that.
+    """
+    folder = Path(config.tfds_dir).expanduser().absolute()
+    if config.name == shapes.NAME or is_prepared(place_of(folder, config.name)):
+        return load(config), ""
+    return {}, str(_not_there(folder, config.name))
+
+
 def _load(config: Any) -> dict[str, Source]:
     tfds_dir = Path(config.tfds_dir).expanduser().absolute()
     try:

@@ -95,7 +95,7 @@ def evaluate(
     check(config, sources)
     out, source, method = Path(out), sources["test"], build.method(config.model)
     header, specs, sampler = novel_episodes(config, source, episodes)
-    trained = _trained_classes(config, run, sources, list(header.classes))
+    trained = trained_classes(config, run, sources, list(header.classes))
 
     evaluation = _evaluation(config, method, source, run, header, specs, sampler)
     if run and run.selected:
@@ -165,7 +165,7 @@ def _evaluation(
     return evaluation_of(config, segmenter, source, sampler, specs, len(specs) // header.runs, untrained)
 
 
-def _trained_classes(
+def trained_classes(
     config: ConfigDict, run: Run | None, sources: Sources, classes: list[str]
 ) -> tuple[str, ...]:
     """Returns the evaluated classes that a run was trained on, which only a flag allows."""

@@ -62,7 +62,7 @@ class Plan:
         Raises:
           InputError: for a warm-up as long as the training.
         """
-        factor = batch_size / reference_batch_size if lr_scaling == "linear" else 1.0
+        factor = rate_factor(batch_size, reference_batch_size, lr_scaling)
         if epochs and isinstance(sampler, PairSampler):
             counted = reference_batch_size if lr_scaling == "linear" else batch_size
             steps = round(epochs * sampler.pairs / counted)
@@ -97,17 +97,32 @@ class Plan:
         return ", ".join([*told, *more])
 
     def _slots(self) -> Slots:
-        """Spreads a batch over all devices of all hosts, and says how many stand idle."""
-        devices, hosts = jax.local_device_count(), jax.process_count()
-        per_device = math.ceil(self.batch_size / (devices * hosts))
-        idle = devices * hosts * per_device - self.batch_size
-        if idle:
+        """Returns the slots of a batch, and says how many stand idle."""
+        slots = slots_of(self.batch_size)
+        places = slots.local * slots.process_count
+        if places > self.batch_size:
             LOG.info(
                 "batch_size=%d leaves %d of %d device slots idle: --config.batch_size=%d "
                 "--config.lr_scaling=linear would use them.",
-                self.batch_size, idle, self.batch_size + idle, self.batch_size + idle,
+                self.batch_size, places - self.batch_size, places, places,
             )  # fmt: skip
-        return Slots(devices, per_device, self.batch_size, jax.process_index(), hosts)
+        return slots
+
+
+def rate_factor(batch_size: int, reference_batch_size: int, lr_scaling: str) -> float:
+    """Returns how many times as large as the reference the batches are, as far as the learning rate goes."""
+    return batch_size / reference_batch_size if lr_scaling == "linear" else 1.0
+
+
+def slots_of(batch_size: int) -> Slots:
+    """Spreads a batch over all devices of all hosts.
+
+    Args:
+      batch_size: episodes in a step, over all devices.
+    """
+    devices, hosts = jax.local_device_count(), jax.process_count()
+    per_device = math.ceil(batch_size / (devices * hosts))
+    return Slots(devices, per_device, batch_size, jax.process_index(), hosts)
 
 
 def _in_words(spec: EpisodeSpec, ids: Sequence[str]) -> str:

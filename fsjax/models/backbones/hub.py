@@ -76,6 +76,15 @@ def _may_be_a_path(repository: str) -> bool:
     return owner == RUNS or name.endswith(SUFFIXES) or Path(owner).exists()
 
 
+def cached(file: HubFile) -> Path | None:
+    """Returns the path of a file that is whole in the hub's cache, or None; nothing is fetched."""
+    import huggingface_hub as hub  # takes a while, and most programs never need it
+
+    known = hub.try_to_load_from_cache(file.repository, file.name, revision=file.revision)
+    # It also remembers what a hub does not have.
+    return Path(known) if isinstance(known, str) and not _damage(Path(known)) else None
+
+
 def fetch(file: HubFile) -> Path:
     """Returns the path of a file in the hub's cache; what is not there yet is downloaded.
 
