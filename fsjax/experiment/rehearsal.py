@@ -37,7 +37,7 @@ from fsjax.models.variables import Variables
 from fsjax.training import weights
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.optimizer import learning_rate, make_optimizer
-from fsjax.training.plan import Plan, rate_factor, slots_of
+from fsjax.training.plan import Plan, parts_of, rate_factor, slots_of
 from fsjax.training.runs import Run
 from fsjax.training.step import TrainState, make_state, make_train_step, split, trainable
 
@@ -243,7 +243,8 @@ def _devices(
     fixed: Variables,
 ) -> list[str]:
     """Says what a training runs on, and what its step costs there."""
-    slots = slots_of(config.batch_size)
+    accumulate = config.train.accumulate
+    slots = slots_of(config.batch_size, accumulate)
     places = slots.local * slots.process_count
     batch = stacked(episode_of(config, method), slots.devices, slots.per_device)
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, fixed)))
@@ -260,7 +261,7 @@ def _devices(
     if jax.process_count() > 1:
         return [said, "What a step costs is said where one process runs alone."]
     placed = {} if config.train.cached_features else fixed
-    step = make_train_step(method, optimizer, config.seed)
+    step = make_train_step(method, optimizer, config.seed, parts_of(config.batch_size, accumulate).count)
     found = costs(step, stacked(state, slots.devices), stacked(placed, slots.devices), batch)
     handed_in = "weights, optimiser state, photos and masks"
     return [said, f"{cost_of('a step', found, handed_in, 'features and gradients')} {ELSEWHERE}"]

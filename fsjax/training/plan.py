@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import optax
@@ -33,6 +34,7 @@ class Plan:
       schedule: the learning rate at each step.
       optimizer: with that rate.
       steps: how many.
+      accumulate: in how many parts, at most, a device's batch is computed, one after another.
     """
 
     sampler: EpisodeSampler
@@ -42,6 +44,7 @@ class Plan:
     schedule: optax.Schedule
     optimizer: optax.GradientTransformation
     steps: int
+    accumulate: int = 1
 
     @classmethod
     def make(
@@ -56,6 +59,7 @@ class Plan:
         steps: int,
         epochs: int,
         seed: int,
+        accumulate: int = 1,
     ) -> "Plan":
         """Makes a plan; the arguments are the configuration's fields of those names.
 
@@ -67,7 +71,13 @@ class Plan:
             counted = reference_batch_size if lr_scaling == "linear" else batch_size
             steps = round(epochs * sampler.pairs / counted)
         schedule, steps = learning_rate(settings, steps, factor)
-        return cls(sampler, inputs, batch_size, seed, schedule, make_optimizer(settings, schedule), steps)
+        optimizer = make_optimizer(settings, schedule)
+        return cls(sampler, inputs, batch_size, seed, schedule, optimizer, steps, accumulate)
+
+    @property
+    def parts(self) -> int:
+        """In how many equal parts each device's batch is computed."""
+        return parts_of(self.batch_size, self.accumulate).count
 
     def episodes(
         self,
@@ -98,7 +108,7 @@ class Plan:
 
     def _slots(self) -> Slots:
         """Returns the slots of a batch, and says how many stand idle."""
-        slots = slots_of(self.batch_size)
+        slots = slots_of(self.batch_size, self.accumulate)
         places = slots.local * slots.process_count
         if places > self.batch_size:
             LOG.info(
@@ -114,15 +124,32 @@ def rate_factor(batch_size: int, reference_batch_size: int, lr_scaling: str) -> 
     return batch_size / reference_batch_size if lr_scaling == "linear" else 1.0
 
 
-def slots_of(batch_size: int) -> Slots:
-    """Spreads a batch over all devices of all hosts.
+class Parts(NamedTuple):
+    """The parts in which each device's batch is computed, one after another."""
+
+    count: int
+    episodes: int  # of each, spare slots included
+
+
+def parts_of(batch_size: int, accumulate: int = 1) -> Parts:
+    """Returns the parts of a device's batch.
+
+    They are as large as `accumulate` parts of its share of the episodes need be; where that share is smaller
+    or no multiple, there are fewer of them.
 
     Args:
-      batch_size: episodes in a step, over all devices.
+      batch_size: episodes in a step, over all devices of all hosts.
+      accumulate: how many parts there are at most.
     """
-    devices, hosts = jax.local_device_count(), jax.process_count()
-    per_device = math.ceil(batch_size / (devices * hosts))
-    return Slots(devices, per_device, batch_size, jax.process_index(), hosts)
+    share = math.ceil(batch_size / (jax.local_device_count() * jax.process_count()))
+    episodes = math.ceil(share / accumulate)
+    return Parts(math.ceil(share / episodes), episodes)
+
+
+def slots_of(batch_size: int, accumulate: int = 1) -> Slots:
+    """Spreads a batch over all devices of all hosts; the arguments are those of `parts_of`."""
+    per_device = math.prod(parts_of(batch_size, accumulate))
+    return Slots(jax.local_device_count(), per_device, batch_size, jax.process_index(), jax.process_count())
 
 
 def _in_words(spec: EpisodeSpec, ids: Sequence[str]) -> str:
