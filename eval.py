@@ -15,7 +15,7 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 import datasets
-from fsjax import cli, experiment
+from fsjax import cli, distributed, experiment
 from fsjax.data import manifest
 from fsjax.errors import InputError
 from fsjax.evaluation import report
@@ -31,6 +31,7 @@ FLAGS = {
     "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",
     "predictions": "Instead of segmenting: a folder with a PNG of each query of --episodes, to be scored.",
     "name": "The row of these predictions; by default their folder's name.",
+    **distributed.FLAGS,
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
@@ -38,6 +39,7 @@ CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 def program(argv: list[str]) -> None:
     """Evaluates, and prints the table."""
     flags, settings = cli.parse(argv, __doc__, FLAGS)
+    distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
     if bool(flags.out) == bool(flags.save_episodes):
         raise InputError(
             "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
@@ -61,13 +63,16 @@ def program(argv: list[str]) -> None:
     sources = datasets.load(config.data)
     experiment.check(config, sources)
     if flags.save_episodes:
+        if not distributed.is_main():
+            return
         header, specs, _ = experiment.novel_episodes(config, sources["test"], flags.episodes)
         manifest.write(flags.save_episodes, header, specs, sources["test"].ids)
         print(f"{len(specs)} episodes are in {flags.save_episodes}.")
         return
     results = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
-    print(report.table(results.rows))
-    print(f"Tables and pictures are in {flags.out}.")
+    if distributed.is_main():
+        print(report.table(results.rows))
+        print(f"Tables and pictures are in {flags.out}.")
 
 
 def _score(flags: FlagValues, settings: list[str]) -> None:
@@ -81,6 +86,8 @@ def _score(flags: FlagValues, settings: list[str]) -> None:
         )
     if Path(flags.out).resolve() == Path(flags.episodes).resolve().parent:
         raise InputError("--out is the folder of --episodes, whose files would be replaced: name another.")
+    if not distributed.is_main():  # nothing is computed on devices
+        return
     if flags.workdir:
         base = Run.open(flags.workdir).config
     else:

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 import datasets
-from fsjax import cli, experiment
+from fsjax import cli, distributed, experiment
 from fsjax.evaluation import report
 
 FLAGS = {
     "config": "The configuration's file; by default configs/prnet_shapes.py. :fold=1,seed=2 may follow.",
     "workdir": "The run's folder; by default runs/ and the configuration's name and fold.",
+    **distributed.FLAGS,
 }
 SWITCHES = {
     "dry_run": "Only says what would be trained, and draws the first episodes: dry_run.png in the folder."
@@ -27,6 +28,7 @@ CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 def program(argv: list[str]) -> None:
     """Trains, evaluates, and prints the table."""
     flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
+    distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
     config = cli.configured(flags.config or CONFIG, settings, trains=True)
     workdir = Path(flags.workdir or cli.run_folder(config))
     sources = datasets.load(config.data)
@@ -36,6 +38,8 @@ def program(argv: list[str]) -> None:
     experiment.check(config, sources)
     run = experiment.train(config, sources, workdir)
     results = experiment.evaluate(config, sources, workdir, run=run)
+    if not distributed.is_main():
+        return
     print(report.table(results.rows))
     print(f"Tables, pictures and curves are in {workdir}.")
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from absl import flags
 from ml_collections import ConfigDict
 
-from fsjax import experiment
+from fsjax import distributed, experiment, preemption
 from fsjax.compilation import CompileTime, keep_compiled
 from fsjax.config import TABLE, Field, check_names
 from fsjax.config import trains as trains_anything
@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 
 BUG = 1
 INPUT_ERROR = 2
+PREEMPTED = 75  # EX_TEMPFAIL: the same command is to be started again
 INTERRUPTED = 130  # as a shell says it
 PIPE_CLOSED = 141  # likewise
 
@@ -51,12 +52,13 @@ def run(
     Args:
       program: takes the command line, its own name first.
       argv: the command line; the process's own by default. With --debug errors show their traceback, too.
-      stopped: what is said where the user interrupts it.
+      stopped: what is said where the user interrupts it, or SIGTERM ends it.
 
     Returns:
       0; 2 after one sentence on standard error: the user's input is at fault, the system refuses, or a loss
-      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 130 where the user interrupted;
-      141 where what is printed is no longer read, as by `head`.
+      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 75 where SIGTERM ended it, so
+      that the same command is to be started again; 130 where the user interrupted; 141 where what is printed
+      is no longer read, as by `head`.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
@@ -64,13 +66,19 @@ def run(
     given = list(sys.argv if argv is None else argv)
     began = time.monotonic()
     try:
-        with CompileTime() as compiling:
+        with preemption.heard(), CompileTime() as compiling:
             _check_datasets(program)
             program([argument for argument in given if argument != DEBUG])
         sys.stdout.flush()
+        distributed.end()
     except KeyboardInterrupt:
         print(f"\n{stopped}", file=sys.stderr)
+        distributed.leave("it was interrupted.", INTERRUPTED)
         return INTERRUPTED
+    except preemption.Preempted as error:
+        print(f"\n{str(error) or stopped}", file=sys.stderr)
+        distributed.leave(str(error) or "it was asked to end.", PREEMPTED)
+        return PREEMPTED
     except BrokenPipeError:
         sys.stdout = io.StringIO()  # what is left in its buffer would be written at exit
         return PIPE_CLOSED
@@ -78,7 +86,10 @@ def run(
         if DEBUG in given:
             traceback.print_exc()
         sentence, code = _told(error)
+        if code == BUG:
+            distributed.wait_for_verdict(error)  # it may come of another process's end
         print(f"error: {sentence}", file=sys.stderr)
+        distributed.leave(sentence, code)
         return code
     seconds = time.monotonic() - began
     LOG.info("Done in %.0f seconds, %.0f of them compiling.", seconds, compiling.seconds)

@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fsjax import config as configuration
+from fsjax import distributed
 from fsjax.config import Found, Selected
 from fsjax.config.table import SEED
 from fsjax.data import manifest
@@ -129,7 +130,7 @@ class Selection:
                 "another --workdir."
             )
         began = time.monotonic()
-        score = self._score(variables)
+        score = float(distributed.from_main(self._score(variables)))  # the same for all, to the last bit
         seconds = time.monotonic() - began
         self._seconds += seconds
         if "selection" not in found or score > found["selection"]["score"]:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -10,12 +10,15 @@ import optax
 
 from fsjax.data.images import FeatureReader, InputSettings
 from fsjax.data.loader import Slots, batches
-from fsjax.data.sampling import EpisodeSampler, PairSampler
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, PairSampler
 from fsjax.data.source import Source
 from fsjax.episode import Episode
 from fsjax.training.optimizer import OptimizerSettings, learning_rate, make_optimizer
 
 LOG = logging.getLogger(__name__)
+
+_TOLD = 4
+"""Episodes of a step that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,18 @@ class Plan:
             seed=self.seed, start=start, stop=self.steps, threads=threads, workers=workers, features=features,
         )  # fmt: skip
 
+    def told(self, step: int, ids: Sequence[str]) -> str:
+        """Returns, in words, which episodes a step saw: "episode 7 (support a; query b)".
+
+        Args:
+          step: counted from 1.
+          ids: of the photos.
+        """
+        indices = range((step - 1) * self.batch_size, step * self.batch_size)
+        told = [_in_words(self.sampler(index), ids) for index in indices[:_TOLD]]
+        more = [f"{len(indices) - _TOLD} more up to {indices[-1]}"] * (len(indices) > _TOLD)
+        return ", ".join([*told, *more])
+
     def _slots(self) -> Slots:
         """Spreads a batch over all devices of all hosts, and says how many stand idle."""
         devices, hosts = jax.local_device_count(), jax.process_count()
@@ -93,3 +108,9 @@ class Plan:
                 self.batch_size, idle, self.batch_size + idle, self.batch_size + idle,
             )  # fmt: skip
         return Slots(devices, per_device, self.batch_size, jax.process_index(), hosts)
+
+
+def _in_words(spec: EpisodeSpec, ids: Sequence[str]) -> str:
+    supports = ", ".join(ids[position] for way in spec.support for position in way)
+    queries = ", ".join(ids[position] for position in spec.query)
+    return f"episode {spec.index} (support {supports}; query {queries})"
