@@ -1,4 +1,4 @@
-"""Commands that are ended again and again until they are through, and whether that shows in what they leave."""
+"""Commands that are ended again and again, and whether that shows in what they leave in the end."""
 
 import contextlib
 import errno
@@ -57,7 +57,7 @@ class Start:
             command: what Python runs.
             out: the folder that it writes.
         """
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, *(part.format(out=out) for part in command)],
             cwd=ROOT,

@@ -15,7 +15,7 @@ pkill -KILL -x python
 export PATH=~/.local/bin:\$PATH VIRTUAL_ENV=~/venv
 cd ~/share/fsjax && python3 -m pip install -q --user uv && uv venv -q --allow-existing --python=3.12 ~/venv &&
 uv pip install -q -r requirements.txt 'jax[tpu]' &&
-~/venv/bin/python train.py --config=configs/prnet_coco.py --config.batch_size=${TYPE##*-} --config.lr_scaling=linear"
+~/venv/bin/python train.py --config=configs/prnet_coco.py --config.batch_size=${TYPE##*-} --config.lr_scaling=linear --coordinator=auto"
 if [ $# -gt 0 ]; then job+=$(printf ' %q' "$@"); fi
 
 while true; do

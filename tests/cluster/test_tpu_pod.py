@@ -81,7 +81,7 @@ def test_hosts_get_the_flags_an_episode_a_chip_and_a_sound_program(babysit, tmp_
     (job,) = re.findall(r"--command=(.*) --zone", (tmp_path / "calls").read_text(), flags=re.S)
     assert job.endswith(
         "train.py --config=configs/prnet_coco.py --config.batch_size=16 --config.lr_scaling=linear "
-        r"--workdir=runs/of\ mine"
+        r"--coordinator=auto --workdir=runs/of\ mine"
     )
     assert "sudo mount 10.0.0.2:/share ~/share" in job
     assert subprocess.run(["bash", "-n", "-c", job], capture_output=True, text=True).stderr == ""
