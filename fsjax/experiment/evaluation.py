@@ -24,6 +24,7 @@ from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.evaluation.show import show
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
+from fsjax.experiment.alone import alone
 from fsjax.experiment.departures import departures
 from fsjax.experiment.selection import backbone_selected_on, selected_on
 from fsjax.experiment.settings import (
@@ -37,7 +38,6 @@ from fsjax.experiment.settings import (
     variables_before_training,
 )
 from fsjax.experiment.unfinished import kept
-from fsjax.files import make_writable
 from fsjax.models import build
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
@@ -100,8 +100,7 @@ def evaluate(
     evaluation = _evaluation(config, method, source, run, header, specs, sampler)
     if run and run.selected:
         LOG.info("Evaluating the checkpoint of step %d, selected by %s.", run.step, run.config.train.select)
-    make_writable(out)
-    with kept(out, config, header, evaluation) as parts:
+    with alone(out), kept(out, config, header, evaluation) as parts:
         evaluation = replace(evaluation, parts=parts)
         scored = evaluation.score(config.eval.rows)
         sha256 = manifest.digest(specs, source.ids)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -17,6 +17,7 @@ from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
 from fsjax.errors import InputError, NotFiniteError
 from fsjax.evaluation.pictures import figures
+from fsjax.experiment.alone import alone
 from fsjax.experiment.processes import check_same
 from fsjax.experiment.selection import Selection, backbone_selected_on, check_same_selection
 from fsjax.experiment.settings import (
@@ -28,7 +29,6 @@ from fsjax.experiment.settings import (
     variables_before_training,
     what_is_known,
 )
-from fsjax.files import claimed
 from fsjax.models import build
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
@@ -72,13 +72,14 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
     selection = Selection.configured(config, sources, method, plan.steps)
-    with preemption.heard(), _alone(workdir), Checkpoints(workdir) as checkpoints:
+    with alone(workdir), Checkpoints(workdir) as checkpoints:
         config = _keeping(config, checkpoints)
         start = start_of(config, source, method, plan, checkpoints)
         state, fixed, found = start
         if selection:
             selection.check_earlier(found)
         check_same(config, source, plan, state, found, workdir)
+        checkpoints.clear()
         if fixed and not int(state.step):
             found["backbone_sha256"] = frozen.digest(fixed["backbone"])
             if distributed.is_main():
@@ -94,20 +95,6 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
 
 Start = tuple[TrainState, Variables, Found]
 """The state to go on from, the variables that are never trained, and what the run has found out."""
-
-
-@contextmanager
-def _alone(workdir: Path) -> Iterator[None]:
-    """Keeps other programs out of a run's folder, and clears what killed ones have left there.
-
-    Of several processes of a run the first does so, and the others wait.
-    """
-    with claimed(workdir) if distributed.is_main() else nullcontext():
-        if distributed.is_main():
-            with Checkpoints(workdir) as checkpoints:
-                checkpoints.clear()
-        distributed.barrier("claimed")
-        yield
 
 
 def _keeping(config: ConfigDict, checkpoints: Checkpoints) -> ConfigDict:

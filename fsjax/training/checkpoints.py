@@ -104,21 +104,23 @@ class Checkpoints:
     def clear(self) -> None:
         """Removes what killed programs have left, and puts damaged checkpoints aside that hide a sound one.
 
-        Only the one process that trains in the folder may do so.
+        Of several processes of a run all call it; nobody else trains in the folder.
 
         Raises:
           InputError: as `latest_step`.
         """
-        for path in self._dir.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(path, ignore_errors=True)
         newest = self.latest_step or 0
-        for path in self._folders():
-            if not any(path.iterdir()):
-                path.rmdir()
-            elif int(path.name) > newest:
-                aside = path.with_name(f"damaged_{path.name}")
-                shutil.rmtree(aside, ignore_errors=True)
-                path.rename(aside)
+        if distributed.is_main():
+            for path in self._dir.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path, ignore_errors=True)
+            for path in self._folders():
+                if not any(path.iterdir()):
+                    path.rmdir()
+                elif int(path.name) > newest:
+                    aside = path.with_name(f"damaged_{path.name}")
+                    shutil.rmtree(aside, ignore_errors=True)
+                    path.rename(aside)
+        distributed.barrier("cleared")
         self._manager.reload()
 
     def save(self, state: TrainState, config: ConfigDict, found: Found) -> None:
