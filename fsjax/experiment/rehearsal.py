@@ -261,7 +261,7 @@ def _devices(
     if jax.process_count() > 1:
         return [said, "What a step costs is said where one process runs alone."]
     placed = {} if config.train.cached_features else fixed
-    step = make_train_step(method, optimizer, config.seed, parts_of(config.batch_size, accumulate).count)
+    step = make_train_step(method, optimizer, config.seed, parts_of(config.batch_size, accumulate).number)
     found = costs(step, stacked(state, slots.devices), stacked(placed, slots.devices), batch)
     handed_in = "weights, optimiser state, photos and masks"
     return [said, f"{cost_of('a step', found, handed_in, 'features and gradients')} {ELSEWHERE}"]

@@ -77,7 +77,7 @@ class Plan:
     @property
     def parts(self) -> int:
         """In how many equal parts each device's batch is computed."""
-        return parts_of(self.batch_size, self.accumulate).count
+        return parts_of(self.batch_size, self.accumulate).number
 
     def episodes(
         self,
@@ -127,7 +127,7 @@ def rate_factor(batch_size: int, reference_batch_size: int, lr_scaling: str) -> 
 class Parts(NamedTuple):
     """The parts in which each device's batch is computed, one after another."""
 
-    count: int
+    number: int
     episodes: int  # of each, spare slots included
 
 
