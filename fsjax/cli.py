@@ -81,6 +81,7 @@ def run(
         return PREEMPTED
     except BrokenPipeError:
         sys.stdout = io.StringIO()  # what is left in its buffer would be written at exit
+        distributed.leave("what it prints is no longer read.", PIPE_CLOSED)
         return PIPE_CLOSED
     except Exception as error:
         if DEBUG in given:

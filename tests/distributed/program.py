@@ -53,6 +53,7 @@ def program(argv):
         starting.PATIENCE = SOON
     distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
     first = distributed.is_main()
+    distributed.barrier("started")
     if end == "killed" and first:
         os.kill(os.getpid(), signal.SIGKILL)
     if end == "refused":

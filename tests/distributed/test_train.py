@@ -81,3 +81,27 @@ def test_the_tables_are_those_of_one_device(place, pair, single):
         return {row["name"]: row["mean_iou"] for row in results(folder)["rows"]}
 
     assert rows(place / "pair") == pytest.approx(rows(single), abs=0.5)  # a pixel may tip over
+
+
+DPNET = (
+    "model.name=dpnet", "model.weights=random", "model.dpnet.width=6", "model.dpnet.dis_hidden=5",
+    "model.dpnet.pim_hidden=4", "model.dpnet.rates=1", "train.ways=1", "train.schedule=constant",
+    "train.cached_features=True", "eval.rows=master",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_fill_features_that_are_kept(place):
+    features, losses = {}, {}
+    for name in ("single", "pair"):
+        run, kept = place / f"dpnet_{name}", place / f"features_{name}"
+        command = [f"--config={place}/mini.py", f"--workdir={run}", f"--config.data.feature_dir={kept}"]
+        command += [f"--config.{field}" for field in (*DPNET, "batch_size=3", "eval.pictures=0")]
+        if name == "single":
+            assert start(train, *command) == 0
+        else:
+            assert [code for code, _, _ in ended(start_pair("train.py", *command))] == [0, 0]
+        features[name] = sorted(path.relative_to(kept) for path in kept.rglob("*"))
+        losses[name] = [line["loss"] for line in read_metrics(run)]
+    assert features["pair"] == features["single"] != []
+    np.testing.assert_allclose(losses["pair"], losses["single"], rtol=1e-3)
