@@ -179,7 +179,7 @@ def _steps(
     """Trains on from where it starts, and yields the states to be saved."""
     state, fixed, found = begin
     start, part = int(state.step), config.train
-    step_of = make_train_step(method, plan.optimizer, plan.seed)
+    step_of = make_train_step(method, plan.optimizer, plan.seed, plan.parts, plan.schedule)
     stacked = replicate(state)
     # A frozen backbone either runs in every step or has run once for each photo.
     features = _filled_features(config, source, method, fixed, plan)
@@ -196,7 +196,7 @@ def _steps(
     ):
         for step, batch in enumerate(prefetch(episodes), start + 1):
             stacked, values = step_of(stacked, placed, batch)
-            curves.add(step, values, learning_rate=plan.schedule(step - 1))
+            curves.add(step, values)
             stopping = preemption.reached(step)
             due = saving.due(step) or stopping
             if selection and selection.due(step):
