@@ -15,6 +15,7 @@ from fsjax.config import Found
 from fsjax.data.loader import prefetch
 from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
+from fsjax.episode import Episode
 from fsjax.errors import InputError, NotFiniteError
 from fsjax.evaluation.pictures import figures
 from fsjax.experiment.alone import alone
@@ -181,13 +182,8 @@ def _steps(
     start, part = int(state.step), config.train
     step_of = make_train_step(method, plan.optimizer, plan.seed, plan.parts, plan.schedule)
     stacked = replicate(state)
-    # A frozen backbone either runs in every step or has run once for each photo.
-    features = _filled_features(config, source, method, fixed, plan)
-    placed = {} if features else replicate(fixed)
-    episodes = plan.episodes(
-        source, start, threads=config.data.threads, workers=config.data.workers,
-        features=features.reader if features else None,
-    )  # fmt: skip
+    with preemption.at_once():  # nothing is lost yet; features of a frozen backbone may take hours
+        placed, episodes = _prepared(config, source, method, plan, fixed, start)
     saving = Saving(part.checkpoint_every, part.checkpoint_minutes, part.log_every, {*part.keep, plan.steps})
     left = selection.measure_left(start, _whole(fixed, stacked), found) if selection else None
     with (
@@ -213,6 +209,21 @@ def _steps(
                 saving.saved()
             if stopping:
                 raise preemption.Preempted(_stopped(workdir, step, plan.steps))
+
+
+def _prepared(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, fixed: Variables, start: int
+) -> tuple[Variables, Iterator[Episode]]:
+    """Returns what is never trained, placed on the devices, and the batches from a step on.
+
+    A frozen backbone either runs in every step or has run once for each photo, and is not placed then.
+    """
+    features = _filled_features(config, source, method, fixed, plan)
+    episodes = plan.episodes(
+        source, start, threads=config.data.threads, workers=config.data.workers,
+        features=features.reader if features else None,
+    )  # fmt: skip
+    return {} if features else replicate(fixed), episodes
 
 
 def _whole(fixed: Variables, stacked: TrainState) -> Variables:
