@@ -9,8 +9,8 @@ from flax import linen as nn
 def forgetting(function: Callable[..., Any], forgets: bool) -> Callable[..., Any]:
     """Returns a function of a module and arrays that keeps its arguments alone for its gradients.
 
-    What it computes on the way is computed again when they are taken; without gradients nothing changes. The
-    modules that it makes have `parent=` the module that it is given, and their usual names.
+    What it computes on the way is computed again when they are taken; without gradients nothing changes.
+    Modules that it makes are called as they are without it.
 
     Args:
       function: takes a module and arrays.
