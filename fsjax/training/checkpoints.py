@@ -67,6 +67,9 @@ class Checkpoints:
         self._read: tuple[int, _Stored] | None = None
         self._saving: int | None = None
         self._newest: int | None = None
+        for path in self._dir.rglob("*"):
+            if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+                raise InputError(f"{path} is no ordinary file: delete it, and start the same command again.")
         try:
             self._manager = ocp.CheckpointManager(
                 self._dir,
