@@ -95,8 +95,9 @@ def photos_of(source: Any) -> str:
 def records(folder: Path) -> Kind:
     """The records of a prepared data set."""
     place = prepared(folder).cache_dir
-    files = sorted(place.glob("*array_record*"))
-    return Kind(files, lambda: photos_of(prepared(folder)), [str(place), "few"])
+    return Kind(
+        sorted(place.glob("*array_record*")), lambda: photos_of(prepared(folder)), [str(place), "few"]
+    )
 
 
 def descriptions(folder: Path) -> Kind:

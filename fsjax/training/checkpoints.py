@@ -67,11 +67,20 @@ class Checkpoints:
         self._read: tuple[int, _Stored] | None = None
         self._saving: int | None = None
         self._newest: int | None = None
-        self._manager = ocp.CheckpointManager(
-            self._dir,
-            options=ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=False),
-            item_handlers={"state": ocp.PyTreeCheckpointHandler(), "config": ocp.JsonCheckpointHandler()},
-        )
+        for path in self._dir.rglob("*"):
+            if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+                raise InputError(f"{path} is no ordinary file: delete it, and start the same command again.")
+        try:
+            self._manager = ocp.CheckpointManager(
+                self._dir,
+                options=ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=False),
+                item_handlers={"state": ocp.PyTreeCheckpointHandler(), "config": ocp.JsonCheckpointHandler()},
+            )
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise InputError(
+                f"A file _CHECKPOINT_METADATA in {self._dir} is damaged ({type(error).__name__}): "
+                "delete these files, which only say when a checkpoint was written."
+            ) from error
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -279,7 +279,7 @@ CASES = {
     ),
     "run without its configuration": (
         evaluation, "--workdir={t}/run", "--out={o}", run(lambda step: shutil.rmtree(step / "config")),
-        "Checkpoint 6 in {t}/run is damaged (",
+        "Every checkpoint in {t}/run is damaged, 6 (its file config/metadata is missing): copy",
     ),
     "no export": (
         export, "--show", "{t}/m.safetensors", content("m.safetensors", b"PK"),

@@ -1,4 +1,4 @@
-"""Data, weights and checkpoints that do not do: refused in a sentence, before anything is written."""
+"""Damaged checkpoints, places that cannot be written to, exit codes; test_bad_input_table.py has the rest."""
 
 import os
 import shutil
@@ -13,8 +13,6 @@ from fsjax import cli
 from fsjax.files import claimed
 from fsjax.training.runs import Run
 from tests.commands.programs import results, start
-
-ROOT = Path(train.__file__).parent
 
 
 def damaged(trained, folder, harm, part):
@@ -49,7 +47,7 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_else_skipped(harm, part, tr
 
 
 def test_the_newest_sound_checkpoint_is_evaluated_and_another_evaluation_beside_it_is_not(
-    trained, tmp_path, refusal, capsys
+    trained, tmp_path, refusal, caplog
 ):
     run, out = damaged(trained, tmp_path, "cut", "state/d"), tmp_path / "out"
     with claimed(out):
@@ -58,7 +56,7 @@ def test_the_newest_sound_checkpoint_is_evaluated_and_another_evaluation_beside_
     assert not out.exists()
     assert start(evaluation, f"--workdir={run}", f"--out={out}") == 0
     assert results(out)["step"] == 1
-    assert "and skipped: the newest sound one is 1" in capsys.readouterr().err
+    assert any("and skipped: the newest sound one is 1" in line for line in caplog.messages)
 
 
 @pytest.mark.parametrize("flag", ["--out", "--save_episodes"])

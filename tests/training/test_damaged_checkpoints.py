@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -209,3 +210,23 @@ def test_names_of_leaves_are_their_places():
         "step", "variables.backbone.params.kernel", "variables.backbone.params.bias",
         "optimizer_state.0.trace.kernel",
     }  # fmt: skip
+
+
+def test_a_pipe_is_named_and_not_waited_for(workdir):
+    path = files_of(workdir, 9)[0]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=f"{path} is no ordinary file"):
+        read(workdir)
+
+
+def test_what_orbax_cannot_take_for_its_own_is_named(workdir):
+    path = workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": ["x"]}))
+    with pytest.raises(
+        InputError, match=r"_CHECKPOINT_METADATA in .*checkpoints is damaged .*: delete these"
+    ):
+        read(workdir)
+    for other in workdir.rglob("_CHECKPOINT_METADATA"):
+        other.unlink()
+    assert read(workdir) in (7, 9)
