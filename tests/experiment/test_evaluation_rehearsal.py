@@ -29,8 +29,8 @@ def test_the_photos_of_a_run_are_counted(whole, sources):
     queries = {position for spec in specs for position in spec.query}
     for part in (
         f"The checkpoint of step 6, of the run in {whole}.",
-        f"6 episodes show {len(supports | queries)} different photos, {len(supports)} of them as supports and "
-        f"{len(queries)} as queries",
+        f"6 episodes show {len(supports | queries)} different photos, {len(supports)} of them as supports "
+        f"and {len(queries)} as queries",
         "Evaluated, with the photos of test that count, 2 classes: ",
         "1 run of 6 episodes, 1-way 1-shot with 1 query, drawn by class_uniform from seed 1234, at 32x32 px; "
         "scored at the size of the input, void ignored.",
