@@ -100,8 +100,8 @@ def _what(config: ConfigDict, method: Trainable, run: Run | None) -> list[str]:
         how = f", selected by {run.config.train.select}" if run.selected else ""
         return [f"{said} The checkpoint of step {run.step:,}{how}, of the run in {run.folder}."]
     lacking = weights.missing(config.model.weights, method.backbone)
-    begun = config.model.weights or "none: they are drawn at random"
-    return [f"{said} No run: weights {begun}, before any training.", *([lacking] if lacking else [])]
+    begun = f"weights {config.model.weights}" if config.model.weights else "what is drawn at random"
+    return [f"{said} No run: {begun}, before any training.", *([lacking] if lacking else [])]
 
 
 def _of_data(
@@ -137,17 +137,20 @@ def _protocol(
     config: ConfigDict, task: _Task, episodes: str | Path, header: manifest.Header | None
 ) -> list[str]:
     part = config.eval
-    many = f"{number_of(part.runs, 'run')} of {number_of(part.episodes, 'episode')}"
-    if header:
-        many = f"The episodes of {episodes} in {number_of(header.runs, 'run')}"
+    runs, count = number_of(part.runs, "run"), number_of(part.episodes, "episode")
+    many = (
+        f"The episodes of {episodes} in {number_of(header.runs, 'run')}" if header else f"{runs} of {count}"
+    )
     at = f"{part.size}x{part.size} px" if part.input == "square" else f"{part.size} px along the longer side"
     scales = f", segmented at scales {', '.join(map(str, part.scales))}" if len(part.scales) > 1 else ""
-    departs = configuration.departures(config) if part.protocol else {}
-    preset = f" Protocol: {part.protocol}{', with other fields' if departs else ''}." if part.protocol else ""
+    other = ", with other fields" if configuration.departures(config) else ""
+    preset = f" Protocol: {part.protocol}{other}." if part.protocol else ""
+    queries = number_of(task.queries, "query", "queries")
+    void = "ignored" if part.void == "ignore" else "as background"
     return [
-        f"{many}, {task.ways}-way {task.shots}-shot with {number_of(task.queries, 'query', 'queries')}, drawn "
-        f"by {task.policy} from seed {task.seed}, at {at}{scales}; scored at the size of the "
-        f"{'photo' if part.label == 'original' else 'input'}, void as {part.void}.{preset}",
+        f"{many}, {task.ways}-way {task.shots}-shot with {queries}, drawn by {task.policy} from seed "
+        f"{task.seed}, at {at}{scales}; scored at the size of the "
+        f"{'photo' if part.label == 'original' else 'input'}, void {void}.{preset}",
         f"Rows: {', '.join(part.rows)}.",
     ]
 

@@ -36,7 +36,7 @@ from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
 from fsjax.training import weights
 from fsjax.training.checkpoints import Checkpoints
-from fsjax.training.optimizer import learning_rate, make_optimizer
+from fsjax.training.optimizer import OptimizerSettings, learning_rate, make_optimizer
 from fsjax.training.plan import Plan, parts_of, rate_factor, slots_of
 from fsjax.training.runs import Run
 from fsjax.training.step import TrainState, make_state, make_train_step, split, trainable
@@ -125,9 +125,7 @@ def _without_data(config: ConfigDict, workdir: Path, why: str) -> list[str]:
         f"{why} Without it nothing can be said of classes and photos, and no episodes are drawn.",
         *([lacking] if lacking else []),
         _how_long(config, known[1] if known else None, reached),
-        _learning_rate(*known) if known else
-        f"Learning rate: {settings.learning_rate * factor:.3g} at its highest, {settings.schedule}; how it "
-        "changes follows from the number of steps.",
+        _learning_rate(*known) if known else _unknown_rate(settings, factor),
         f"{chosen} is evaluated{by}.",
         *_devices(config, method, optimizer, state, fixed),
         "Nothing was trained, and nothing is written.",
@@ -216,6 +214,14 @@ def _learning_rate(schedule: optax.Schedule, steps: int) -> str:
     peak = int(rates.argmax())
     rise = f"rises from {rates[0]:.3g} to {rates[peak]:.3g} over {peak:,} steps, then" if peak else ""
     return f"Learning rate: {rise} falls from {rates[peak]:.3g} to {rates[-1]:.3g} until the last step."
+
+
+def _unknown_rate(settings: OptimizerSettings, factor: float) -> str:
+    """Says the learning rate where the number of steps is not known."""
+    highest = f"Learning rate: {settings.learning_rate * factor:.3g}"
+    if settings.schedule == "constant":
+        return f"{highest} throughout."
+    return f"{highest} at its highest, {settings.schedule}; how it changes follows from the number of steps."
 
 
 def _selection(config: ConfigDict, test: Source, method: Trainable, selection: Selection | None) -> list[str]:

@@ -27,7 +27,7 @@ def number_of(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def in_bytes(count: float) -> str:
+def in_bytes(count: int | float) -> str:
     """Returns a number of bytes as "12.3 MB"; a thousand MB are a GB.
 
     >>> in_bytes(340_422_664), in_bytes(3_000_883_264), in_bytes(6_720)
@@ -36,7 +36,7 @@ def in_bytes(count: float) -> str:
     return _scaled(count, "B", ("k", "M", "G", "T"), 1)
 
 
-def in_flops(count: float) -> str:
+def in_flops(count: int | float) -> str:
     """Returns a number of floating-point operations as "1.42 TFLOP".
 
     >>> in_flops(1_418_226_040_832), in_flops(950)
@@ -45,7 +45,7 @@ def in_flops(count: float) -> str:
     return _scaled(count, "FLOP", ("k", "M", "G", "T", "P", "E"), 2)
 
 
-def _scaled(count: float, unit: str, prefixes: tuple[str, ...], digits: int) -> str:
+def _scaled(count: int | float, unit: str, prefixes: tuple[str, ...], digits: int) -> str:
     power = 1
     while count >= 999.95 * 1000**power and power < len(prefixes):
         power += 1
