@@ -15,15 +15,13 @@ from tests.models.programs import operations
 from tests.models.tiny import random_episode
 from tests.runs import dpnet_config, prnet_config
 
-VGG = {"model.backbone": "vgg16", "model.backbone_options": {"width": 2}}
-RESNET = {"model.backbone": "resnet50", "model.backbone_options": {"stages": 2}, "model.remat": "stages"}
 BFLOAT16 = {"model.compute_dtype": "bfloat16"}
+VGG = {"model.backbone": "vgg16", "model.backbone_options": {"width": 2}}
+RESNET = {"model.backbone": "resnet50", "model.backbone_options": {"stages": 1}, "model.remat": "stages"}
 METHODS = {
-    "prnet over small": prnet_config(BFLOAT16),
     "prnet over vgg16": prnet_config({**VGG, **BFLOAT16}),
     "prnet over resnet50": prnet_config({**RESNET, **BFLOAT16}),
     "dpnet over small": dpnet_config(BFLOAT16),
-    "dpnet over vgg16": dpnet_config({**VGG, **BFLOAT16}),
 }
 
 
@@ -51,16 +49,15 @@ def test_training(method, variables):
     lead = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), (state, frozen))
     step = jax.vmap(train_step(method, optimizer, 0), axis_name=DEVICES)
     with mock.patch("jax.default_backend", return_value="plain"):  # the path that accelerators take
-        found = list(operations(step, ("conv_general_dilated", "dot_general"), *lead, batch))
-    after = jax.eval_shape(step, *lead, batch)
+        program, after = jax.make_jaxpr(step, return_shape=True)(*lead, batch)
     assert floats((lead, after)) == {"float32"}  # parameters, statistics, optimiser, losses, gradients' norm
-    convolutions = [set(dtypes) for name, dtypes, _ in found if name == "conv_general_dilated"]
+    convolutions = list(operations(program, "conv_general_dilated"))
     wide = convolutions.count({"float32"})
     assert convolutions.count({"bfloat16"}) == len(convolutions) - wide > 5
     # Only the logits of DPNet's two branches are in float32: they, and two gradients of each.
     assert wide == (6 if method.frozen else 0)
-    products = {kind for name, dtypes, _ in found if name == "dot_general" for kind in dtypes}
-    assert products == {"float32"}  # prototypes, cosines, resizes
+    products = list(operations(program, "dot_general"))  # prototypes, cosines, resizes
+    assert products.count({"float32"}) == len(products) > 0
 
 
 def test_segmenting(method, variables):
