@@ -5,8 +5,9 @@
 
 Each is started again by the same command until it was killed so often (kill -9, and SIGTERM for training and
 evaluation), then runs to its end, and must have left what an undisturbed one leaves: every file, every bit,
-`seconds` aside. A training's disk is filled in the same way, which only root can do. Linux only. An hour on
-two cores at ten kills each; the exit code is 1 where something differs.
+`seconds` aside. A training's disk is filled in the same way, which only root can do. The exit code is 1
+where something differs. Linux only, and long: a start takes some 20 seconds of a core, and each case has more
+than ten of them.
 """
 
 import argparse
@@ -162,6 +163,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=10, help="of each.")
     parser.add_argument("--seed", type=int, default=0, help="of the moments.")
     flags = parser.parse_args(argv)
+    if flags.kills < 1:
+        parser.error(f"--kills is {flags.kills}: give 1 or more.")
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         cases = tried(Cases(Path(folder)), flags.kills, flags.seed)
