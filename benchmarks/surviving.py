@@ -123,26 +123,20 @@ class Start:
         return []
 
 
-@dataclass(frozen=True)
-class Undisturbed:
-    """What a command leaves, and the seconds of processor time that it takes, at first and once more."""
-
-    folder: Path
-    first: float
-    again: float
-
-
 @functools.cache
-def undisturbed(command: Command, folder: Path) -> Undisturbed:
-    """Runs a command twice in one folder; the second time little is left to be done."""
-    seconds = []
-    for _ in range(2):
-        before = _of_children()
-        with Start(command, folder) as start:
-            if wrong := start.wrong_end(0):
-                sys.exit(f"Undisturbed, {' '.join(command)} fails: {wrong[0]}")
-        seconds.append(_of_children() - before)
-    return Undisturbed(folder, *seconds)
+def undisturbed(command: Command, folder: Path, again: int = 0) -> float:
+    """Runs a command to its end, and returns the seconds of processor time that it takes.
+
+    Args:
+        command: to be run.
+        folder: for what it leaves.
+        again: 1 runs it once more where it has been run, so that little is left to be done.
+    """
+    before = _of_children()
+    with Start(command, folder) as start:
+        if wrong := start.wrong_end(0):
+            sys.exit(f"Undisturbed, {' '.join(command)} fails: {wrong[0]}")
+    return _of_children() - before
 
 
 def _of_children() -> float:
@@ -175,8 +169,11 @@ def survive(
         by: the signal.
         continues: whether a start goes on where the one before was ended, or begins anew.
     """
-    whole, out = undisturbed(command, folder / "whole"), folder / by.name
-    span = whole.again + 2 * max(whole.first - whole.again, 0) / kills if continues else whole.first
+    whole, out = folder / "whole", folder / by.name
+    span = undisturbed(command, whole)
+    if continues:
+        again = undisturbed(command, whole, again=1)
+        span = again + 2 * max(span - again, 0) / kills
     rng, found = random.Random(seed), Survival()
     while len(found.moments) < kills and not found.wrong:
         found.starts += 1
@@ -203,7 +200,8 @@ def survive_full_disk(
     Raises:
         PermissionError: the user may not mount a disk.
     """
-    whole, out = undisturbed(command, folder / "whole"), folder / "full"
+    whole, out = folder / "whole", folder / "full"
+    undisturbed(command, whole)
     rng, found = random.Random(seed), Survival()
     with _small_disk(out, megabytes):
         while len(found.moments) < kills and not found.wrong:
@@ -221,12 +219,12 @@ def survive_full_disk(
         return _finished(found, command, out, whole, compare)
 
 
-def _finished(found: Survival, command: Command, out: Path, whole: Undisturbed, compare: Compare) -> Survival:
+def _finished(found: Survival, command: Command, out: Path, whole: Path, compare: Compare) -> Survival:
     """Starts the command a last time, lets it come to its end, and compares."""
     if not found.wrong:
         found.starts += 1
         with Start(command, out) as start:
-            found.wrong += start.wrong_end(0) or compare(whole.folder, out)
+            found.wrong += start.wrong_end(0) or compare(whole, out)
     return found
 
 

@@ -15,7 +15,6 @@ import pytest
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.curves import read_metrics
 from tests.commands.conftest import write_folder
-from tests.commands.programs import ROWS
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "cluster" / "slurm.sh"
@@ -55,7 +54,6 @@ def slurm(standing_in, monkeypatch, tmp_path):
         "SLURM_NTASKS": "2",
         "REQUEUED": str(tmp_path / "requeued"),
         "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(Path(jax.config.jax_compilation_cache_dir).absolute()),
     }.items():
         monkeypatch.setenv(name, value)
 
@@ -105,22 +103,30 @@ def free_job():
 
 def trained(slurm, folder, *flags):
     """Starts a training of two tasks of one device each, which find each other by Slurm's variables."""
-    return slurm(f"--config={folder}/mini.py", f"--workdir={folder}/run", *flags, job=free_job(), cwd=ROOT)
+    fields = {
+        "eval.rows": "fusion0",
+        "eval.pictures": 0,
+        "compilation_cache": jax.config.jax_compilation_cache_dir,
+    }
+    few = [f"--config.{name}={value}" for name, value in fields.items()]
+    return slurm(
+        f"--config={folder}/mini.py", f"--workdir={folder}/run", *few, *flags, job=free_job(), cwd=ROOT
+    )
 
 
 def test_two_tasks_train_one_run(slurm, standing_in, tmp_path):
     standing_in(python=PYTHON)
     write_folder(tmp_path)
-    assert trained(slurm, tmp_path).wait(300) == 0
-    assert [metrics["step"] for metrics in read_metrics(tmp_path / "run")] == [1, 2]
-    assert len((tmp_path / "run" / "episodes.jsonl").read_text().splitlines()) == 8 * len(ROWS)
+    assert trained(slurm, tmp_path, "--config.train.steps=4").wait(300) == 0
+    assert [metrics["step"] for metrics in read_metrics(tmp_path / "run")] == [1, 2]  # of two episodes each
+    assert len((tmp_path / "run" / "episodes.jsonl").read_text().splitlines()) == 8
 
 
 @pytest.mark.slow
 def test_sigterm_saves_the_same_step_in_both_tasks_and_the_job_goes_on(slurm, standing_in, tmp_path):
     standing_in(python=PYTHON)
     write_folder(tmp_path)
-    long = ("--config.train.steps=300", "--config.train.checkpoint_every=300")
+    long = ("--config.train.steps=600", "--config.train.checkpoint_every=300")
     job = trained(slurm, tmp_path, *long)
     while len(read_metrics(tmp_path / "run")) < 2:
         assert job.poll() is None
