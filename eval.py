@@ -67,7 +67,8 @@ def program(argv: list[str]) -> None:
     if flags.dry_run:
         sources, why = datasets.at_hand(config.data)
         said = experiment.rehearse_evaluation(config, sources, run=run, episodes=flags.episodes, why=why)
-        print("\n".join(said))
+        if distributed.is_main():
+            print("\n".join(said))
         return
     sources = datasets.load(config.data)
     experiment.check(config, sources)

@@ -34,7 +34,9 @@ def program(argv: list[str]) -> None:
     workdir = Path(flags.workdir or cli.run_folder(config))
     if flags.dry_run:
         sources, why = datasets.at_hand(config.data)
-        print("\n".join(experiment.rehearse(config, sources, workdir, why)))
+        said = experiment.rehearse(config, sources, workdir, why)
+        if distributed.is_main():
+            print("\n".join(said))
         return
     sources = datasets.load(config.data)
     experiment.check(config, sources)

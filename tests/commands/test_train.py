@@ -113,7 +113,7 @@ def test_programs_keep_what_they_compile(place, refusal, monkeypatch):
         kept.append(folder)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "keep_compiled", keep)
+    monkeypatch.setattr(cli.configs, "keep_compiled", keep)
     for program in (train, evaluation, ablate):
         out = "--workdir=run" if program is train else "--out=out"
         assert start(program, f"--config={place}/mini.py", out, "--config.compilation_cache=here") == 130
