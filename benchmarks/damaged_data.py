@@ -1,11 +1,10 @@
 """Files that fsjax writes and reads back, or that its users write: how each is made, and read."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +12,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import datasets
-from benchmarks.damaged_files import GREY, LOOK, MASK, encoded
-from datasets import folders, shapes
+from benchmarks.damaged_files import encoded
+from benchmarks.damaged_kind import Kind, digest
+from benchmarks.damaged_texts import figure, own_folder, photo_lists
+from datasets import shapes
 from datasets.building import build
-from datasets.pascal5i import list_files
 from datasets.plans import Plan
 from fsjax import config as configuration
 from fsjax.config import Found
@@ -27,7 +27,6 @@ from fsjax.evaluation import predictions, report
 from fsjax.evaluation.results import Results
 from fsjax.models import build as models
 from fsjax.models.backbones import pretrained
-from fsjax.reproduction import curves as curves_file
 from fsjax.training import frozen, release
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.curves import Curves, read_metrics
@@ -36,32 +35,6 @@ from fsjax.training.runs import Run
 from fsjax.training.step import TrainState, split
 
 PHOTOS = 8
-
-
-class Kind(NamedTuple):
-    """A kind of file, made in a folder.
-
-    Attributes:
-        files: that are damaged, one at a time.
-        read: returns a digest of what is read.
-        names: what a refusal names one of, beside the file's own path.
-        sealed: whether a digest lies beside what is read, so that no other result is excused.
-        earlier: a digest that is as good, where the reader says what it skipped.
-    """
-
-    files: list[Path]
-    read: Callable[[], str]
-    names: list[str]
-    sealed: bool = True
-    earlier: str = ""
-
-
-def digest(*values: Any) -> str:
-    """Returns a digest of arrays and whatever else has a repr."""
-    found = hashlib.sha256()
-    for leaf in jax.tree.leaves(values):
-        found.update(leaf.tobytes() if isinstance(leaf, np.ndarray) else repr(leaf).encode())
-    return found.hexdigest()
 
 
 def prepared(folder: Path, list_: str = "train") -> Any:
@@ -282,37 +255,6 @@ def results(folder: Path) -> Kind:
     return Kind([folder / "results.json", folder / "episodes.jsonl"], read, [str(folder)])
 
 
-def photo_lists(folder: Path) -> Kind:
-    """A list of photos as the field publishes them."""
-    path = folder / "train.txt"
-    path.write_text(
-        "".join(f"JPEGImages/2007_{i:06d}.jpg SegmentationClass/2007_{i:06d}.png\n" for i in range(9))
-    )
-    return Kind([path], lambda: digest(list_files.read(folder, 20)), [str(folder)], sealed=False)
-
-
-def own_folder(folder: Path) -> Kind:
-    """Photos with label masks, a list, and names of the classes."""
-    for place in ("images", "masks"):
-        (folder / place).mkdir()
-    for i in range(3):
-        (folder / "images" / f"p{i}.png").write_bytes(encoded(np.roll(LOOK, i, 0), "PNG"))
-        (folder / "masks" / f"p{i}.png").write_bytes(
-            encoded(np.roll(MASK // 255 + (GREY > 250), i, 0), "PNG")
-        )
-    (folder / "train.txt").write_text("p0\np1\np2\n")
-    (folder / "classes.txt").write_text("cat\ndog\n")
-
-    def read() -> str:
-        plan = folders.plan(folder)
-        found = [plan.read(task) for task in plan.tasks]
-        shown = [(f.id, f.photo, f.size, dict(f.masks), f.void) for f in found]
-        return digest(list(plan.class_names), dict(plan.lists), shown)
-
-    files = [folder / "train.txt", folder / "classes.txt", folder / "masks/p1.png", folder / "images/p2.png"]
-    return Kind(files, read, [str(folder)], sealed=False)
-
-
 def predicted(folder: Path) -> Kind:
     """A mask that another program predicted."""
     source, settings = prepared(folder / "data"), images.InputSettings(size=33)
@@ -324,14 +266,6 @@ def predicted(folder: Path) -> Kind:
         return digest(predictions.count_predictions(folder, [spec], source, settings).matrices)
 
     return Kind([path], read, [str(folder)], sealed=False)
-
-
-def figure(folder: Path) -> Kind:
-    """The points of a figure, which a report reads back."""
-    path = folder / "figure.csv"
-    lines = [f"a,b,{x},{x * 1.5},{x},{2 * x}" for x in range(5)]
-    path.write_text("\n".join([",".join(curves_file.HEADINGS), *lines]) + "\n")
-    return Kind([path], lambda: digest(repr(curves_file.read_curves(path))), [str(path)], sealed=False)
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {

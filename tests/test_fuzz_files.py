@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 
 from benchmarks import fuzz_files
-from benchmarks.damaged_data import KINDS, Kind
+from benchmarks.damaged_data import KINDS
+from benchmarks.damaged_kind import Kind
 from benchmarks.fuzz_files import SETTINGS, SOUND, harmed, outcomes, settings
 
 SLOW = "checkpoint", "export", "weights, .npz", "weights, .safetensors"
