@@ -5,7 +5,8 @@
     python eval.py --predictions=masks --episodes=episodes.jsonl --out=runs/theirs
 
 With --workdir the configuration is the run's own; flags may change what belongs to the evaluation. The
-checkpoint is the latest, or the best so far where the run selects one (train.select). With --predictions
+checkpoint is the latest, or the best so far where the run selects one (train.select). An evaluation that
+was killed goes on from its last finished photos when the same command is started again. With --predictions
 nothing is segmented: masks of another program are scored (docs/other_codebases.md).
 """
 
@@ -84,6 +85,8 @@ def _score(flags: FlagValues, settings: list[str]) -> None:
             "--predictions goes with --episodes, the manifest that they were made for, and --out, not with "
             "--save_episodes or --step: there is nothing to draw or to segment."
         )
+    if distributed.several():
+        raise InputError("--predictions is scored by one process: start this command once.")
     if Path(flags.out).resolve() == Path(flags.episodes).resolve().parent:
         raise InputError("--out is the folder of --episodes, whose files would be replaced: name another.")
     if not distributed.is_main():  # nothing is computed on devices

@@ -78,6 +78,17 @@ def deferred() -> Iterator[None]:
     obey()
 
 
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Lets SIGTERM raise `Preempted` in the block, also if it came before, and blocks around it defer it."""
+    depth, _REQUEST.depth = _REQUEST.depth, 0
+    try:
+        obey()
+        yield
+    finally:
+        _REQUEST.depth = depth
+
+
 def asked() -> bool:
     """Says whether this process was asked to end."""
     return _REQUEST.at is not None

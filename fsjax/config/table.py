@@ -93,7 +93,14 @@ TABLE: dict[str, Field] = {
         choices=("nway", "panet"),
     ),
     "model.compute_dtype": Field(
-        "float32", "What convolutions compute in.", choices=("float32", "bfloat16", "float16")
+        "float32",
+        "What convolutions compute in, all else being float32; float16 is for evaluation alone.",
+        choices=("float32", "bfloat16", "float16"),
+    ),
+    "model.remat": Field(
+        "none",
+        "What of the backbone is computed again for gradients, for less memory: nothing, stages, or blocks.",
+        choices=("none", "stages", "blocks"), free="always",
     ),
     "model.dpnet.width": Field(256, "Channels of the merged features.", low=1, high=4096),
     "model.dpnet.dis_hidden": Field(512, "Hidden width of the discriminator.", low=1, high=65_536),
@@ -163,6 +170,11 @@ TABLE: dict[str, Field] = {
     ),
     "train.reference_batch_size": Field(
         1, "The batch size that steps, milestones and learning_rate are meant for.", low=1, high=BATCH
+    ),
+    "train.accumulate": Field(
+        1,
+        "A device's episodes are computed in so many parts, for less memory; batch statistics are a part's.",
+        low=1, high=BATCH, free="resume",
     ),
     "train.optimizer": Field("sgd", "The optimiser.", choices=("sgd", "adamw")),
     "train.learning_rate": Field(7e-3, "Of the optimiser, at its highest.", above=0, high=100),

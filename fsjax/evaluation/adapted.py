@@ -1,5 +1,6 @@
 """Evaluation one episode at a time: with test-time adaptation every episode has variables of its own."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,6 +27,8 @@ from fsjax.models.scales import Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
+
+LOG = logging.getLogger(__name__)
 
 
 def evaluate_adapted(
@@ -62,6 +65,8 @@ def evaluate_adapted(
     settings = {"": segmenter.settings, **(variants or {})}
     count = _counting(segmenter.method, tuple(settings.items()), segmenter.scales, adapt, curve)
     done = finished.agree(team)
+    if done:
+        LOG.info("An earlier run has finished %d of %d episodes.", len(done), len(specs))
     left = [number for number in range(len(specs)) if (number,) not in done]
     share = _share(photos, specs, left, team)
     if share:

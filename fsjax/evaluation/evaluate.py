@@ -7,6 +7,7 @@ Several processes each take some of the queries, whose groups are counted to the
 of a group depends on no other group, process or run, as calls have the same shapes in all of them.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -27,6 +28,8 @@ from fsjax.evaluation.supports import Extracted, Supports
 from fsjax.evaluation.team import Team, deal
 from fsjax.evaluation.trees import Trees
 from fsjax.progress import Progress
+
+LOG = logging.getLogger(__name__)
 
 Counts = dict[str, list[np.ndarray]]
 """For each output the confusion matrices of every episode, int [T, N + 2, N + 1] each."""
@@ -68,6 +71,8 @@ def evaluate(
     finished, team = finished or Finished(), team or Team.here()
     plan = group_queries(scorings)
     done = finished.agree(team)
+    if done:
+        LOG.info("An earlier run has finished %d of %d photos.", len(done), len(plan))
     shares = deal([group for group in plan if group.positions not in done], team.count)
     extracted = _count(photos, scorings, plan, shares, finished, team) if any(shares) else Counter()
     results = finished.all(team)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from fsjax.errors import InputError
 from fsjax.evaluation.team import Team
@@ -41,7 +41,7 @@ class Finished:
           process: the number of this process.
         """
         self._folder, self._key, self._process = folder, key, process
-        self._file: BinaryIO | None = None
+        self._name = f"{_stem(key)}-{process}-{secrets.token_hex(4)}.jsonl"
         self._began = time.monotonic()
         self._results: dict[Unit, Any] = {}
         self._elsewhere: set[Unit] = set()
@@ -62,10 +62,11 @@ class Finished:
         seconds = round(time.monotonic() - self._began, 3)
         lines = b"".join(_line(self._key, [unit, result, seconds]) for unit, result in results)
         try:
-            file = self._opened(self._folder)
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / self._name).open("ab") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise InputError(
                 f"{self._folder} cannot be written to ({error.strerror}): make room on the disk, or give "
@@ -81,17 +82,8 @@ class Finished:
 
     def all(self, team: Team) -> dict[Unit, Any]:
         """Returns the counts of all units of all processes; nothing more is added."""
-        if self._file is not None:
-            self._file.close()
         own = [one for one in self._results.items() if one[0] not in self._elsewhere]
         return {tuple(unit): result for found in team.gather_json(own) for unit, result in found}
-
-    def _opened(self, folder: Path) -> BinaryIO:
-        if self._file is None:
-            folder.mkdir(parents=True, exist_ok=True)
-            name = f"{_stem(self._key)}-{self._process}-{secrets.token_hex(4)}.jsonl"
-            self._file = (folder / name).open("xb")
-        return self._file
 
     def _read(self, path: Path) -> None:
         records = list(_records(path, self._key))

@@ -195,8 +195,13 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     """Returns the plan of a training on a fold's base classes.
 
     Raises:
-      InputError: for a configuration that does not fit the data.
+      InputError: for a configuration that does not fit the data, or trains in float16.
     """
+    if config.model.compute_dtype == "float16":
+        raise InputError(
+            "model.compute_dtype is float16, in which small gradients vanish and large features overflow: "
+            "train in bfloat16, or in float32."
+        )
     train = config.train
     base, novel = fold_classes(source.folds, config.fold)
     without = novel if config.data.drop_novel_images else ()
@@ -211,7 +216,7 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
     return Plan.make(
         sampler, inputs, settings, batch_size=config.batch_size, lr_scaling=config.lr_scaling,
         reference_batch_size=train.reference_batch_size, steps=train.steps, epochs=train.epochs,
-        seed=config.seed,
+        seed=config.seed, accumulate=train.accumulate,
     )  # fmt: skip
 
 

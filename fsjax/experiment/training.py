@@ -15,6 +15,7 @@ from fsjax.config import Found
 from fsjax.data.loader import prefetch
 from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
+from fsjax.episode import Episode
 from fsjax.errors import InputError, NotFiniteError
 from fsjax.evaluation.pictures import figures
 from fsjax.experiment.alone import alone
@@ -179,41 +180,61 @@ def _steps(
     """Trains on from where it starts, and yields the states to be saved."""
     state, fixed, found = begin
     start, part = int(state.step), config.train
-    step_of = make_train_step(method, plan.optimizer, plan.seed)
+    step_of = make_train_step(method, plan.optimizer, plan.seed, plan.parts, plan.schedule)
     stacked = replicate(state)
-    # A frozen backbone either runs in every step or has run once for each photo.
-    features = _filled_features(config, source, method, fixed, plan)
-    placed = {} if features else replicate(fixed)
-    episodes = plan.episodes(
-        source, start, threads=config.data.threads, workers=config.data.workers,
-        features=features.reader if features else None,
-    )  # fmt: skip
+    with preemption.at_once():  # nothing is lost yet; features of a frozen backbone may take hours
+        placed, episodes = _prepared(config, source, method, plan, fixed, start)
     saving = Saving(part.checkpoint_every, part.checkpoint_minutes, part.log_every, {*part.keep, plan.steps})
+    left = selection.measure_left(start, _whole(fixed, stacked), found) if selection else None
     with (
-        Curves(workdir, start, writes=distributed.is_main()) as curves,
+        Curves(workdir, start, selected=left, writes=distributed.is_main()) as curves,
         Progress("training", plan.steps, "step", start) as progress,
     ):
         for step, batch in enumerate(prefetch(episodes), start + 1):
             stacked, values = step_of(stacked, placed, batch)
-            curves.add(step, values, learning_rate=plan.schedule(step - 1))
+            curves.add(step, values)
             stopping = preemption.reached(step)
             due = saving.due(step) or stopping
             if selection and selection.due(step):
                 curves.check()
-                variables = {**fixed, **jax.device_get(first_copy(stacked.variables))}
-                curves.select(selection.measure(step, variables, found))
-                due = True  # with what was measured, which is neither lost nor measured again
+                score = selection.measure_unless_stopping(step, _whole(fixed, stacked), found, stopping)
+                if score is not None:
+                    curves.select(score)
+                due, stopping = True, stopping or score is None
             if due or step % part.log_every == 0:
                 curves.flush()
                 progress.reach(step, loss=curves.loss)
             if due:
-                yield first_copy(stacked)
+                yield first_copy(stacked)  # with what was measured, which is neither lost nor measured again
                 saving.saved()
             if stopping:
-                raise preemption.Preempted(
-                    f"SIGTERM: the training in {workdir} stops after step {step} of {plan.steps}, which is "
-                    "saved; the same command goes on."
-                )
+                raise preemption.Preempted(_stopped(workdir, step, plan.steps))
+
+
+def _prepared(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, fixed: Variables, start: int
+) -> tuple[Variables, Iterator[Episode]]:
+    """Returns what is never trained, placed on the devices, and the batches from a step on.
+
+    A frozen backbone either runs in every step or has run once for each photo, and is not placed then.
+    """
+    features = _filled_features(config, source, method, fixed, plan)
+    episodes = plan.episodes(
+        source, start, threads=config.data.threads, workers=config.data.workers,
+        features=features.reader if features else None,
+    )  # fmt: skip
+    return {} if features else replicate(fixed), episodes
+
+
+def _whole(fixed: Variables, stacked: TrainState) -> Variables:
+    return {**fixed, **jax.device_get(first_copy(stacked.variables))}
+
+
+def _stopped(workdir: Path, step: int, steps: int) -> str:
+    return (
+        f"SIGTERM: the training in {workdir} stops after step {step} of {steps}, which is saved; the same "
+        "command goes on."
+    )
 
 
 def _same_run(run: Run, config: ConfigDict, found: Found) -> Found:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -29,6 +30,9 @@ _NO_MATTER = (
     "eval.allow_trained_classes",
 )  # fmt: skip
 """How fields begin that decide no count of an evaluation, once weights, data and episodes are given."""
+
+_HALF = re.compile(r"\.(results\.(json|md)|(episodes|manifest)\.jsonl|[a-z]+\.png)\.\d+\.[0-9a-f]{8}")
+"""The temporary names of files that lie beside results, see `fsjax.files.replacing`."""
 
 _ELSEWHERE = ("devices", "python")
 """What may change between two starts."""
@@ -58,10 +62,18 @@ def kept(out: Path, config: ConfigDict, header: manifest.Header, evaluation: Eva
     with claimed(out / FOLDER) if distributed.is_main() else nullcontext():
         if distributed.is_main():
             parts.clear_others()
+            _clear_halves(out)
         yield parts
         if distributed.is_main():
             parts.clear()
     distributed.barrier("evaluated")
+
+
+def _clear_halves(out: Path) -> None:
+    """Deletes what an evaluation that was killed had written of its results under temporary names."""
+    for path in out.glob(".*"):
+        if _HALF.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _decides(config: ConfigDict, header: manifest.Header, evaluation: Evaluation) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def method(model: ConfigDict) -> Trainable:
     Raises:
       InputError: for an option that the backbone does not have.
     """
-    backbone = backbones.make(model.backbone, model.backbone_options.to_dict(), model.compute_dtype)
+    options = model.backbone_options.to_dict()
+    backbone = backbones.make(model.backbone, options, model.compute_dtype, model.remat)
     if model.name == "prnet":
         return PRNet(backbone, model.scale, model.support_loss)
     return _dpnet(model, backbone)

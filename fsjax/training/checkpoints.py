@@ -3,10 +3,8 @@
 import logging
 import os
 import re
-import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 from shutil import disk_usage
@@ -23,7 +21,8 @@ from fsjax.config import Found, store, upgrade
 from fsjax.errors import InputError, NotFiniteError
 from fsjax.files import unwritable
 from fsjax.models.variables import Variables
-from fsjax.training import file_digests
+from fsjax.training import checkpoint_folders, file_digests
+from fsjax.training.checkpoint_folders import Kept
 from fsjax.training.digests import differs, dotted, leaves, seal, unsealed
 from fsjax.training.step import TrainState
 
@@ -64,7 +63,7 @@ class Checkpoints:
         """
         self.workdir, self._step = Path(workdir), step
         self._dir = self.workdir.absolute() / "checkpoints"
-        self._kept = _Kept()
+        self._kept = Kept()
         self._read: tuple[int, _Stored] | None = None
         self._saving: int | None = None
         self._newest: int | None = None
@@ -93,7 +92,7 @@ class Checkpoints:
         Raises:
           InputError: all there are are damaged.
         """
-        return self._sound() if self._steps() else None
+        return self._sound() if checkpoint_folders.steps(self._dir) else None
 
     @property
     def last_saved(self) -> int | None:
@@ -111,15 +110,7 @@ class Checkpoints:
         """
         newest = self.latest_step or 0
         if distributed.is_main():
-            for path in self._dir.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(path, ignore_errors=True)
-            for path in self._folders():
-                if not any(path.iterdir()):
-                    path.rmdir()
-                elif int(path.name) > newest:
-                    aside = path.with_name(f"damaged_{path.name}")
-                    shutil.rmtree(aside, ignore_errors=True)
-                    path.rename(aside)
+            checkpoint_folders.clear(self._dir, newest)
         distributed.barrier("cleared")
         self._manager.reload()
 
@@ -197,7 +188,7 @@ class Checkpoints:
         Raises:
           InputError: where there is none, none that is sound, or none of the step that was asked for.
         """
-        there = self._steps()
+        there = checkpoint_folders.steps(self._dir)
         if self._step is not None and self._step not in there:
             raise InputError(
                 f"There is no checkpoint {self._step} in {self.workdir}, only {there}: name one "
@@ -222,14 +213,6 @@ class Checkpoints:
 
         return dict(jax.tree_util.tree_map_with_path(placed, like))
 
-    def _steps(self) -> list[int]:
-        return sorted(int(path.name) for path in self._folders() if any(path.iterdir()))
-
-    def _folders(self) -> list[Path]:
-        """Returns the folders of checkpoints; an empty one is what a killed program may leave of one."""
-        there = self._dir.iterdir() if self._dir.is_dir() else ()
-        return [path for path in there if path.name.isdecimal() and path.is_dir()]
-
     def _sound(self) -> int:
         """Returns the newest sound step, the same one until something is saved."""
         if self._newest is None:
@@ -238,7 +221,7 @@ class Checkpoints:
 
     def _newest_sound(self) -> int:
         damaged: dict[int, str] = {}
-        for step in reversed(self._steps()):
+        for step in reversed(checkpoint_folders.steps(self._dir)):
             try:
                 self._stored(step)
             except DamagedError as error:
@@ -300,19 +283,6 @@ class Checkpoints:
                     f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} in the configuration; "
                     "use the configuration it was trained with, or another --workdir."
                 )
-
-
-@dataclass
-class _Kept:
-    """A policy of Orbax's: which checkpoints stay, as the last one that was saved would have it."""
-
-    steps: Collection[int] = ()
-    last: int = 1
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Says of each checkpoint whether it stays."""
-        latest = sorted(checkpoint.step for checkpoint in checkpoints)[-self.last :]
-        return [checkpoint.step in {*self.steps, *latest} for checkpoint in checkpoints]
 
 
 @contextmanager

@@ -37,21 +37,27 @@ class Curves:
     Args:
       workdir: the run's folder.
       start: the step from which training goes on.
+      selected: what a selection has measured of that step since, a mean-IoU in percent.
       writes: whether anything is written; of several processes one writes, and the others check the losses.
 
     Raises:
       InputError: the disk is full, or an earlier line is damaged.
     """
 
-    def __init__(self, workdir: str | Path, start: int, *, writes: bool = True):
+    def __init__(
+        self, workdir: str | Path, start: int, *, selected: float | None = None, writes: bool = True
+    ):
         self._workdir = Path(workdir)
+        more = {} if selected is None else {"selection": selected}
         with _to_disk(self._workdir), ExitStack() as opened:
             if writes:
-                _keep_until(self._workdir, start)
+                _keep_until(self._workdir, start, more)
             lines = _metrics(self._workdir) if writes else Path(os.devnull)
             self._file = opened.enter_context(lines.open("a"))
             board = _board(self._workdir, start) if writes else Path(os.devnull)
             self._board = opened.enter_context(closing(_Board(board, start)))
+            if more:
+                self._board.add({"step": start, **more})
             self._open = opened.pop_all()
         self._waiting: list[dict[str, Any]] = []
         self.loss = math.nan  # of the last step that was written
@@ -173,8 +179,10 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
     return values
 
 
-def _keep_until(workdir: Path, start: int) -> None:
+def _keep_until(workdir: Path, start: int, more: Mapping[str, float]) -> None:
+    """Drops the lines after a step, and adds to the line of that step."""
     kept = [line for line in read_metrics(workdir) if line["step"] <= start]
+    kept = [{**line, **more} if line["step"] == start else line for line in kept]
     with replacing(_metrics(workdir)) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 

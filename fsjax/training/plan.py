@@ -33,6 +33,7 @@ class Plan:
       schedule: the learning rate at each step.
       optimizer: with that rate.
       steps: how many.
+      accumulate: in how many parts, at most, a device's batch is computed, one after another.
     """
 
     sampler: EpisodeSampler
@@ -42,6 +43,7 @@ class Plan:
     schedule: optax.Schedule
     optimizer: optax.GradientTransformation
     steps: int
+    accumulate: int = 1
 
     @classmethod
     def make(
@@ -56,6 +58,7 @@ class Plan:
         steps: int,
         epochs: int,
         seed: int,
+        accumulate: int = 1,
     ) -> "Plan":
         """Makes a plan; the arguments are the configuration's fields of those names.
 
@@ -67,7 +70,27 @@ class Plan:
             counted = reference_batch_size if lr_scaling == "linear" else batch_size
             steps = round(epochs * sampler.pairs / counted)
         schedule, steps = learning_rate(settings, steps, factor)
-        return cls(sampler, inputs, batch_size, seed, schedule, make_optimizer(settings, schedule), steps)
+        optimizer = make_optimizer(settings, schedule)
+        return cls(sampler, inputs, batch_size, seed, schedule, optimizer, steps, accumulate)
+
+    @property
+    def parts(self) -> int:
+        """In how many equal parts each device's batch is computed.
+
+        They are as large as `accumulate` parts of its share of the episodes need be; where that share is
+        smaller or no multiple, there are fewer of them.
+        """
+        return -(-self._share // self._part)
+
+    @property
+    def _share(self) -> int:
+        """The episodes of the device that has most of them."""
+        return math.ceil(self.batch_size / (jax.local_device_count() * jax.process_count()))
+
+    @property
+    def _part(self) -> int:
+        """The episodes of a device that are computed at once."""
+        return math.ceil(self._share / self.accumulate)
 
     def episodes(
         self,
@@ -99,7 +122,7 @@ class Plan:
     def _slots(self) -> Slots:
         """Spreads a batch over all devices of all hosts, and says how many stand idle."""
         devices, hosts = jax.local_device_count(), jax.process_count()
-        per_device = math.ceil(self.batch_size / (devices * hosts))
+        per_device = self.parts * self._part
         idle = devices * hosts * per_device - self.batch_size
         if idle:
             LOG.info(

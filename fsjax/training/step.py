@@ -91,7 +91,13 @@ def embed_episodes(method: Trainable, variables: Variables, batch: Episode) -> t
 Step = Callable[[TrainState, Variables, Episode], tuple[TrainState, dict[str, jax.Array]]]
 
 
-def train_step(method: Trainable, optimizer: optax.GradientTransformation, seed: int) -> Step:
+def train_step(
+    method: Trainable,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    parts: int = 1,
+    schedule: optax.Schedule | None = None,
+) -> Step:
     """Returns the step of a method on one of the devices that it is pmapped over.
 
     The loss is averaged within an episode, then over all episodes of all devices by their weights, so that
@@ -102,43 +108,83 @@ def train_step(method: Trainable, optimizer: optax.GradientTransformation, seed:
       method: what to train.
       optimizer: of its trainable variables.
       seed: of all that the loss draws.
+      parts: a device's batch is computed in so many equal parts, one after another, whose gradients are added
+        up, in about that part of the memory. Batch statistics, where a method takes them, are each part's
+        own, over all devices, and the running ones move on with every part.
+      schedule: of the learning rate, which then is among the metrics.
 
     Returns:
       `step(state, frozen, batch)` -> the new state, and the metrics of this step. `frozen` are the variables
       that `split` sets apart; the batch has episodes [B, ...].
     """
 
-    def weighted_loss(params, variables, batch):
+    def weighted_loss(params, variables, batch, share):
         variables = with_trained(variables, params)
         supports, queries, updated = embed_episodes(method, variables, batch)
         rngs = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch.index)
         losses, terms = method.loss(variables, supports, queries, batch, rngs)
-        share = batch.weight / jnp.maximum(jax.lax.psum(jnp.sum(batch.weight), DEVICES), 1.0)
         metrics = jax.tree.map(lambda x: jnp.sum(share * x), {"loss": losses, **terms})
         return metrics["loss"], (updated, metrics)
 
+    def of_part(params, variables, part):
+        return jax.grad(weighted_loss, has_aux=True)(params, variables, *part)
+
     def step(state: TrainState, frozen: Variables, batch: Episode):
         LOG.info("compiling the training step for supports %s", batch.support_images.shape)
-        params = trainable(state.variables)
-        gradients, (updated, metrics) = jax.grad(weighted_loss, has_aux=True)(
-            params, {**frozen, **state.variables}, batch
-        )
+        params, variables = trainable(state.variables), {**frozen, **state.variables}
+        share = batch.weight / jnp.maximum(jax.lax.psum(jnp.sum(batch.weight), DEVICES), 1.0)
+        gradients, (updated, metrics) = _summed(of_part, params, variables, (batch, share), parts)
         gradients, metrics = jax.lax.psum((gradients, metrics), DEVICES)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
         learned = {part: updated[part] for part in state.variables}
         variables = with_trained(learned, optax.apply_updates(params, updates))
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         metrics["finite"] = all_finite(variables)
+        if schedule:
+            metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
         return TrainState(state.step + 1, variables, optimizer_state), metrics
 
     return step
 
 
+def _summed(of_part: Callable[..., Any], params: Any, variables: Variables, batch: Any, parts: int) -> Any:
+    """Returns what `of_part` does of a batch, its gradients and metrics added up over parts of the batch.
+
+    Args:
+      of_part: of the parameters, the variables and a part: the gradients, and the new variables and metrics.
+      params: what is differentiated.
+      variables: all of them.
+      batch: a tree with the episodes' axis first.
+      parts: how many.
+    """
+    if parts == 1:
+        return of_part(params, variables, batch)
+    stacked = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+
+    def add(carry, part):
+        variables, *sums = carry
+        gradients, (variables, metrics) = of_part(params, variables, part)
+        return (variables, *jax.tree.map(jnp.add, tuple(sums), (gradients, metrics))), None
+
+    first = jax.tree.map(lambda x: x[0], stacked)
+    gradients, (_, metrics) = jax.eval_shape(of_part, params, variables, first)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (gradients, metrics))
+    (variables, gradients, metrics), _ = jax.lax.scan(add, (variables, *zeros), stacked)
+    return gradients, (variables, metrics)
+
+
 @kept
-def make_train_step(method: Trainable, optimizer: optax.GradientTransformation, seed: int) -> Step:
+def make_train_step(
+    method: Trainable,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    parts: int = 1,
+    schedule: optax.Schedule | None = None,
+) -> Step:
     """Returns the pmapped `train_step`, the same for equal arguments, so that it is compiled once.
 
     The state and the frozen variables are stacked over devices; the state is donated, the frozen variables
     are not. The batch has leading axes [devices, B]; metrics are stacked as well.
     """
-    return jax.pmap(train_step(method, optimizer, seed), axis_name=DEVICES, donate_argnums=(0,))
+    step = train_step(method, optimizer, seed, parts, schedule)
+    return jax.pmap(step, axis_name=DEVICES, donate_argnums=(0,))

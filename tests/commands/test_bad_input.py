@@ -2,10 +2,7 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +11,9 @@ import datasets
 import eval as evaluation
 import train
 from fsjax import cli
+from fsjax.files import claimed
 from fsjax.training.runs import Run
-from tests.commands.programs import PHOTOS, files, prepare, start
-
-ROOT = Path(train.__file__).parent
+from tests.commands.programs import PHOTOS, files, prepare, results, start
 
 
 def not_prepared(place):
@@ -120,29 +116,35 @@ def damaged(trained, folder, harm, part):
 
 
 @pytest.mark.parametrize(
-    ("harm", "part"), [("cut", "config"), ("lost", "config"), ("cut", "state/_METADATA"), ("lost", "state")]
+    ("harm", "part"),
+    [
+        ("cut", "config"),
+        ("lost", "config"),
+        ("cut", "state/_METADATA"),
+        ("cut", "state/d"),
+        ("lost", "state"),
+    ],
 )
-def test_a_damaged_checkpoint_is_refused(harm, part, trained, tmp_path, refusal):
+def test_a_damaged_checkpoint_is_refused_by_name_and_else_skipped(harm, part, trained, tmp_path, refusal):
     run = damaged(trained, tmp_path, harm, part)
-    sentence = refusal(evaluation, f"--workdir={run}", f"--out={tmp_path}/out")
+    sentence = refusal(evaluation, f"--workdir={run}", f"--out={tmp_path}/out", "--step=2")
     assert sentence.startswith(f"error: Checkpoint 2 in {run} is damaged (")
-    assert "delete the folder checkpoints/2" in sentence
+    assert sentence.endswith("): name another step.")
     assert not (tmp_path / "out").exists()
-    shutil.rmtree(run / "checkpoints" / "2")
     assert Run.open(run).step == 1
 
 
-@pytest.mark.slow
-def test_damaged_arrays_are_refused(trained, tmp_path):
-    run = damaged(trained, tmp_path, "cut", "state/d")
-    command = [sys.executable, evaluation.__file__, f"--workdir={run}", f"--out={tmp_path}/out",
-               "--config.compilation_cache="]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    # in a process of its own: Orbax leaves threads behind that go on reading
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2, ended.stderr
-    assert f"error: Checkpoint 2 in {run} is damaged (" in ended.stderr
-    assert not (tmp_path / "out").exists()
+def test_the_newest_sound_checkpoint_is_evaluated_and_another_evaluation_beside_it_is_not(
+    trained, tmp_path, refusal, capsys
+):
+    run, out = damaged(trained, tmp_path, "cut", "state/d"), tmp_path / "out"
+    with claimed(out):
+        sentence = refusal(evaluation, f"--workdir={run}", f"--out={out}")
+        assert f"Another process is at work in {out}: wait for it to end, or name another folder." in sentence
+    assert not out.exists()
+    assert start(evaluation, f"--workdir={run}", f"--out={out}") == 0
+    assert results(out)["step"] == 1
+    assert "and skipped: the newest sound one is 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--out", "--save_episodes"])

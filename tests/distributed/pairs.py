@@ -44,7 +44,7 @@ def start_pair(*command, devices=2):
 
 
 def ended(pair):
-    """Waits for both; returns the exit code, the output and the last line of the errors of each."""
+    """Waits for both; returns the exit code, the output and the errors of each."""
     found = []
     try:
         for process in pair:
@@ -57,6 +57,6 @@ def ended(pair):
     return found
 
 
-def last_line(err):
-    """The last line of what a process has said on standard error."""
-    return err.strip().rpartition("\n")[2]
+def last_line(said):
+    """The last line of what a process has said; JAX's lines come before it, also on standard output."""
+    return said.strip().rpartition("\n")[2]

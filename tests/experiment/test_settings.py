@@ -97,3 +97,11 @@ def test_episodes_chosen_by_a_row_need_the_row():
         {"eval.rows": ("fusion0", "fusion2")},
     ):
         experiment.check_settings(prnet_config(chosen | change))
+
+
+def test_float16_trains_nothing(tmp_path):
+    config, sources = prnet_config({"model.compute_dtype": "float16"}), toy_sources(tmp_path)
+    for refuse in (experiment.train, experiment.rehearse):
+        with pytest.raises(InputError, match=r"model\.compute_dtype is float16, .*: train in bfloat16"):
+            refuse(config, sources, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from fsjax.preemption import Preempted
 from fsjax.training import saving
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.curves import Curves, read_metrics
+from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
 from tests.experiment.test_training import assert_same_run
 from tests.runs import prnet_config, toy_sources
@@ -33,7 +34,7 @@ def at_step(monkeypatch):
     return doing
 
 
-def terminate(*_):
+def terminate(*_, **__):
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -145,3 +146,14 @@ def test_a_damaged_checkpoint_is_trained_anew(whole, folder, tmp_path, at_step, 
     assert_same_run(tmp_path, whole, folder)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step == 6
+
+
+def test_sigterm_before_the_first_step_waits_for_nothing(tmp_path, folder, whole, monkeypatch):
+    """As while features of a frozen backbone are computed, which may take hours."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Plan, "episodes", terminate)
+        with pytest.raises(Preempted):
+            experiment.train(prnet_config(), toy_sources(folder), tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+    experiment.train(prnet_config(), toy_sources(folder), tmp_path)
+    assert_same_run(tmp_path, whole, folder)

@@ -47,15 +47,17 @@ def _resnet(
     network: Callable[..., ResNet],
     repository: str,
     dtype: DTypeLike,
+    remat: str,
     *,
     batch_statistics: bool,
     **options: Any,
 ) -> Backbone:
-    return ResNetBackbone(network(**options, dtype=dtype, axis_name=DEVICES), batch_statistics, repository)
+    made = network(**options, dtype=dtype, axis_name=DEVICES, remat=remat)
+    return ResNetBackbone(made, batch_statistics, repository)
 
 
-def _vgg(dtype: DTypeLike, *, width: int) -> Backbone:
-    return VGGBackbone(VGG(width, dtype=dtype), "timm/vgg16.tv_in1k")
+def _vgg(dtype: DTypeLike, remat: str, *, width: int) -> Backbone:
+    return VGGBackbone(VGG(width, dtype=dtype, remat=remat), "timm/vgg16.tv_in1k")
 
 
 _BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
@@ -64,19 +66,21 @@ _BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
     "vgg16": (_WITHOUT_NORM, _vgg),
     "small": (_FROM_SCRATCH, partial(_resnet, small, "")),
 }
-"""For each name its options, and what makes it: a function of the type to compute in and of all options."""
+"""For each name its options, and what makes it: a function of the type to compute in, of what is computed
+again for gradients (see `make`), and of all options."""
 
 OPTIONS = {name: options for name, (options, _) in _BACKBONES.items()}
 """The backbones' names, and what `model.backbone_options` may hold for each."""
 
 
-def make(name: str, options: Mapping[str, Any], compute_dtype: str) -> Backbone:
+def make(name: str, options: Mapping[str, Any], compute_dtype: str, remat: str = "none") -> Backbone:
     """Returns the backbone of a name.
 
     Args:
       name: one of `OPTIONS`.
       options: of that backbone; where one is missing, its default is taken.
       compute_dtype: what convolutions compute in, e.g. "bfloat16"; features and variables are float32.
+      remat: what is computed again for gradients instead of being kept: none, stages or blocks.
 
     Raises:
       InputError: for another name, an unknown option, or a value that an option does not allow.
@@ -90,4 +94,4 @@ def make(name: str, options: Mapping[str, Any], compute_dtype: str) -> Backbone:
     known, made = _BACKBONES[name]
     check_fields(known, options, "model.backbone_options.")
     chosen = {option: options.get(option, field.default) for option, field in known.items()}
-    return made(jnp.dtype(compute_dtype), **chosen)
+    return made(jnp.dtype(compute_dtype), remat, **chosen)

@@ -1,6 +1,7 @@
 """The dilated ResNets, exact under padding (PRNet 4.1, DPNet 5.1), as linen modules."""
 
 from collections.abc import Sequence
+from dataclasses import field
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,10 @@ from jaxtyping import Array, Float, Int, UInt8
 from fsjax.models.backbones.backbone import Features
 from fsjax.models.backbones.normalization import normalize
 from fsjax.models.layers.conv import Conv
-from fsjax.models.layers.norm import BatchNorm
+from fsjax.models.layers.norm import BatchNorm, FixedNorm
 from fsjax.models.layers.padding import strided, zero_padding
 from fsjax.models.layers.pool import max_pool
+from fsjax.models.layers.remat import forgetting
 
 
 class Block(nn.Module):
@@ -80,6 +82,8 @@ class ResNet(nn.Module):
         dilation (torchvision's rule) or takes its own `stage`'s.
       dtype: what the convolutions compute in; parameters, statistics and results are float32.
       axis_name: see `BatchNorm`.
+      remat: what is computed again for the gradients: nothing ("none"), the stem and each stage as a whole
+        ("stages"), or the stem and each block ("blocks").
     """
 
     stage_sizes: Sequence[int]
@@ -92,6 +96,7 @@ class ResNet(nn.Module):
     first_block_dilation: str = "previous"
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    remat: str = field(default="none", repr=False)  # changes no features, and so not what they are called
 
     @nn.compact
     def __call__(
@@ -114,24 +119,12 @@ class ResNet(nn.Module):
           `stem`; `stage1` and so on, after their last ReLU; `stage1_pre` and so on, before it.
         """
         statistics = {"batch_statistics": batch_statistics, "weights": weights}
-        shared = {"dtype": self.dtype, "axis_name": self.axis_name}
-        x, sizes = _stem(images, sizes, self.convention, self.widths[0], statistics, shared)
+        x, sizes = forgetting(partial(_stem, statistics), self.remat != "none")(self, images, sizes)
         features = {"stem": _features(x, sizes)}
-        for stage, blocks in enumerate(self.stage_sizes[: self.stages]):
-            for index in range(blocks):
-                keep = index == 0 and stage > 0 and self.first_block_dilation == "previous"
-                total, sizes = Block(
-                    self.widths[stage],
-                    self.bottleneck,
-                    stride=self.strides[stage] if index == 0 else 1,
-                    dilation=self.dilations[stage - 1 if keep else stage],
-                    convention=self.convention,
-                    name=f"layer{stage + 1}_{index}",
-                    **shared,
-                )(x, sizes, **statistics)
-                x = nn.relu(total)
-            features[f"stage{stage + 1}"] = _features(x, sizes)
-            features[f"stage{stage + 1}_pre"] = _features(total, sizes)
+        for stage in range(len(self.stage_sizes[: self.stages])):
+            x, sizes = forgetting(partial(_stage, stage, statistics), self.remat == "stages")(self, x, sizes)
+            features[f"stage{stage + 1}"] = _features(nn.relu(x), sizes)
+            features[f"stage{stage + 1}_pre"] = _features(x, sizes)
         return features
 
 
@@ -163,19 +156,44 @@ def small(widths: Sequence[int] = (32, 64, 128), **fields: Any) -> ResNet:
     )
 
 
-def _stem(images, sizes, convention, width, statistics, shared):
+def _stem(statistics, network, images, sizes):
     """The first layers, at stride 4."""
-    x = normalize(images, sizes, convention)
-    x = nn.relu(_conv_norm(x, "conv1", "bn1", width, 7, 2, statistics=statistics, **shared))
+    x = normalize(images, sizes, network.convention)
+    layer = partial(_conv_norm, dtype=network.dtype, axis_name=network.axis_name, statistics=statistics)
+    x = nn.relu(layer(x, "conv1", "bn1", network.widths[0], 7, 2))
     sizes = strided(sizes, 2)
     return max_pool(zero_padding(x, sizes)), strided(sizes, 2)
+
+
+def _stage(stage, statistics, network, x, sizes):
+    """The sums of a stage's last block, from those of the stage before it (or the stem's features)."""
+    for index in range(network.stage_sizes[stage]):
+        block = partial(_block, stage, index, statistics)
+        x, sizes = forgetting(block, network.remat == "blocks")(network, x, sizes)
+    return x, sizes
+
+
+def _block(stage, index, statistics, network, x, sizes):
+    keep = index == 0 and stage > 0 and network.first_block_dilation == "previous"
+    return Block(
+        network.widths[stage],
+        network.bottleneck,
+        stride=network.strides[stage] if index == 0 else 1,
+        dilation=network.dilations[stage - 1 if keep else stage],
+        convention=network.convention,
+        dtype=network.dtype,
+        axis_name=network.axis_name,
+        name=f"layer{stage + 1}_{index}",
+    )(x if stage == index == 0 else nn.relu(x), sizes, **statistics)
 
 
 def _conv_norm(
     x, conv_name, norm_name, width, kernel_size=1, stride=1, dilation=1, *, dtype, axis_name, statistics
 ):
-    y = Conv(width, kernel_size, stride, dilation, dtype=dtype, name=conv_name)(x)
-    return BatchNorm(axis_name=axis_name, name=norm_name)(y, **statistics)
+    convolve = Conv(width, kernel_size, stride, dilation, dtype=dtype, name=conv_name)
+    if statistics.get("batch_statistics"):
+        return BatchNorm(axis_name=axis_name, name=norm_name)(convolve(x), **statistics)
+    return convolve(x, *FixedNorm(name=norm_name)(width))  # one operation; its gradient needs no sums kept
 
 
 def _features(x, sizes):

@@ -1,5 +1,7 @@
 """VGG-16 as PANet dilates it (Wang and others, ICCV 2019), exact under padding, as a linen module."""
 
+from dataclasses import field
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from fsjax.models.backbones.normalization import normalize
 from fsjax.models.layers.conv import Conv
 from fsjax.models.layers.padding import strided, zero_padding
 from fsjax.models.layers.pool import max_pool
+from fsjax.models.layers.remat import forgetting
 
 DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions of each block; those of block 5 are called conv5_1 to conv5_3."""
@@ -29,10 +32,12 @@ class VGG(nn.Module):
     Attributes:
       width: channels of block 1; the others have 2, 4, 8 and 8 times as many.
       dtype: what the convolutions compute in; parameters and results are float32.
+      remat: unless it is "none", each of the five blocks is computed again for the gradients.
     """
 
     width: int = 64
     dtype: Any = jnp.float32
+    remat: str = field(default="none", repr=False)  # changes no features, and so not what they are called
 
     @nn.compact
     def __call__(self, images: UInt8[Array, "b h w 3"], sizes: Int[Array, "b 2"]) -> dict[str, Features]:
@@ -45,23 +50,27 @@ class VGG(nn.Module):
           sizes: valid height and width of each image, in pixels.
         """
         x: Float[Array, "b h w c"] = normalize(images, sizes, "torchvision")
-        for block in range(1, 5):
-            x = zero_padding(nn.relu(self._block(block, x, sizes)), sizes)
-            shallow, stride = x, _POOLS[block - 1]
-            sizes = strided(sizes, stride)
-            x = zero_padding(max_pool(x, stride), sizes)
-        deep = self._block(5, x, sizes)
-        return {SHALLOW: _features(shallow, sizes), DEEP: _features(deep, sizes)}
+        for block in range(1, 6):
+            x, sizes = forgetting(partial(_block, block), self.remat != "none")(self, x, sizes)
+            if block == 4:
+                shallow = zero_padding(nn.relu(x), sizes)
+        return {SHALLOW: _features(shallow, sizes), DEEP: _features(x, sizes)}
 
-    def _block(self, block, x, sizes):
-        """The sums of a block's last convolution, before its ReLU."""
-        width, dilation = self.width * _FACTORS[block - 1], _DILATIONS[block - 1]
-        for layer in range(1, DEPTHS[block - 1] + 1):
-            if layer > 1:
-                x = zero_padding(nn.relu(x), sizes)
-            name = f"conv{block}_{layer}"
-            x = Conv(width, 3, dilation=dilation, use_bias=True, dtype=self.dtype, name=name)(x)
-        return x
+
+def _block(block, network, x, sizes):
+    """The sums of a block's last convolution, before its ReLU, from those of the block before it."""
+    width, dilation = network.width * _FACTORS[block - 1], _DILATIONS[block - 1]
+    if block > 1:
+        stride = _POOLS[block - 2]
+        x = max_pool(zero_padding(nn.relu(x), sizes), stride)
+        sizes = strided(sizes, stride)
+        x = zero_padding(x, sizes)
+    for layer in range(1, DEPTHS[block - 1] + 1):
+        if layer > 1:
+            x = zero_padding(nn.relu(x), sizes)
+        name = f"conv{block}_{layer}"
+        x = Conv(width, 3, dilation=dilation, use_bias=True, dtype=network.dtype, name=name)(x)
+    return x, sizes
 
 
 def _features(x: Float[Array, "b h w c"], sizes: Int[Array, "b 2"]) -> Features:

@@ -64,11 +64,26 @@ class Conv(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 o"]:
-        """Returns the convolved features."""
+    def __call__(
+        self,
+        x: Float[Array, "b h w c"],
+        gain: Float[Array, " o"] | None = None,
+        shift: Float[Array, " o"] | None = None,
+    ) -> Float[Array, "b h2 w2 o"]:
+        """Returns the convolved features.
+
+        Args:
+          x: images or features.
+          gain: what the kernel of each channel is multiplied by, before it is rounded to `dtype`.
+          shift: what is added to each channel, in float32.
+        """
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = parameter(self, "kernel", nn.initializers.he_normal(), shape)
+        if gain is not None:
+            kernel = kernel * gain[None, None, None, :]
         y = conv(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride, dilation=self.dilation)
+        if shift is not None:
+            y = (y.astype(jnp.float32) + shift[None, None, None, :]).astype(self.dtype)
         if self.use_bias:
             bias = parameter(self, "bias", nn.initializers.zeros, (self.features,))
             y = y + bias.astype(self.dtype)[None, None, None, :]

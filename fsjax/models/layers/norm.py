@@ -45,12 +45,7 @@ class BatchNorm(nn.Module):
           weights: images of weight 0 are left out of the statistics; None for no such images. With no
             image left at all, the running statistics stay as they are and the result is finite.
         """
-        channels = (x.shape[-1],)
-        scale = parameter(self, "scale", nn.initializers.ones, channels)
-        bias = parameter(self, "bias", nn.initializers.zeros, channels)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
-        running_var = self.variable("batch_stats", "var", jnp.ones, channels)
-
+        scale, bias, running_mean, running_var = _variables(self, x.shape[-1])
         wide = x.astype(jnp.float32)
         if batch_statistics:
             mean, var, count = self._statistics(wide, weights)
@@ -61,8 +56,8 @@ class BatchNorm(nn.Module):
         else:
             mean, var = running_mean.value, running_var.value
 
-        gain = scale * lax.rsqrt(var + self.epsilon)
-        return (wide * _channels(gain) + _channels(bias - mean * gain)).astype(x.dtype)
+        gain, shift = _affine(scale, bias, mean, var, self.epsilon)
+        return (wide * _channels(gain) + _channels(shift)).astype(x.dtype)
 
     def _statistics(self, x, weights):
         """The mean and the biased variance of each channel, and the number of cells they come from."""
@@ -80,6 +75,36 @@ class BatchNorm(nn.Module):
 
     def _moved(self, old, new, count):
         return jnp.where(count > 0, self.momentum * old + (1 - self.momentum) * new, old)
+
+
+class FixedNorm(nn.Module):
+    """Batch normalisation by the running statistics, as what the convolution before it multiplies and adds.
+
+    Its variables are those of `BatchNorm`.
+
+    Attributes:
+      epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
+        """Returns what each of so many channels is multiplied by, and what is then added to it."""
+        scale, bias, mean, var = _variables(self, channels)
+        return _affine(scale, bias, mean.value, var.value, self.epsilon)
+
+
+def _variables(module, channels):
+    scale = parameter(module, "scale", nn.initializers.ones, (channels,))
+    bias = parameter(module, "bias", nn.initializers.zeros, (channels,))
+    mean = module.variable("batch_stats", "mean", jnp.zeros, (channels,))
+    return scale, bias, mean, module.variable("batch_stats", "var", jnp.ones, (channels,))
+
+
+def _affine(scale, bias, mean, var, epsilon):
+    gain = scale * lax.rsqrt(var + epsilon)
+    return gain, bias - mean * gain
 
 
 def _channels(values):

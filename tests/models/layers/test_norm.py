@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.models.layers.norm import BatchNorm
+from fsjax.models.layers.conv import Conv
+from fsjax.models.layers.norm import BatchNorm, FixedNorm
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(2.0, 3.0, (8, 3, 5, 4)), jnp.float32)
@@ -41,6 +42,35 @@ def test_fixed_statistics():
     expected = (np.asarray(X) - running["mean"]) / np.sqrt(running["var"] + 1e-5)
     expected = expected * params["scale"] + params["bias"]
     np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_fixed_statistics_are_part_of_the_convolution_before():
+    """Gains 1, 1, 1 and 0.5 / sqrt(2), and what each channel's mean and bias leave."""
+    gain, shift = FixedNorm(epsilon=0.0).apply(VARIABLES, 4)
+    np.testing.assert_allclose(gain, [1, 1, 1, 0.5 / np.sqrt(2)], rtol=1e-6)
+    np.testing.assert_allclose(shift, [-1, -1, -1, 2 + 0.5 / np.sqrt(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_gradients_through_the_convolution_are_those_of_the_two_layers(kernel_size):
+    convolve, rng = Conv(4, kernel_size), np.random.default_rng(3)
+    kernel = np.float32(rng.normal(size=(kernel_size, kernel_size, 4, 4)))
+    given = {"kernel": kernel, **VARIABLES["params"]}
+
+    def parts(given):
+        params = {"scale": given["scale"], "bias": given["bias"]}
+        return {"params": {"kernel": given["kernel"]}}, {**VARIABLES, "params": params}
+
+    def apart(given):
+        of_conv, of_norm = parts(given)
+        return jnp.sum(jnp.sin(BatchNorm().apply(of_norm, convolve.apply(of_conv, X))))
+
+    def folded(given):
+        of_conv, of_norm = parts(given)
+        return jnp.sum(jnp.sin(convolve.apply(of_conv, X, *FixedNorm().apply(of_norm, 4))))
+
+    expected, found = (jax.jit(jax.grad(loss))(given) for loss in (apart, folded))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3), found, expected)
 
 
 def test_batch_statistics():
