@@ -40,7 +40,7 @@ SMALL = (
     "--config.train.size=32",
     "--config.train.queries=1",
     "--config.train.log_every=1",
-    "--config.train.checkpoint_every=2",
+    "--config.train.checkpoint_every=10",
     "--config.train.warmup=2",
     "--config.eval.size=32",
     "--config.eval.runs=1",
@@ -82,7 +82,7 @@ class Cases:
         episodes: of an evaluation.
     """
 
-    def __init__(self, folder: Path, steps: int = 60, episodes: int = 200):
+    def __init__(self, folder: Path, steps: int = 300, episodes: int = 200):
         self.folder, self.steps, self.episodes = folder, steps, episodes
 
     def build(self, photos: str = "many") -> Command:
