@@ -34,10 +34,12 @@ class _Request:
     Attributes:
       at: when it was asked to end, in seconds of the monotonic clock; None if it was not.
       depth: of nested blocks that are to end first.
+      also: a handler that was not set from Python, which is called as well.
     """
 
     at: float | None = None
     depth: int = 0
+    also: Callable[[int], None] | None = None
 
 
 _REQUEST = _Request()
@@ -55,16 +57,28 @@ def heard() -> Iterator[None]:
     if not in_main or before not in (signal.SIG_DFL, None):
         yield
         return
-    address = _handler_address() if before is None else None
-    also = ctypes.CFUNCTYPE(None, ctypes.c_int)(address) if address else None
+    address = _handler_address()
     _REQUEST.at, _REQUEST.depth = None, 0
-    signal.signal(signal.SIGTERM, lambda number, frame: _hear(number, frame, also))
+    _listen(address)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         if address:
             ctypes.pythonapi.PyOS_setsig(signal.SIGTERM, ctypes.c_void_p(address))
+
+
+@contextmanager
+def still_heard() -> Iterator[None]:
+    """Hears SIGTERM after the block as before it, although a library sets a handler of its own in it.
+
+    That handler is called as well. Python knows nothing of it, and would never be called again.
+    """
+    before = _handler_address()
+    yield
+    now = _handler_address()
+    if now != before and signal.getsignal(signal.SIGTERM) is _hear:
+        _listen(now)
 
 
 @contextmanager
@@ -87,6 +101,12 @@ def at_once() -> Iterator[None]:
         yield
     finally:
         _REQUEST.depth = depth
+
+
+def ignore() -> None:
+    """Ignores SIGTERM until `heard` ends: the process is ending, and a further one is not to change how."""
+    if signal.getsignal(signal.SIGTERM) is _hear:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def asked() -> bool:
@@ -118,18 +138,25 @@ def reached(step: int) -> bool:
     return bool(multihost_utils.reached_preemption_sync_point(step))
 
 
-def _hear(number: int, frame: FrameType | None, also: Callable[[int], None] | None) -> None:
-    if also:
-        also(number)
-    now = time.monotonic()
-    again = _REQUEST.at is not None and now - _REQUEST.at > SAME
-    _REQUEST.at = _REQUEST.at if _REQUEST.at is not None else now
-    if again or not _REQUEST.depth:
+def _listen(address: int | None) -> None:
+    """Sets the handler, and which one is called as well."""
+    _REQUEST.also = ctypes.CFUNCTYPE(None, ctypes.c_int)(address) if address else None
+    signal.signal(signal.SIGTERM, _hear)
+
+
+def _hear(number: int, frame: FrameType | None) -> None:
+    if _REQUEST.also:
+        _REQUEST.also(number)
+    now, before = time.monotonic(), _REQUEST.at
+    if before is None:
+        _REQUEST.at = now
+        obey()
+    elif now - before > SAME:
         raise Preempted
 
 
 def _handler_address() -> int | None:
-    """Returns where the handler is that was not set from Python."""
+    """Returns where the handler is; None where there is none."""
     ctypes.pythonapi.PyOS_getsig.restype = ctypes.c_void_p
     address: int | None = ctypes.pythonapi.PyOS_getsig(signal.SIGTERM)
     return address

@@ -1,12 +1,13 @@
 """SIGTERM, sent to this process, ends what runs where nothing is lost."""
 
+import ctypes
 import os
 import signal
 import threading
 
 import pytest
 
-from fsjax import cli, preemption
+from fsjax import cli, distributed, preemption
 from fsjax.preemption import Preempted
 
 
@@ -103,6 +104,57 @@ def test_handlers_of_others_and_other_threads_are_left_alone():
     thread.start()
     thread.join()
     assert heard[1:] == [signal.SIG_DFL]
+
+
+def set_as_a_library_does(handler):
+    """Sets a handler behind Python's back."""
+    callback = ctypes.CFUNCTYPE(None, ctypes.c_int)(handler)
+    ctypes.pythonapi.PyOS_setsig(signal.SIGTERM, callback)
+    return callback  # to be kept as long as it may be called
+
+
+def test_it_is_heard_although_a_library_hears_it_too():
+    told = []
+
+    def work():
+        with preemption.still_heard():
+            callback = set_as_a_library_does(told.append)
+        with preemption.heard():  # as in a training that a program starts
+            terminate()
+        told.append(callback)
+
+    assert preempted(work)
+    assert told == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_it_is_heard_after_a_library_was_there_first():
+    told = []
+    callback = set_as_a_library_does(told.append)
+    try:
+        assert preempted(terminate)
+        assert told == [signal.SIGTERM]
+        terminate()  # to the library alone
+        assert told == 2 * [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    del callback
+
+
+def test_what_is_said_twice_does_not_end_a_program_otherwise(monkeypatch):
+    """As where a scheduler tells the processes of a job, and then the job."""
+    cleared = []
+
+    def program(argv):
+        try:
+            terminate()
+        finally:
+            terminate()  # while the first one is obeyed
+            cleared.append(True)
+
+    monkeypatch.setattr(distributed, "leave", lambda *_: terminate())
+    assert cli.run(program, ["program"]) == 75
+    assert cleared
 
 
 def test_programs_say_it_by_a_sentence_and_an_exit_code(capsys):

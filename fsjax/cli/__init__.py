@@ -2,7 +2,8 @@
 
 from fsjax.cli.arguments import parse
 from fsjax.cli.configs import CONFIGS, configured, load_config, run_folder, set_fields
-from fsjax.cli.running import BUG, INPUT_ERROR, INTERRUPTED, PIPE_CLOSED, PREEMPTED, STOPPED, run
+from fsjax.cli.running import STOPPED, run
+from fsjax.exit_codes import BUG, INPUT_ERROR, INTERRUPTED, PIPE_CLOSED, PREEMPTED
 
 __all__ = [
     "BUG", "CONFIGS", "INPUT_ERROR", "INTERRUPTED", "PIPE_CLOSED", "PREEMPTED", "STOPPED", "configured",

@@ -14,14 +14,9 @@ from fsjax import distributed, preemption
 from fsjax.cli.arguments import DEBUG
 from fsjax.compilation import CompileTime
 from fsjax.errors import InputError
+from fsjax.exit_codes import BUG, INPUT_ERROR, INTERRUPTED, PIPE_CLOSED, PREEMPTED
 
 LOG = logging.getLogger(__name__)
-
-BUG = 1
-INPUT_ERROR = 2
-PREEMPTED = 75  # EX_TEMPFAIL: the same command is to be started again
-INTERRUPTED = 130  # as a shell says it
-PIPE_CLOSED = 141  # likewise
 
 STOPPED = (
     "Stopped. A training goes on from its last checkpoint, if it has one, when the same command is started "
@@ -48,10 +43,15 @@ def run(
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
         logging.getLogger(ours).setLevel(logging.INFO)
-    given = list(sys.argv if argv is None else argv)
+    with preemption.heard():
+        return _ended(program, list(sys.argv if argv is None else argv), stopped)
+
+
+def _ended(program: Callable[[list[str]], None], given: list[str], stopped: str) -> int:
+    """Runs a program, says how it ended, and returns its exit code."""
     began = time.monotonic()
     try:
-        with preemption.heard(), CompileTime() as compiling:
+        with CompileTime() as compiling:
             _check_datasets(program)
             program([argument for argument in given if argument != DEBUG])
         sys.stdout.flush()
@@ -61,6 +61,7 @@ def run(
         distributed.leave("it was interrupted.", INTERRUPTED)
         return INTERRUPTED
     except preemption.Preempted as error:
+        preemption.ignore()
         print(f"\n{str(error) or stopped}", file=sys.stderr)
         distributed.leave(str(error) or "it was asked to end.", PREEMPTED)
         return PREEMPTED

@@ -6,11 +6,10 @@ pictures.
 
 from fsjax.distributed.client import process_count, process_index, several
 from fsjax.distributed.exchange import agree, barrier, check_shared, from_main, gather, is_main
-from fsjax.distributed.partners import AGAIN, end, leave, wait_for_verdict
+from fsjax.distributed.partners import end, leave, wait_for_verdict
 from fsjax.distributed.starting import FLAGS, start
 
 __all__ = [
-    "AGAIN",
     "FLAGS",
     "agree",
     "barrier",

@@ -20,17 +20,12 @@ from typing import Any, NoReturn
 import jax
 
 from fsjax.distributed.client import LONG, client, process_index, several
+from fsjax.exit_codes import INPUT_ERROR, PREEMPTED
 
 LOG = logging.getLogger(__name__)
 
 HEARTBEAT = 30
 """Seconds without a sign of life after which a process counts as lost; JAX's own default is 100."""
-
-AGAIN = 75
-"""The exit code of a process that has lost another: the same command, started again, goes on."""
-
-APART = 2
-"""The exit code of a process that has not found the others, as of other wrong input."""
 
 LOST = (
     "Another process of this run was ended or can no longer be reached, so that this one stops: start all of "
@@ -143,11 +138,11 @@ def _aborted(_: int) -> None:
         os._exit(_leaving[0])
     if _joining:
         _say(_joining[0])
-        os._exit(APART)
+        os._exit(INPUT_ERROR)
     if _reachable():
         return
     _say(LOST)
-    os._exit(AGAIN)
+    os._exit(PREEMPTED)
 
 
 def _reachable() -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from fsjax import preemption
 from fsjax.distributed import partners
 from fsjax.distributed.client import process_count, process_index
 from fsjax.distributed.detection import Job, job
@@ -54,7 +55,7 @@ def start(coordinator: str = "", num_processes: str = "", process_id: str = "") 
     if found.process_id == 0 and found.coordinator:
         _check_port(found.coordinator)
     try:
-        with partners.joining(_why_not(found, "not all came in time")):
+        with partners.joining(_why_not(found, "not all came in time")), preemption.still_heard():
             jax.distributed.initialize(**_arguments(found))
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

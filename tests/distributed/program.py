@@ -56,6 +56,8 @@ def program(argv):
     distributed.barrier("started")
     if end == "killed" and first:
         os.kill(os.getpid(), signal.SIGKILL)
+    if end == "terminated" and not first:
+        os.kill(os.getpid(), signal.SIGTERM)
     if end == "refused":
         print(json.dumps(talked(Path(folder))), flush=True)
         if not first:

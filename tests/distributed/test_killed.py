@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from fsjax.distributed import AGAIN, partners
+from fsjax.distributed import partners
+from fsjax.exit_codes import PREEMPTED
 from fsjax.training.curves import read_metrics
 from tests.commands.conftest import write_folder
 from tests.distributed.pairs import WITHIN, ended, last_line, start_pair
@@ -51,7 +52,7 @@ def test_one_of_two_is_killed(victim, place, whole):
     assert time.monotonic() - killed < min(WITHIN, 4 * partners.HEARTBEAT)
     assert found[victim][0] == -signal.SIGKILL
     code, _, err = found[1 - victim]
-    assert code == AGAIN
+    assert code == PREEMPTED
     assert last_line(err) == f"error: {partners.LOST}"
     assert len(read_metrics(run)) < 150
     assert [code for code, _, _ in ended(begun(place, f"killed{victim}"))] == [0, 0]

@@ -9,18 +9,20 @@ import pytest
 
 import eval as evaluation
 import train
-from fsjax.distributed import AGAIN, partners
+from fsjax import cli
+from fsjax.distributed import partners
 from tests.commands.programs import start
 from tests.distributed.pairs import REPOSITORY, ended, free_port, last_line, start_pair
 
 PROGRAM = ("-m", "tests.distributed.program")
+ENDS = ("refused", "killed", "terminated")
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """What two pairs have said: in one the second process refuses something, in one the first is killed."""
-    begun = [start_pair(*PROGRAM, end, tmp_path_factory.mktemp(end)) for end in ("refused", "killed")]
-    return dict(zip(("refused", "killed"), map(ended, begun), strict=True))
+    """What pairs have said: the second process refuses something or hears SIGTERM, or the first is killed."""
+    begun = [start_pair(*PROGRAM, end, tmp_path_factory.mktemp(end)) for end in ENDS]
+    return dict(zip(ENDS, map(ended, begun), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +68,19 @@ def test_a_sentence_of_one_process_stops_the_other(pairs):
 def test_a_process_that_has_lost_the_first_says_so(pairs):
     (code0, _, _), (code1, _, err1) = pairs["killed"]
     assert code0 == -9
-    assert code1 == AGAIN == 75
+    assert code1 == cli.PREEMPTED == 75
     assert last_line(err1) == f"error: {partners.LOST}"
     assert "start all of them again with the same command" in partners.LOST
+
+
+def test_sigterm_of_one_process_ends_both_at_once(pairs):
+    """Although JAX sets a handler of its own, which only tells those that ask it after their steps."""
+    (code0, _, err0), (code1, _, err1) = pairs["terminated"]
+    assert (code0, code1) == (75, 75)
+    assert cli.STOPPED in err1
+    assert last_line(err0) == (
+        "error: Process 1 of this run has stopped, and this one with it: it was asked to end."
+    )
 
 
 @pytest.mark.parametrize("program", [train, evaluation], ids=lambda program: program.__name__)
