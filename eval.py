@@ -5,7 +5,8 @@
     python eval.py --predictions=masks --episodes=episodes.jsonl --out=runs/theirs
 
 With --workdir the configuration is the run's own; flags may change what belongs to the evaluation. The
-checkpoint is the latest, or the best so far where the run selects one (train.select). With --predictions
+checkpoint is the latest, or the best so far where the run selects one (train.select). An evaluation that
+was killed goes on from its last finished photos when the same command is started again. With --predictions
 nothing is segmented: masks of another program are scored (docs/other_codebases.md).
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 import datasets
-from fsjax import cli, experiment
+from fsjax import cli, distributed, experiment
 from fsjax.data import manifest
 from fsjax.errors import InputError
 from fsjax.evaluation import report
@@ -31,14 +32,19 @@ FLAGS = {
     "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",
     "predictions": "Instead of segmenting: a folder with a PNG of each query of --episodes, to be scored.",
     "name": "The row of these predictions; by default their folder's name.",
+    **distributed.FLAGS,
 }
+SWITCHES = {"dry_run": "Only says what would be evaluated, and what that costs; --out is not needed then."}
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
 
 def program(argv: list[str]) -> None:
     """Evaluates, and prints the table."""
-    flags, settings = cli.parse(argv, __doc__, FLAGS)
-    if bool(flags.out) == bool(flags.save_episodes):
+    flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
+    distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
+    if flags.dry_run and (flags.predictions or flags.save_episodes):
+        raise InputError("--dry_run goes with neither --predictions nor --save_episodes: leave one out.")
+    if not flags.dry_run and bool(flags.out) == bool(flags.save_episodes):
         raise InputError(
             "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
             "the episodes without evaluating them: one of both."
@@ -58,16 +64,25 @@ def program(argv: list[str]) -> None:
         return
     run = Run.open(flags.workdir, int(flags.step) if flags.step else None) if flags.workdir else None
     config = cli.configured(run.config if run else flags.config or CONFIG, settings)
+    if flags.dry_run:
+        sources, why = datasets.at_hand(config.data)
+        said = experiment.rehearse_evaluation(config, sources, run=run, episodes=flags.episodes, why=why)
+        if distributed.is_main():
+            print("\n".join(said))
+        return
     sources = datasets.load(config.data)
     experiment.check(config, sources)
     if flags.save_episodes:
+        if not distributed.is_main():
+            return
         header, specs, _ = experiment.novel_episodes(config, sources["test"], flags.episodes)
         manifest.write(flags.save_episodes, header, specs, sources["test"].ids)
         print(f"{len(specs)} episodes are in {flags.save_episodes}.")
         return
     results = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
-    print(report.table(results.rows))
-    print(f"Tables and pictures are in {flags.out}.")
+    if distributed.is_main():
+        print(report.table(results.rows))
+        print(f"Tables and pictures are in {flags.out}.")
 
 
 def _score(flags: FlagValues, settings: list[str]) -> None:
@@ -79,8 +94,12 @@ def _score(flags: FlagValues, settings: list[str]) -> None:
             "--predictions goes with --episodes, the manifest that they were made for, and --out, not with "
             "--save_episodes or --step: there is nothing to draw or to segment."
         )
+    if distributed.several():
+        raise InputError("--predictions is scored by one process: start this command once.")
     if Path(flags.out).resolve() == Path(flags.episodes).resolve().parent:
         raise InputError("--out is the folder of --episodes, whose files would be replaced: name another.")
+    if not distributed.is_main():  # nothing is computed on devices
+        return
     if flags.workdir:
         base = Run.open(flags.workdir).config
     else:

@@ -11,15 +11,17 @@ import sys
 from pathlib import Path
 
 import datasets
-from fsjax import cli, experiment
+from fsjax import cli, distributed, experiment
 from fsjax.evaluation import report
 
 FLAGS = {
     "config": "The configuration's file; by default configs/prnet_shapes.py. :fold=1,seed=2 may follow.",
     "workdir": "The run's folder; by default runs/ and the configuration's name and fold.",
+    **distributed.FLAGS,
 }
 SWITCHES = {
-    "dry_run": "Only says what would be trained, and draws the first episodes: dry_run.png in the folder."
+    "dry_run": "Only says what would be trained and what a step costs, and draws the first episodes if the "
+    "data are here: dry_run.png in the folder."
 }
 CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 
@@ -27,15 +29,21 @@ CONFIG = Path(__file__).parent / "configs" / "prnet_shapes.py"
 def program(argv: list[str]) -> None:
     """Trains, evaluates, and prints the table."""
     flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
+    distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
     config = cli.configured(flags.config or CONFIG, settings, trains=True)
     workdir = Path(flags.workdir or cli.run_folder(config))
-    sources = datasets.load(config.data)
     if flags.dry_run:
-        print("\n".join(experiment.rehearse(config, sources, workdir)))
+        sources, why = datasets.at_hand(config.data)
+        said = experiment.rehearse(config, sources, workdir, why)
+        if distributed.is_main():
+            print("\n".join(said))
         return
+    sources = datasets.load(config.data)
     experiment.check(config, sources)
     run = experiment.train(config, sources, workdir)
     results = experiment.evaluate(config, sources, workdir, run=run)
+    if not distributed.is_main():
+        return
     print(report.table(results.rows))
     print(f"Tables, pictures and curves are in {workdir}.")
 

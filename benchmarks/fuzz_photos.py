@@ -9,69 +9,20 @@ process of its own with little memory, so that a crash is told from an error. Li
 
 import argparse
 import collections
-import contextlib
-import multiprocessing
-import resource
-import signal
-import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.damaged_files import ANNOTATIONS, LOOK, PICTURES, damaged, encoded, mutated
+from benchmarks.fuzzing import outcome, received
 from datasets.supports import read_supports
 from fsjax.data import mask_kinds, photo_files, pictures
-from fsjax.errors import InputError
 
-SECONDS = 10
-ROOM = 2 * 2**30
 SOUND = ("read", "sentence")
 """Outcomes as they should be; anything else is wrong."""
-
-
-class HungError(Exception):
-    """A file took too long."""
-
-
-@contextlib.contextmanager
-def limited():
-    """Ends what takes too long, and makes errors of warnings that reach the user."""
-
-    def ring(*_):
-        raise HungError
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            warnings.filterwarnings("ignore", "__array__ implementation")  # pycocotools', which nobody sees
-            yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def outcome(read, named):
-    """Returns "read", or "sentence", or else what went wrong.
-
-    Args:
-        read: reads a file, and returns whether the result is sound.
-        named: what the sentence must name.
-    """
-    try:
-        with limited():
-            return "read" if read() else "unsound result"
-    except InputError as error:
-        text = str(error)
-        is_sentence = named in text and text.endswith(".") and "\n" not in text
-        return "sentence" if is_sentence else f"poor sentence: {text}"
-    except MemoryError:
-        return "out of memory"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
 
 
 def read_as_photo(path):
@@ -128,39 +79,6 @@ def outcomes(format, seeds, folder):
             yield {what: outcome(lambda read=read: read(path), str(path)) for what, read in readers.items()}
 
 
-def run(format, count, sender):
-    """Sends the outcomes of a format, in a process of its own."""
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
-    with tempfile.TemporaryDirectory() as folder:
-        for seed, found in enumerate(outcomes(format, range(count), folder)):
-            sender.send((seed, found))
-    sender.send(None)
-
-
-def received(format, count):
-    """Returns the outcomes of a format with their seeds; a crash is one, too, and so is a hang."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=run, args=(format, count, sender))
-    process.start()
-    sender.close()
-    results = []
-    try:
-        while receiver.poll(3 * SECONDS):
-            if (result := receiver.recv()) is None:
-                break
-            results.append(result)
-        else:  # no alarm interrupts a library's own loop
-            process.kill()
-            results.append((len(results), {"file": "a library hung"}))
-    except EOFError:
-        process.join()
-        results.append((len(results), {"file": f"crash, exit code {process.exitcode}"}))
-    process.join()
-    return results
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--inputs", type=int, default=200, help="damaged files of each format")
@@ -171,7 +89,7 @@ def main():
     for format in (*PICTURES, *ANNOTATIONS):
         if flags.only not in format:
             continue
-        results = received(format, flags.inputs)
+        results = received(partial(outcomes, format), flags.inputs)
         counts = collections.Counter(pair for _, found in results for pair in found.items())
         bad = [(seed, *pair) for seed, found in results for pair in found.items() if pair[1] not in SOUND]
         kinds = ("photo", "mask") if format in PICTURES else ("supports",)

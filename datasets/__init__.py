@@ -1,6 +1,7 @@
 """Data sets: what prepares them, and one function that opens what was prepared."""
 
 import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,19 @@ from typing import Any
 import numpy as np
 
 from datasets import shapes
-from datasets.prepared import FORMAT, PreparedList, about_of, is_prepared, place_of
+from datasets.prepared import (
+    FORMAT,
+    DamagedError,
+    PreparedList,
+    about_of,
+    command,
+    is_prepared,
+    place_of,
+)
 from fsjax.data.source import Source
 from fsjax.errors import InputError
+
+LOG = logging.getLogger(__name__)
 
 DRAWN = "drawn"
 
@@ -37,8 +48,38 @@ def load(config: Any) -> dict[str, Source]:
         ) from error
 
 
+def at_hand(config: Any) -> tuple[dict[str, Source], str]:
+    """Opens a data set as `load` does, or says why it is not there.
+
+    Args:
+        config: `config.data`, as in `load`.
+
+    Returns:
+        The lists; where the data set was not prepared, none, and the sentence that `load` refuses it with.
+
+    Raises:
+        InputError: as `load`, but for that.
+    """
+    folder = Path(config.tfds_dir).expanduser().absolute()
+    if config.name == shapes.NAME or is_prepared(place_of(folder, config.name)):
+        return load(config), ""
+    return {}, str(_not_there(folder, config.name))
+
+
 def _load(config: Any) -> dict[str, Source]:
-    place, about = described(Path(config.tfds_dir).expanduser().absolute(), config.name)
+    tfds_dir = Path(config.tfds_dir).expanduser().absolute()
+    try:
+        return _opened(config, tfds_dir)
+    except DamagedError as error:
+        if config.name != shapes.NAME:
+            raise
+        LOG.warning("%s", error)
+    shapes.prepare(tfds_dir)
+    return _opened(config, tfds_dir)
+
+
+def _opened(config: Any, tfds_dir: Path) -> dict[str, Source]:
+    place, about = described(tfds_dir, config.name)
     folds = _folds(config, about)
     about["title"] = _title(config, about)
     chosen = zip(("train", "test"), (config.train_list, config.test_list), about["usual"], strict=True)
@@ -74,14 +115,9 @@ def described(tfds_dir: Path, name: str) -> tuple[Path, dict[str, Any]]:
 def _not_there(tfds_dir: Path, name: str) -> InputError:
     there = sorted(path.name for path in tfds_dir.glob("*") if is_prepared(path / FORMAT))
     known = f" (there is {', '.join(there)})" if there else ""
-    kind = name if name in ("pascal5i", "coco20i") else "folders"
-    naming = "" if kind == name else f" --name={name}"
-    root = Path(__file__).resolve().parents[1]
-    # Elsewhere -m would find another package of this name, or none.
-    command = "-m datasets.prepare" if Path.cwd() == root else str(root / "datasets" / "prepare.py")
     return InputError(
-        f"There is no data set {name} in {tfds_dir}{known}: prepare it with python {command} "
-        f"--dataset={kind}{naming} --manual_dir=DIR, or name another with config.data.name."
+        f"There is no data set {name} in {tfds_dir}{known}: prepare it with {command(tfds_dir, name)}, or "
+        "name another with config.data.name."
     )
 
 

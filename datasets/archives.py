@@ -81,13 +81,21 @@ def text_of(path: Path) -> str:
     Raises:
         InputError: it is no ordinary file, no text in UTF-8, or far too large.
     """
-    encoded = read(path.parent, path.name, LARGEST_TEXT)
+    return decoded(read(path.parent, path.name, LARGEST_TEXT), path)
+
+
+def decoded(encoded: bytes, where: Path | str) -> str:
+    """Returns a text, as `text_of`.
+
+    Raises:
+        InputError: it is no text in UTF-8.
+    """
     try:
         text = encoded.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise InputError(f"{path} is no text in UTF-8: save it as such.")
+        raise InputError(f"{where} is no text in UTF-8: save it as such.")
     return text
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import multiprocessing
 import os
 import shutil
@@ -15,12 +16,14 @@ from typing import Any, NamedTuple
 
 from datasets import records, shards
 from datasets.plans import Listed, Plan
-from datasets.prepared import about_of, is_prepared, place_of, sealed
+from datasets.prepared import DamagedError, about_of, check_whole, is_prepared, place_of, sealed
 from datasets.records import Labelled
 from fsjax.errors import InputError
 from fsjax.files import claimed
 from fsjax.processes import begin_work
 from fsjax.progress import Progress
+
+LOG = logging.getLogger(__name__)
 
 CHUNK = 16
 
@@ -51,15 +54,15 @@ def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) 
     """
     place = place_of(tfds_dir, name)
     with claimed(place.parent):
-        if is_prepared(place):
-            _check_same(plan, place)
+        if is_prepared(place) and _is_whole(plan, place):
             return place
-        if place.exists():
+        if place.exists() and not is_prepared(place):
             raise InputError(f"{place} is no whole data set: delete it, and start the same command again.")
         half = place.with_name(f".{place.name}.half")
         shutil.rmtree(half, ignore_errors=True)  # what a killed build has left
         try:
             _write(plan, half, _cores() if workers is None else workers)
+            shutil.rmtree(place, ignore_errors=True)  # it is damaged, if it is there
             os.replace(half, place)
         except OSError as error:
             raise InputError(
@@ -73,8 +76,22 @@ def build(plan: Plan, name: str, tfds_dir: Path, *, workers: int | None = None) 
     return place
 
 
-def _check_same(plan: Plan, place: Path) -> None:
-    about = about_of(place)
+def _is_whole(plan: Plan, place: Path) -> bool:
+    """Says whether a data set that is there is sound, to the last record.
+
+    Raises:
+        InputError: it is another than the plan's.
+    """
+    try:
+        _check_same(plan, about_of(place), place)
+        check_whole(place)
+    except DamagedError as error:
+        LOG.warning("%s It is made anew.", error)
+        return False
+    return True
+
+
+def _check_same(plan: Plan, about: Mapping[str, Any], place: Path) -> None:
     if (about["kind"], about["version"]) != (plan.kind, plan.version):
         raise InputError(
             f"{place.parent} holds another data set, made of other files, lists or options: "
@@ -96,7 +113,7 @@ def _write(plan: Plan, folder: Path, workers: int) -> None:
         contextlib.closing(_written(plan, workers)) as written,
     ):
         encoded = _noted(written, shrinking, progress)
-        shards.write(encoded, folder, plan.title, lambda: sealed(_about(plan, shrinking)))
+        shards.write(encoded, folder, plan.title, lambda: _about(plan, shrinking, folder))
 
 
 def _noted(
@@ -109,15 +126,17 @@ def _noted(
         progress.update()
 
 
-def _about(plan: Plan, shrinking: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Returns what the data set will say of itself."""
+def _about(plan: Plan, shrinking: Mapping[str, Sequence[int]], folder: Path) -> dict[str, Any]:
+    """Returns what the data set will say of itself, and of the files of records in its folder."""
     lists, counts = plan.derive(shrinking) if plan.derive else ({}, ())
-    return {
+    about = {
         "kind": plan.kind, "title": plan.title, "version": plan.version, "ids": list(plan.ids),
         "class_names": list(plan.class_names), "folds": plan.folds, "usual": list(plan.usual),
         "lists": _positions(plan.ids, {**lists, **plan.lists}),
         "counts": [[count.what, count.found, count.known] for count in (*plan.counts, *counts)],
+        "files": {path.name: path.stat().st_size for path in folder.iterdir()},
     }  # fmt: skip
+    return sealed(about)
 
 
 def _positions(ids: Sequence[str], lists: Mapping[str, Sequence[Listed]]) -> dict[str, list[list[Any]]]:

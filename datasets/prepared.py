@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +18,15 @@ from datasets.records import decode_mask
 from fsjax.data.source import LISTED, SHRINKS
 from fsjax.episode import IGNORED
 from fsjax.errors import InputError
+from fsjax.progress import Progress
 
 FORMAT = "2.0.0"
 """Of the records; version 1 held one label map a photo."""
 
 PHOTOS = "photos"
+
+DRAWN = "shapes"
+"""The data set that needs no download: see `datasets.shapes`."""
 
 
 def place_of(tfds_dir: Path, name: str) -> Path:
@@ -40,16 +45,50 @@ def is_prepared(place: Path) -> bool:
     return (place / "dataset_info.json").exists()
 
 
+class DamagedError(InputError):
+    """The files of a data set are not those that were written."""
+
+
+def damaged(place: Path, name: str, why: str, kind: str = "") -> DamagedError:
+    """Returns what to raise of a file in the folder of a data set, of a kind if that is known."""
+    cure = f"delete the folder {place}, and the same command draws it anew"
+    if place.parent.name != DRAWN:
+        cure = f"make it anew with {command(place.parent.parent, place.parent.name, kind)}"
+    return DamagedError(f"{name} in {place} is damaged ({why}): {cure}.")
+
+
+def command(tfds_dir: Path, name: str, kind: str = "") -> str:
+    """Returns how a data set of people's own downloads or photos is prepared, of a kind if that is known."""
+    kind = kind or (name if name in ("pascal5i", "coco20i") else "folders")
+    naming = "" if kind == name else f" --name={name}"
+    root = Path(__file__).resolve().parents[1]
+    # Elsewhere -m would find another package of this name, or none.
+    program = "-m datasets.prepare" if Path.cwd() == root else str(root / "datasets" / "prepare.py")
+    where = "" if tfds_dir == Path("data").absolute() else f" --tfds_dir={tfds_dir}"
+    return f"python {program} --dataset={kind}{naming} --manual_dir=DIR{where}"
+
+
 def about_of(place: Path) -> dict[str, Any]:
-    """Returns what a data set says of itself: see `datasets.plans.Plan`.
+    """Returns what a data set says of itself, after a look at the sizes of its files.
+
+    Returns:
+        What stands in `datasets.plans.Plan`, and "files", the bytes of each file of records by its name;
+        fsjax 0.5 and before wrote none.
 
     Raises:
-        InputError: it is damaged.
+        DamagedError: a file is missing, cut short, or no file.
     """
-    with reading(place):
-        about = json.loads((place / "metadata.json").read_text())
+    for other in place.iterdir():  # TFDS would wait for a pipe
+        if other.exists() and not other.is_file():
+            raise damaged(place, other.name, "it is no ordinary file")
+    with reading(place, "metadata.json"):
+        about = json.loads((place / "metadata.json").read_text("utf-8"))
         if about != sealed({name: value for name, value in about.items() if name != "sha256"}):
             raise ValueError("its digest is another")
+    for name, size in about.get("files", {}).items():
+        there = (place / name).stat().st_size if (place / name).exists() else 0
+        if there != size:
+            raise damaged(place, name, f"it has {there:,} bytes and should have {size:,}", about["kind"])
     return about
 
 
@@ -60,17 +99,43 @@ def sealed(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Turns what TFDS says of damaged descriptions in the folder of a data set into a sentence."""
+def reading(place: Path, name: str) -> Iterator[None]:
+    """Turns what the reader of a description in the folder of a data set says of damage into a sentence."""
     try:
         yield
     except PermissionError:
         raise
     except Exception as error:  # the parsers of JSON and of protocol buffers have each their own
-        raise InputError(
-            f"The data set in {folder} is damaged ({type(error).__name__}): delete the folder, and prepare "
-            "it again."
-        ) from error
+        raise damaged(place, name, type(error).__name__) from error
+
+
+def opened(place: Path) -> tuple[Sequence[dict[str, Any]], list[tuple[int, Path]]]:
+    """Returns the records of a data set, and its files, each with the number of its first record.
+
+    Raises:
+        DamagedError: what TFDS reads of them is damaged.
+    """
+    with reading(place, "dataset_info.json or features.json"):
+        builder = tfds.builder_from_directory(place)
+        source = builder.as_data_source(PHOTOS, decoders={"image": tfds.decode.SkipDecoding()})
+        split = builder.info.splits[PHOTOS]
+        firsts = itertools.accumulate(split.shard_lengths, initial=0)
+        return source, [(first, Path(file)) for first, file in zip(firsts, split.filepaths, strict=False)]
+
+
+def check_whole(place: Path) -> None:
+    """Reads every record of a data set, whose bytes array_record compares with its digests.
+
+    Raises:
+        DamagedError: one is not what was written.
+    """
+    about = about_of(place)
+    everything = {"lists": {"": [[number, None] for number in range(len(about["ids"]))]}}
+    photos = PreparedList(place, {**about, **everything}, "", ())
+    with Progress(f"checking {photos.name}", len(photos.ids), "photo") as progress:
+        for position in range(len(photos.ids)):
+            photos.size(position)
+            progress.update()
 
 
 class RecentRecords:
@@ -107,12 +172,11 @@ class PreparedList:
         self.class_names = tuple(about["class_names"])
         self.folds = tuple(tuple(fold) for fold in folds)
         self.cache_dir = place
+        self._kind = about["kind"]
         self._numbers = [number for number, _ in about["lists"][name]]
         self._listed = {number: classes for number, classes in about["lists"][name] if classes is not None}
         self.ids = tuple(about["ids"][number] for number in self._numbers)
-        with reading(place):
-            builder = tfds.builder_from_directory(place)
-            source = builder.as_data_source(PHOTOS, decoders={"image": tfds.decode.SkipDecoding()})
+        source, self._files = opened(place)
         self._records = RecentRecords(source)
 
     def image(self, position: int) -> np.ndarray:
@@ -184,12 +248,9 @@ class PreparedList:
         try:
             record = self._records[self._numbers[position]]
         except Exception as error:  # array_record raises whatever its C++ meets
-            raise self._damaged(position) from error
+            raise self._damaged(position, "cannot be read") from error
         if record["id"] != self.ids[position].encode():
-            raise InputError(
-                f"A file in {self.cache_dir} is of another data set, as image {self.ids[position]} is not "
-                "where it should be: delete the folder, and prepare the data set again."
-            )
+            raise self._damaged(position, "is not where it should be")
         return record
 
     @contextlib.contextmanager
@@ -197,10 +258,9 @@ class PreparedList:
         try:
             yield
         except (OSError, SyntaxError, ValueError, IndexError) as error:
-            raise self._damaged(position) from error
+            raise self._damaged(position, "cannot be decoded") from error
 
-    def _damaged(self, position: int) -> InputError:
-        return InputError(
-            f"Image {self.ids[position]} of {self.name} cannot be read: delete the folder {self.cache_dir}, "
-            "and prepare the data set again."
-        )
+    def _damaged(self, position: int, why: str) -> DamagedError:
+        number = self._numbers[position]
+        file = next((file for first, file in reversed(self._files) if first <= number))
+        return damaged(self.cache_dir, file.name, f"image {self.ids[position]} {why}", self._kind)

@@ -4,7 +4,8 @@ Methods and settings are compared by value, so that a run's checkpoints, an untr
 `Segmenter` of the same parts are traced and compiled once for each shape and number of devices. The last
 `KEPT` methods of each function stay compiled as long as the process lives; no variables are kept.
 
-All but `adapt` and `explain` are pmapped: every argument has an axis of devices first, but for static ones.
+All but `adapt` and `explain` are pmapped over this process's devices: every argument has an axis of devices
+first, but for static ones.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import jax
 
+from fsjax.devices import local_pmap
 from fsjax.models.method import Adaptable, Explainable, Segmenting, Trainable
 from fsjax.models.scales import mean_prediction, rescale
 
@@ -34,13 +36,13 @@ def embed(method: Segmenting) -> Compiled:
     def of_photos(variables, images, sizes, factor):
         return method.embed(variables, *rescale(images, sizes, factor, method.side))
 
-    return jax.pmap(of_photos, static_broadcasted_argnums=3)
+    return local_pmap(of_photos, static=3)
 
 
 @kept
 def embed_frozen(method: Trainable) -> Compiled:
     """Returns `(variables, images, sizes)` -> the map of features that a frozen extractor has, as float16."""
-    return jax.pmap(lambda *photos: method.embed(*photos).map.astype("float16"))
+    return local_pmap(lambda *photos: method.embed(*photos).map.astype("float16"))
 
 
 @kept
@@ -51,13 +53,13 @@ def describe(method: Segmenting) -> Compiled:
         of_masks = jax.vmap(method.describe, (None, None, 0, 0), out_axes=(None, 0))
         return jax.vmap(of_masks, (None, 0, 0, 0))(variables, features, masks, sizes)
 
-    return jax.pmap(of_photos)
+    return local_pmap(of_photos)
 
 
 @kept
 def fit(method: Segmenting) -> Compiled:
     """Returns `(variables, descriptions, present)` -> what is known of the classes of episodes."""
-    return jax.pmap(jax.vmap(jax.vmap(method.fit, (None, 0, 0)), (None, 0, 0)))
+    return local_pmap(jax.vmap(jax.vmap(method.fit, (None, 0, 0)), (None, 0, 0)))
 
 
 @kept
@@ -76,7 +78,7 @@ def segment(method: Segmenting, settings: Any, average: str) -> Compiled:
 
         return jax.vmap(jax.vmap(one, (0, None, None)))(fitted, queries, sizes)
 
-    return jax.pmap(of_episodes, static_broadcasted_argnums=3)
+    return local_pmap(of_episodes, static=3)
 
 
 @kept

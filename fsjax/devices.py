@@ -1,5 +1,7 @@
 """The one axis over which work is pmapped, and how arrays come to lie on it."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -33,3 +35,24 @@ def first_copy(stacked: Any) -> Any:
     each leaf, and many of those at once can wait for one another for ever.
     """
     return jax.tree.map(lambda x: x.addressable_data(0)[0], stacked)
+
+
+def local_pmap(function: Callable[..., Any], static: int | None = None) -> Callable[..., Any]:
+    """Returns `jax.pmap` of a function over devices of this process alone, whatever other processes do.
+
+    A plain pmap belongs to all processes, which then have to call it equally often and in one order.
+
+    Args:
+      function: without collectives; its first array's leading axis is the number of devices.
+      static: which argument is static, if any.
+    """
+    statics = () if static is None else (static,)
+
+    @cache
+    def over(count: int) -> Callable[..., Any]:
+        return jax.pmap(function, devices=jax.local_devices()[:count], static_broadcasted_argnums=statics)
+
+    def mapped(*arguments: Any) -> Any:
+        return over(len(jax.tree.leaves(arguments)[0]))(*arguments)
+
+    return mapped

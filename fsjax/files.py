@@ -15,6 +15,8 @@ try:
 except ImportError:  # Windows, where folders are not claimed
     fcntl = None  # type: ignore[assignment]
 
+_CLAIM = ".claimed"
+
 
 def make_writable(folder: str | Path) -> None:
     """Makes a folder where it is missing.
@@ -65,18 +67,39 @@ def claimed(folder: str | Path) -> Iterator[None]:
     """Keeps other processes that claim a folder out of it; the claim ends with the process, however it ends.
 
     Args:
-      folder: it is made where it is missing.
+      folder: it is made where it is missing, and removed again if nothing else has come into it by then.
 
     Raises:
       ClaimedError: another process has claimed it.
       InputError: it cannot be written to.
     """
-    file = None
+    file, made = None, not Path(folder).exists()
     while file is None:
         make_writable(folder)
-        file = _locked(Path(folder) / ".claimed")
+        file = _locked(Path(folder) / _CLAIM)
     with file:
-        yield
+        try:
+            yield
+        finally:
+            if made:
+                _remove_empty(Path(folder))
+
+
+def is_abandoned(folder: str | Path) -> bool:
+    """Says whether a process that had claimed a folder was killed; False where that cannot be told."""
+    with suppress(OSError), (Path(folder) / _CLAIM).open("r+") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes a claimed folder in which there is nothing else."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [_CLAIM]:
+            (folder / _CLAIM).unlink()
+            folder.rmdir()
 
 
 def _locked(path: Path) -> TextIO | None:

@@ -6,13 +6,15 @@ import time
 
 from tqdm import tqdm
 
+from fsjax import distributed
+
 LOG = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 15
 
 
 class Progress:
-    """Shows how far some work is, with its rate and the time left.
+    """Shows how far some work is, with its rate and the time left; of several processes, the first does.
 
     Args:
       label: what is being done.
@@ -24,7 +26,8 @@ class Progress:
     def __init__(self, label: str, total: int, unit: str = "step", start: int = 0):
         self._label, self._total, self._unit, self._first, self._done = label, total, unit, start, start
         self._began = self._said = time.monotonic()
-        terminal = sys.stderr.isatty()
+        self._silent = not distributed.is_main()
+        terminal = sys.stderr.isatty() and not self._silent
         self._bar = tqdm(desc=label, total=total, unit=unit, initial=start) if terminal else None
 
     def __enter__(self) -> "Progress":
@@ -42,7 +45,7 @@ class Progress:
             self._bar.update(count)
             return
         now = time.monotonic()
-        if now - self._said < SECONDS_BETWEEN_LINES and self._done < self._total:
+        if self._silent or (now - self._said < SECONDS_BETWEEN_LINES and self._done < self._total):
             return
         self._said = now
         rate = (self._done - self._first) / max(now - self._began, 1e-9)

@@ -123,7 +123,7 @@ def test_a_benchmark_that_is_not_there_is_asked_for_in_one_sentence(name, tmp_pa
     kind = config.data.name
     assert str(refusal.value) == (
         f"There is no data set {kind} in {tmp_path}: prepare it with python -m datasets.prepare "
-        f"--dataset={kind} --manual_dir=DIR, or name another with config.data.name."
+        f"--dataset={kind} --manual_dir=DIR --tfds_dir={tmp_path}, or name another with config.data.name."
     )
 
 

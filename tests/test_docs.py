@@ -19,7 +19,7 @@ from fsjax.models.backbones import OPTIONS
 from fsjax.reproduction import named, scale
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted(path for folder in (".", "docs", "cluster") for path in ROOT.glob(f"{folder}/*.md"))
 PROGRAMS = {
     "train.py": train,
     "eval.py": evaluate,

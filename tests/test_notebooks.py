@@ -89,6 +89,7 @@ def commands(path, **parameters):
     return [re.sub(r"\{([^}]+)\}", lambda match: str(eval(match[1], values)), line) for line in lines]
 
 
+@pytest.mark.slow
 def test_on_tiny_settings_the_table_and_the_figures_are_shown(few_shapes, tmp_path):
     fields = [*TINY, f"--config.data.tfds_dir={few_shapes}", f"--config.compilation_cache={CACHE}"]
     tables, work = "prnet/table1,prnet/figure3", tmp_path / "work"
@@ -120,6 +121,7 @@ def test_the_quickstart_shows_episodes_a_table_and_a_curve(few_shapes, tmp_path)
     assert pictures == [file.read_bytes() for file in drawn]
 
 
+@pytest.mark.slow
 def test_own_photos_are_drawn_segmented_shown_and_packed(tmp_path):
     experiment.train(prnet_config(), toy_sources(tmp_path), tmp_path / "model")
     out, flags = tmp_path / "found", f"--config.compilation_cache={CACHE}"

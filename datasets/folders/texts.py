@@ -8,6 +8,9 @@ from datasets.folders.found import composed
 from datasets.folders.pairs import MASK, SUFFIXES
 from fsjax.errors import InputError
 
+_SHOWN = 100
+"""Characters of a line that a sentence shows."""
+
 
 def lines_of(path: Path) -> list[str]:
     """Returns a text's lines without the spaces around them and without empty ones at its end.
@@ -51,8 +54,19 @@ def _id(line: str, known: Collection[str], path: Path) -> str:
         stem = _stem(name)
         for id in (name, stem, stem.partition("/")[2], stem.replace("/images/", "/")):
             if id in known:
+                _check_alone(id, rest if text != line else "", path)
                 return id
-    raise InputError(f"The list {path} names {line!r}, and there is no such photo with a mask: take it out.")
+    shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
+    raise InputError(f"The list {path} names {shown!r}, and there is no such photo with a mask: take it out.")
+
+
+def _check_alone(id: str, rest: str, path: Path) -> None:
+    """Makes sure that no other photo follows on the same line."""
+    for other in rest.split():
+        if _stem(other) != other and _file(other).removesuffix(MASK) != id.rpartition("/")[2]:
+            raise InputError(
+                f"The list {path} has {id!r} and {other!r} on one line: write each on a line of its own."
+            )
 
 
 def _stem(name: str) -> str:

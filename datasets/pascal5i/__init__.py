@@ -155,7 +155,8 @@ def _set(files: Voc, name: str) -> list[str]:
     """Returns the ids of one of VOC's own lists, none where it is missing."""
     if files.sets is None or not files.sets.has(f"{name}.txt"):
         return []
-    return list_files.ids(files.sets.read(f"{name}.txt").decode("utf-8", "replace"))
+    where = f"VOC's ImageSets/{name}.txt"
+    return list_files.ids(archives.decoded(files.sets.read(f"{name}.txt"), where), where)
 
 
 def _lacking(folder: Path, files: Voc) -> InputError:

@@ -34,13 +34,23 @@ def read(folder: Path, classes: int) -> dict[str, list[Listed]]:
             for name, paths in files.items()}  # fmt: skip
 
 
-def ids(text: str) -> list[str]:
+def ids(text: str, where: str) -> list[str]:
     r"""Returns the ids of a list without classes, each once.
 
-    >>> ids("2007_000032\n2007_000039\n2007_000032\n")
+    Args:
+        text: the list's.
+        where: it lies, for sentences.
+
+    Raises:
+        InputError: a line holds several photos.
+
+    >>> ids("2007_000032\n2007_000039\n2007_000032\n", "train.txt")
     ['2007_000032', '2007_000039']
     """
-    return list(dict.fromkeys(_id(line.split()[0]) for line in text.splitlines() if line.strip()))
+    lines = {number: line for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    for number, line in lines.items():
+        _check_alone(line, f"Line {number} of the list {where}")
+    return list(dict.fromkeys(_id(line.split()[0]) for line in lines.values()))
 
 
 def size(photos: Sequence[Listed]) -> tuple[int, int | None]:
@@ -64,6 +74,7 @@ def _lines(path: Path, classes: int) -> list[tuple[str, int | None]]:
     for number, line in enumerate(archives.text_of(path).splitlines(), 1):
         if not line.strip():
             continue
+        _check_alone(line, f"Line {number} of the list {path}")
         id, pair, label = _id(line.split()[0]).partition("__")
         if pair and not (label.isascii() and label.isdigit() and 1 <= int(label) <= classes):
             raise InputError(
@@ -74,6 +85,13 @@ def _lines(path: Path, classes: int) -> list[tuple[str, int | None]]:
     if not found:
         raise InputError(f"The list {path} is empty: write the id of a photo on each of its lines.")
     return found
+
+
+def _check_alone(line: str, where: str) -> None:
+    """Makes sure that a line holds one photo, after which nothing but its mask may come."""
+    first, *others = line.split()
+    if len(others) > 1 or (others and _id(others[0]) != _id(first)):
+        raise InputError(f"{where} holds {first!r} and {others[0]!r}: write each photo on a line of its own.")
 
 
 def _joined(lines: Sequence[tuple[str, int | None]], path: Path) -> list[Listed]:

@@ -14,13 +14,14 @@ from PIL import Image
 
 from datasets.building import build
 from datasets.plans import Plan
+from datasets.prepared import DRAWN
 from datasets.records import Labelled, from_labels
 from datasets.shapes import outlines, textures
 from datasets.shapes.drawing import Family, draw
 
 LOG = logging.getLogger(__name__)
 
-NAME = "shapes"
+NAME = DRAWN
 VERSION = "1.1.0"
 SEED = 20200208
 

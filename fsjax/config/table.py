@@ -196,6 +196,14 @@ TABLE: dict[str, Field] = {
     "train.checkpoint_every": Field(
         1_000, "Steps between two checkpoints.", low=1, high=COUNT, free="resume"
     ),
+    "train.checkpoint_minutes": Field(
+        10.0, "Minutes after which there is a checkpoint anyway, at a line of the log; 0: never.",
+        low=0, high=COUNT, free="resume",
+    ),
+    "train.keep_last": Field(
+        2, "Latest checkpoints that stay; one more takes the place of the oldest.", low=1, high=COUNT,
+        free="resume",
+    ),
     "train.keep": Field(
         (), "Steps whose checkpoints stay, for eval.py --step.",
         each=Field(1, "A step.", low=1, high=COUNT), repeats=False, free="always",

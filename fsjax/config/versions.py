@@ -38,6 +38,7 @@ class Found(TypedDict, total=False):
     backbone_classes: list[str]  # names, of the run that lent its backbone
     backbone_selected_on: list[str]  # names of novel classes on which that run's checkpoint was selected
     selection: Selected
+    unmeasured: int  # the step that is still to be measured, as SIGTERM came before
 
 
 def store(config: ConfigDict, found: Found) -> dict[str, Any]:

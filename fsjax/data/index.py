@@ -74,6 +74,8 @@ def _scan(source: Source) -> ClassIndex:
 
 
 def _read(path: Path, digest: str, ids: Sequence[str], C: int) -> ClassIndex | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with path.open("rb") as file, np.load(file) as kept:
             if kept["digest"].item() != digest:

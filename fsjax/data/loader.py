@@ -18,7 +18,7 @@ from fsjax.data.source import Source
 from fsjax.devices import spread
 from fsjax.episode import Episode
 from fsjax.errors import InputError
-from fsjax.processes import begin_work
+from fsjax.processes import begin_loading
 
 # What Grain says with an older JAX (its processes cannot be profiled) and with protobuf 6 (its messages were
 # made for 5) no user can mend.
@@ -178,7 +178,7 @@ def _read(load: _Load, start: int, stop: int, threads: int, workers: int) -> Ite
         read = grain.experimental.WithOptionsIterDataset(
             read, grain.experimental.DatasetOptions(min_shm_size=SMALL)
         )
-        read = read.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), begin_work)
+        read = read.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), begin_loading)
     iterator = iter(read)
     try:
         with _deaths():

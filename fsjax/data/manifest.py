@@ -1,8 +1,9 @@
 """Episodes as a file of JSON lines, readable by any tool.
 
 The first line is the header: data_set, version, split, fold, classes (name to id), eligibility rule,
-label policy, ways, shots, queries, runs, seed, policy, and sha256, the digest of all bytes that follow the
-header's newline. Then comes one line an episode:
+label policy, ways, shots, queries, runs, seed, policy, sha256, the digest of all bytes that follow the
+header's newline, and header_sha256, that of all else in the header (manifests of fsjax 0.5 and before have
+none). Then comes one line an episode:
 
     {"index": 0, "class_ids": [8], "support": [["2007_000528"]], "query": ["2007_000876"]}
 
@@ -105,10 +106,16 @@ def write(path: str | Path, header: Header, specs: Iterable[EpisodeSpec], ids: S
     """
     path, lines = Path(path), _lines(specs, ids)
     sha256 = hashlib.sha256(lines).hexdigest()
-    first = json.dumps({**asdict(header), "sha256": sha256}, ensure_ascii=False) + "\n"
+    fields = {**asdict(header), "sha256": sha256}
+    first = json.dumps({**fields, "header_sha256": _header_sha256(fields)}, ensure_ascii=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_bytes(first.encode() + lines)
     return sha256
+
+
+def _header_sha256(fields: Mapping[str, Any]) -> str:
+    """Returns the digest of a header's fields, whatever their order and the spaces between them."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _lines(specs: Iterable[EpisodeSpec], ids: Sequence[str]) -> bytes:
@@ -138,7 +145,7 @@ def read(path: str | Path, source: Source) -> tuple[Header, list[EpisodeSpec]]:
     Raises:
         InputError: the file is missing, of another data set, version or split, has a malformed line, an
             unknown image id, an image twice, a class twice, a support without its class or a query without
-            any of them (the line is named), or its lines do not match its sha256.
+            any of them (the line is named), or its lines or its header do not match their digests.
     """
     first, _, lines = _content(path).partition(b"\n")
     header, sha256 = _parse_header(first, path)
@@ -183,8 +190,8 @@ def read_header(path: str | Path) -> Header:
 
 def _content(path: str | Path) -> bytes:
     try:
-        if Path(path).is_fifo():  # it would be waited for
-            raise InputError(f"manifest '{path}' is a pipe; name a file.")
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+            raise InputError(f"manifest '{path}' is a folder, a pipe or a device; name a file.")
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"manifest '{path}' cannot be read ({error.strerror}); check the path.") from None
@@ -193,6 +200,8 @@ def _content(path: str | Path) -> bytes:
 def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
     try:
         fields: dict[str, Any] = json.loads(line)
+        told = fields.pop("header_sha256", None)
+        whole = told in (None, _header_sha256(fields))
         sha256 = fields.pop("sha256")
         header = Header(**fields)
         texts = (
@@ -215,6 +224,11 @@ def _parse_header(line: bytes, path: str | Path) -> tuple[Header, str]:
         raise InputError(
             f"manifest '{path}' line 1: its policy {header.policy!r} is unknown; name one of "
             f"{', '.join(SAMPLERS)}."
+        )
+    if not whole:
+        raise InputError(
+            f"manifest '{path}' line 1: it is not the header that was written; write the file anew, or take "
+            "header_sha256 out of the line if the change is meant."
         )
     return header, sha256
 

@@ -5,7 +5,7 @@ import threading
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 
 import numpy as np
 from safetensors import SafetensorError
@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from fsjax.errors import InputError
 from fsjax.files import replacing
+from fsjax.leftovers import TemporaryFolder
 
 Arrays = dict[str, np.ndarray]
 Layout = Mapping[str, tuple[tuple[int, ...], str]]
@@ -36,7 +37,7 @@ class Store:
 
     def __init__(self, folder: Path | None, memory: int = 0, layout: Layout | None = None):
         self._folder, self._memory, self._layout = folder, memory, layout
-        self._temporary: TemporaryDirectory[str] | None = None
+        self._temporary: TemporaryFolder | None = None
         self._kept: dict[str, Arrays] = {}
         self._bytes = 0
         self._lock = threading.Lock()
@@ -74,7 +75,7 @@ class Store:
         kept = self._kept.get(key)
         if kept is not None:
             return dict(kept)
-        folder = Path(self._temporary.name) if self._temporary else self._folder
+        folder = self._temporary.path if self._temporary else self._folder
         return None if folder is None else _read(folder / _file(key), key, self._layout)
 
     def __contains__(self, key: str) -> bool:
@@ -86,7 +87,7 @@ class Store:
         with self._lock:
             self._kept, self._bytes = {}, 0
             if self._temporary is not None:
-                self._temporary.cleanup()
+                self._temporary.close()
                 self._temporary = None
 
     def __enter__(self) -> "Store":
@@ -130,8 +131,8 @@ class Store:
         if self._folder is not None:
             return self._folder
         with self._lock:
-            self._temporary = self._temporary or TemporaryDirectory(prefix="fsjax_")
-            return Path(self._temporary.name)
+            self._temporary = self._temporary or TemporaryFolder()
+            return self._temporary.path
 
 
 def _file(key: str) -> str:
@@ -139,6 +140,8 @@ def _file(key: str) -> str:
 
 
 def _read(path: Path, key: str, layout: Layout | None) -> Arrays | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:  # not through a memory map, where a file that is cut short ends the process without a word
         arrays = load(path.read_bytes())
         checksum = arrays.pop(_CHECKSUM)

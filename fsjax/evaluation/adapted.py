@@ -1,5 +1,6 @@
 """Evaluation one episode at a time: with test-time adaptation every episode has variables of its own."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,10 +14,12 @@ from fsjax.compiled import kept
 from fsjax.data.images import label_shape
 from fsjax.data.loader import evaluation_batches, prefetch
 from fsjax.data.sampling import EpisodeSpec
-from fsjax.devices import replicate
+from fsjax.devices import local_pmap, replicate
 from fsjax.episode import Episode
 from fsjax.evaluation.metrics import confusion
+from fsjax.evaluation.parts import Finished, Unit
 from fsjax.evaluation.photos import Photos, in_batches
+from fsjax.evaluation.team import Team
 from fsjax.models.method import Adaptable, Segmenting
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prototypes import masks_by_way
@@ -24,6 +27,8 @@ from fsjax.models.scales import Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
+
+LOG = logging.getLogger(__name__)
 
 
 def evaluate_adapted(
@@ -34,6 +39,8 @@ def evaluate_adapted(
     *,
     variants: Mapping[str, Any] | None = None,
     curve: bool = False,
+    finished: Finished | None = None,
+    team: Team | None = None,
 ) -> list[dict[str, list[np.ndarray]]]:
     """Tunes the variables to each episode's supports, segments its queries, and counts.
 
@@ -47,35 +54,63 @@ def evaluate_adapted(
       adapt: how the variables are tuned; None leaves them alone.
       variants: other settings of segmentation that the same variables are counted with, by name.
       curve: counts before the first step and after each one (PRNet Figure 2), in one pass.
+      finished: episodes that an earlier run has counted, and where those of this one are kept.
+      team: the processes that evaluate together, each some of the episodes.
 
     Returns:
       After the last step, or after 0, 1, ... steps, of each output the confusion matrices of every episode,
       int [T, N + 2, N + 1] each; a variant's outputs are named as `named` says.
     """
+    finished, team = finished or Finished(), team or Team.here()
     settings = {"": segmenter.settings, **(variants or {})}
     count = _counting(segmenter.method, tuple(settings.items()), segmenter.scales, adapt, curve)
-    stacked = replicate(segmenter.variables)
-    found: list[dict[str, np.ndarray]] = [{} for _ in specs]
-    with Progress("adapted", len(specs), "episode") as progress:
-        for batch, episodes in _batches(photos, specs):
-            for name, matrices in count(stacked, batch).items():
-                flat = np.asarray(matrices).reshape(-1, *matrices.shape[2:])
-                for episode, of_moments in zip(episodes, flat, strict=False):  # the rest are fillings
-                    found[episode][name] = of_moments
-            progress.update(len(episodes))
+    done = finished.agree(team)
+    if done:
+        LOG.info("An earlier run has finished %d of %d episodes.", len(done), len(specs))
+    left = [number for number in range(len(specs)) if (number,) not in done]
+    share = _share(photos, specs, left, team)
+    if share:
+        stacked = replicate(segmenter.variables)
+        with Progress("adapted", sum(map(len, share)), "episode") as progress:
+            for batch, episodes in _batches(photos, specs, share):
+                counted = {name: np.asarray(found) for name, found in count(stacked, batch).items()}
+                finished.add(_apart(counted, episodes))
+                progress.update(len(episodes))
+    results = finished.all(team)
+    found = [{name: np.array(m) for name, m in results[number,].items()} for number in range(len(specs))]
     moments = range(len(next(iter(found[0].values()))))
     return [{name: [one[name][moment] for one in found] for name in found[0]} for moment in moments]
 
 
-def _batches(photos: Photos, specs: Sequence[EpisodeSpec]) -> Iterator[tuple[Episode, list[int]]]:
+def _share(
+    photos: Photos, specs: Sequence[EpisodeSpec], numbers: Sequence[int], team: Team
+) -> list[Sequence[int]]:
+    """Returns this process's share of some episodes, in lists whose labels have one shape."""
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for number in numbers:
+        shape = label_shape(photos.source, specs[number].query, photos.settings)
+        by_shape.setdefault(shape, []).append(number)
+    return [share for _, alike in sorted(by_shape.items()) if (share := team.share(alike))]
+
+
+def _batches(
+    photos: Photos, specs: Sequence[EpisodeSpec], share: Sequence[Sequence[int]]
+) -> Iterator[tuple[Episode, list[int]]]:
     """Yields batches of episodes whose labels have one shape, and which of the specs they are."""
-    shapes = [label_shape(photos.source, spec.query, photos.settings) for spec in specs]
     slots = jax.local_device_count(), photos.batch_size
-    for shape in sorted(set(shapes)):
-        numbers = [number for number, of_spec in enumerate(shapes) if of_spec == shape]
+    for numbers in share:
         alike = [specs[number] for number in numbers]
         loaded = evaluation_batches(photos.source, alike, photos.settings, *slots, threads=photos.threads)
         yield from zip(prefetch(loaded), in_batches(numbers, math.prod(slots)), strict=True)
+
+
+def _apart(
+    counted: Mapping[str, np.ndarray], episodes: Sequence[int]
+) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    """Yields what was counted of each episode, [moments, T, N + 2, N + 1] a name; the rest are fillings."""
+    flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in counted.items()}
+    for place, episode in enumerate(episodes):
+        yield (episode,), {name: of_all[place].tolist() for name, of_all in flat.items()}
 
 
 def named(output: str, variant: str) -> str:
@@ -91,7 +126,7 @@ def _counting(
     adapt: AdaptSettings | None,
     curve: bool,
 ) -> Callable[[Variables, Episode], dict[str, jax.Array]]:
-    """Returns the pmapped function that adapts to a device's episodes and counts them, one after another.
+    """Returns the mapped function that adapts to a device's episodes and counts them, one after another.
 
     What it returns has an axis of moments behind that of the episodes.
     """
@@ -109,7 +144,7 @@ def _counting(
             return jax.tree.map(lambda x: x[None], counted(tuned))
         return jax.tree.map(lambda x, later: jnp.concatenate([x[None], later]), counted(variables), after)
 
-    return jax.pmap(lambda variables, batch: jax.lax.map(partial(one, variables), batch))
+    return local_pmap(lambda variables, batch: jax.lax.map(partial(one, variables), batch))
 
 
 def _count_episode(

@@ -11,7 +11,7 @@ from fsjax.data.images import label_shape, load_mask, load_photo
 from fsjax.evaluation.contents import Content, content_of
 from fsjax.evaluation.controls import any_object, shown_classes
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
-from fsjax.evaluation.scoring import Group, Scoring, group_queries
+from fsjax.evaluation.scoring import Group, Scoring
 from fsjax.evaluation.supports import Extracted, Supports
 from fsjax.evaluation.trees import Trees
 from fsjax.segmenter import Segmenter
@@ -56,6 +56,7 @@ class Queries:
         self,
         photos: Photos,
         scorings: Sequence[Scoring],
+        groups: Iterable[Group],
         segmenter: Segmenter | None,
         supports: Supports,
         trees: Trees,
@@ -65,11 +66,12 @@ class Queries:
         Args:
           photos: how they are read.
           scorings: what is scored.
+          groups: those of the scorings' groups that are wanted.
           segmenter: embeds for all scorings; None where no features are needed.
           supports: may have kept features of photos that are queries, too.
           trees: keeps queries that a later group needs again.
         """
-        self.groups = sorted(group_queries(scorings), key=lambda group: _missing(group, supports))
+        self.groups = sorted(groups, key=lambda group: _missing(group, supports))
         self.extracted: Extracted = Counter()
         self.contents: dict[tuple[int, Classes], Content] = {}
         self._photos, self._segmenter = photos, segmenter
@@ -96,6 +98,14 @@ class Queries:
             for position, query in new.items():
                 if left[position]:
                     self._trees.put(_key(position), query)
+
+    def contents_of(self, group: Group) -> list[tuple[int, Classes, Content]]:
+        """Returns what the photos of a group that was read show beside what is asked for."""
+        return [
+            (position, classes, self.contents[position, classes])
+            for position in group.positions
+            for classes in sorted(self._classes[position])
+        ]
 
     def _extracting(self) -> Iterator[tuple[list[Group], list[Query], Callable[[], list[list[Any]]]]]:
         """Yields batches of groups, the queries that are new in them, and a promise of their features."""

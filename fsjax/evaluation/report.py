@@ -36,9 +36,16 @@ def write_report(
     with replacing(out_dir / "results.md") as temporary:
         temporary.write_text(markdown(description, rows), encoding="utf-8")
     header = {**description.header(), "episodes_sha256": sha256}
-    results = json.dumps({**header, "rows": list(rows)}, indent=2, allow_nan=False)
+    written = json.loads(json.dumps({**header, "rows": list(rows)}, allow_nan=False))
+    results = json.dumps({**written, "sha256": seal(written)}, indent=2)
     with replacing(out_dir / "results.json") as temporary:
         temporary.write_text(results + "\n", encoding="utf-8")
+
+
+def seal(header: Mapping[str, Any]) -> str:
+    """Returns the sha256 of what results.json says, but for the seconds, which differ each time."""
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in header["rows"]]
+    return hashlib.sha256(json.dumps({**header, "rows": rows}, sort_keys=True).encode()).hexdigest()
 
 
 def write_records(path: Path, records: Iterable[Record]) -> str:

@@ -13,7 +13,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation.controls import WRONG_SUPPORTS
 from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.paired import common, paired_difference
-from fsjax.evaluation.report import selected_in_words
+from fsjax.evaluation.report import seal, selected_in_words
 
 _FIELDS = {
     "row": str,
@@ -143,7 +143,7 @@ def read_records(path: Path) -> list[Record]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"Line {number} of {path} is not JSON; evaluate again.") from error
         if not _is_episode(record):
             raise InputError(f"Line {number} of {path} is not an episode; evaluate again.")
@@ -275,10 +275,13 @@ def _header(path: Path) -> dict[str, Any]:
         raise _is_missing(path)
     try:
         header = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON; evaluate again.") from error
     if not _is_header(header):
         raise InputError(f"{path} is no evaluation's; evaluate again.")
+    told = header.pop("sha256", None)  # fsjax 0.5 and before wrote none
+    if told not in (None, seal(header)):
+        raise InputError(f"{path} is not what an evaluation wrote; evaluate again.")
     return header
 
 

@@ -1,5 +1,6 @@
 """The rows of an evaluation: which segmenter runs on which episodes, and what its outputs are called."""
 
+import json
 import logging
 import time
 from collections import Counter
@@ -18,10 +19,12 @@ from fsjax.evaluation.contents import Content, told
 from fsjax.evaluation.controls import ANY_OBJECT, ONE_WAY, ORACLE, WRONG_SUPPORTS
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.paired import Comparison
+from fsjax.evaluation.parts import Finished, Parts
 from fsjax.evaluation.photos import Photos
 from fsjax.evaluation.scoring import Scoring
 from fsjax.evaluation.summary import Scored
 from fsjax.evaluation.supports import Extracted
+from fsjax.evaluation.team import Team
 from fsjax.models.backbones.filters import FilterBank, RawRGB
 from fsjax.models.backbones.hand_made import HandMade
 from fsjax.models.baselines.color_histogram import ColorHistogram
@@ -91,6 +94,9 @@ class Evaluation:
       variants: other settings of the segmenter whose rows stand beside its own, by name.
       extracted: filled in: how often each photo went through the segmenter's own backbone.
       contents: filled in: what each query shows, by its id and the classes of the episode.
+      parts: what an earlier run of the same evaluation has finished, and where this one keeps it; None keeps
+        nothing.
+      team: the processes that evaluate together; by default those of this run.
     """
 
     segmenter: Segmenter
@@ -106,6 +112,8 @@ class Evaluation:
     variants: Mapping[str, Any] = field(default_factory=dict)
     extracted: Extracted = field(default_factory=Counter)
     contents: dict[tuple[str, tuple[int, ...]], Content] = field(default_factory=dict)
+    parts: Parts | None = None
+    team: Team = field(default_factory=Team.here)
 
     def score(self, names: Sequence[str]) -> list[Scored]:
         """Returns the rows of the given names, in the order of a table.
@@ -229,8 +237,9 @@ class Evaluation:
         scorings = list(dict.fromkeys(row.scoring for row in rows))
         LOG.info("Evaluating %s.", ", ".join(row.name for row in rows))
         began = time.monotonic()
-        counted = evaluate(self.photos, scorings)
-        seconds = time.monotonic() - began
+        finished = self._finished([row.name for row in rows], *(scoring.specs for scoring in scorings))
+        counted = evaluate(self.photos, scorings, finished=finished, team=self.team)
+        seconds = finished.seconds + time.monotonic() - began
         ids = self.photos.source.ids
         self.contents.update({(ids[at], classes): found for (at, classes), found in counted.contents.items()})
         if extracted is not None:
@@ -243,12 +252,22 @@ class Evaluation:
     def _adapted(self, names: Sequence[str]) -> Iterator[Scored]:
         first = [s for s in self.specs if self._places[s.index][1] < self.adapt_length]
         began = time.monotonic()
+        rows = self._adapted_rows(names)
+        finished = self._finished(list(rows), first)
         counted = evaluate_adapted(
-            self.photos, self.segmenter, first, self.adapt, variants=self.variants, curve=self.adapt_curve
-        )
-        seconds = time.monotonic() - began
-        for row, (moment, output) in self._adapted_rows(names).items():
+            self.photos, self.segmenter, first, self.adapt, variants=self.variants, curve=self.adapt_curve,
+            finished=finished, team=self.team,
+        )  # fmt: skip
+        seconds = finished.seconds + time.monotonic() - began
+        for row, (moment, output) in rows.items():
             yield self._scored(row, first, counted[moment][output], seconds)
+
+    def _finished(self, rows: Sequence[str], *specs: Sequence[EpisodeSpec]) -> Finished:
+        """Returns what is finished of the pass that counts some rows on some episodes."""
+        if self.parts is None:
+            return Finished()
+        of_specs = (manifest.digest(of_scoring, self.photos.source.ids) for of_scoring in specs)
+        return self.parts.of(json.dumps([*rows, *of_specs]), self.team.index)
 
     def _told(self, row: Scored) -> Scored:
         """Adds to the episodes of a row what their queries show, if a pass has counted it."""

@@ -1,10 +1,12 @@
 """The supports of an evaluation: every photo is embedded once and described under each mask it is given."""
 
 import hashlib
+import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -12,13 +14,15 @@ import numpy as np
 
 from fsjax.data.images import load_mask, load_photo, mask_of_way
 from fsjax.data.sampling import EpisodeSpec
+from fsjax.evaluation.described import Asked, Described, pack, structures, unpack
 from fsjax.evaluation.photos import Photos, in_batches, on_devices, on_host
+from fsjax.evaluation.team import Team, deal_photos
 from fsjax.evaluation.trees import Trees, tree_bytes
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
 
-Asked = tuple[tuple[int, ...], int]
-"""The classes of an episode's masks, and the way whose mask it is."""
+MASKS = 4
+"""Of each photo that are described in one call, at most; whoever is described with it changes nothing."""
 
 Extracted = Counter[tuple[int, str, float]]
 """How often each photo went through the backbone: by position, role and scale."""
@@ -36,15 +40,22 @@ class Loaded:
 
 
 class Supports:
-    """What the support photos of an evaluation show."""
+    """What the support photos of an evaluation show.
 
-    def __init__(self, photos: Photos, segmenters: Sequence[Segmenter], trees: Trees):
+    Each photo is described by one process. The others, whose queries' episodes show it, too, are told what it
+    shows: some kilobytes, or as much as a feature map, but not the photo's features.
+    """
+
+    def __init__(
+        self, photos: Photos, segmenters: Sequence[Segmenter], plan: Iterable[EpisodeSpec], trees: Trees
+    ):
         """Begins without any.
 
         Args:
           photos: how they are read.
           segmenters: with one backbone and the same variables of it; those that differ in settings alone
             describe alike.
+          plan: all episodes of the evaluation, whose supports decide the shape of a call, whoever makes it.
           trees: keeps the descriptions.
         """
         self._photos, self._trees = photos, trees
@@ -52,30 +63,43 @@ class Supports:
         for segmenter in segmenters:
             if not any(map(segmenter.describes_as, self._segmenters)):
                 self._segmenters.append(segmenter)
+        most = max((len(asked) for asked in _asked(plan).values()), default=1)
+        self._masks = min(MASKS, 1 << (most - 1).bit_length())  # few numbers of masks compile
         self._names: dict[tuple[int, Asked], str] = {}
         self._spare: float | None = None  # bytes left for features
         self.extracted: Extracted = Counter()
 
-    def describe(self, specs: Collection[EpisodeSpec], queried: Collection[int]) -> None:
-        """Embeds and describes all supports of some episodes.
+    def describe(
+        self, specs: Sequence[Iterable[EpisodeSpec]], queried: Sequence[Collection[int]], team: Team
+    ) -> None:
+        """Embeds this process's share of the supports of some episodes, and describes all for its own ones.
 
         Args:
-          specs: the episodes.
-          queried: positions of photos that will be queries, too; their features are kept where memory allows.
+          specs: the episodes of each process's queries.
+          queried: positions of the photos that will be queries of each process, too; it embeds them as
+            supports, and keeps their features where memory allows.
+          team: the processes.
         """
-        asked: dict[int, set[Asked]] = defaultdict(set)
-        for spec in specs:
-            for n, way in enumerate(spec.support, 1):
-                for position in way:
-                    asked[position].add((spec.shown, n))
+        needed = [_asked(of_process) for of_process in specs]
+        asked = _merged(needed)
+        shares = deal_photos(asked, queried)
+        own, mine = shares[team.index], needed[team.index]
 
         def load(position: int) -> Loaded:
             return self._load(position, sorted(asked[position]))
 
-        read = self._photos.read(load, sorted(asked))
-        with Progress("supports", len(asked), "photo") as progress, closing(read):
-            for batch in in_batches(read, self._photos.slots):
-                self._describe(batch, len(asked), queried)
+        read = self._photos.read(load, own)
+        rounds = max(math.ceil(len(share) / self._photos.slots) for share in shares)
+        with Progress("supports", len(own), "photo") as progress, closing(read):
+            batches = in_batches(read, self._photos.slots)
+            for batch in (next(batches, []) for _ in range(rounds)):
+                features, described = self._described(batch) if batch else (None, [])
+                told = [one for one in self._told(described, team) if one.position in mine]
+                written = sum(self._put(one, mine[one.position]) for one in told)
+                if self._spare is None and told:
+                    self._spare = self._photos.memory - len(mine) * written / len(told)
+                if batch and self._spare is not None:
+                    self._spare -= self._keep_features(features, batch, queried[team.index], self._spare)
                 progress.update(len(batch))
 
     def of(self, segmenter: Segmenter, spec: EpisodeSpec) -> tuple[Any, Any]:
@@ -108,33 +132,66 @@ class Supports:
             masks[name], names[classes, way] = by_way, name
         return Loaded(position, image, size, masks, names)
 
-    def _describe(self, batch: Sequence[Loaded], photos: int, queried: Collection[int]) -> None:
-        """Embeds and describes a batch, one of so many photos."""
+    def _described(self, batch: Sequence[Loaded]) -> tuple[Any, list[Described]]:
+        """Embeds and describes a batch; returns the features, [D, b, ...], and what each photo shows."""
         slots = self._photos.slots
         images, sizes = on_devices([(one.image, one.size) for one in batch], slots)
         features = self._segmenters[0].embed(images, sizes)
         self.extracted.update((one.position, "support", 1.0) for one in batch)
-        M = _rounded(max(len(one.masks) for one in batch))
-        masks = on_devices([_filled(list(one.masks.values()), M) for one in batch], slots)
-        mask_sizes = np.repeat(sizes[:, :, None], M, 2)
-        written = 0
-        for number, segmenter in enumerate(self._segmenters):
-            described = on_host(segmenter.describe(features, masks, mask_sizes), len(batch))
-            written += sum(self._put(number, *one) for one in zip(batch, described, strict=True))
-        for one in batch:
-            self._names |= {(one.position, asked): name for asked, name in one.names.items()}
-        if self._spare is None:
-            self._spare = self._photos.memory - photos * written / len(batch)
-        self._spare -= self._keep_features(features, batch, queried, self._spare)
+        cells: list[list[Any]] = [[] for _ in batch]
+        shown: list[list[dict[str, Any]]] = [[] for _ in batch]
+        for segmenter in self._segmenters:
+            for i, (of_photo, of_masks) in enumerate(self._seen(segmenter, features, batch, sizes)):
+                cells[i].append(of_photo)
+                shown[i].append(of_masks)
+        return features, [
+            Described(one.position, one.names, *seen) for one, *seen in zip(batch, cells, shown, strict=True)
+        ]
 
-    def _put(self, number: int, one: Loaded, described: tuple[Any, Any]) -> int:
-        """Stores what a segmenter sees in a photo, and returns the bytes."""
-        cells, shown = described
-        of_masks = [jax.tree.map(lambda x, m=m: x[m], shown) for m in range(len(one.masks))]
-        self._trees.put(_key(number, one.position), cells)
-        for name, of_mask in zip(one.masks, of_masks, strict=True):
-            self._trees.put(_key(number, one.position, name), of_mask)
-        return tree_bytes((cells, of_masks))
+    def _seen(
+        self, segmenter: Segmenter, features: Any, batch: Sequence[Loaded], sizes: Any
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Yields what a segmenter sees in each photo: its cells, and what it shows under each mask."""
+        mask_sizes = np.repeat(sizes[:, :, None], self._masks, 2)
+        parts = [list(in_batches(one.masks.items(), self._masks)) for one in batch]
+        calls = []
+        for call in range(max(map(len, parts))):
+            chosen = [of_photo[min(call, len(of_photo) - 1)] for of_photo in parts]
+            masks = [_filled([mask for _, mask in part], self._masks) for part in chosen]
+            found = segmenter.describe(features, on_devices(masks, self._photos.slots), mask_sizes)
+            calls.append(on_host(found, len(batch)))
+        for i, of_photo in enumerate(parts):
+            of_masks = {
+                name: jax.tree.map(lambda x, m=m: x[m], calls[call][i][1])
+                for call, part in enumerate(of_photo)
+                for m, (name, _) in enumerate(part)
+            }
+            yield calls[0][i][0], of_masks
+
+    def _told(self, described: Sequence[Described], team: Team) -> list[Described]:
+        """Returns what all processes have described in this round."""
+        if team.count == 1:
+            return list(described)
+        everything = team.gather(pack(described))
+        return [one for data in everything for one in unpack(data, self._structures)]
+
+    @cached_property
+    def _structures(self) -> list[Any]:
+        side = self._photos.settings.size
+        return [structures(segmenter, side) for segmenter in self._segmenters]
+
+    def _put(self, one: Described, asked: Collection[Asked]) -> int:
+        """Stores what is asked of a photo, and returns the bytes."""
+        written = 0
+        names = {of_asked: name for of_asked, name in one.names.items() if of_asked in asked}
+        self._names |= {(one.position, of_asked): name for of_asked, name in names.items()}
+        for number, (cells, shown) in enumerate(zip(one.cells, one.shown, strict=True)):
+            self._trees.put(_key(number, one.position), cells)
+            written += tree_bytes(cells)
+            for name in set(names.values()):
+                self._trees.put(_key(number, one.position, name), shown[name])
+                written += tree_bytes(shown[name])
+        return written
 
     def _keep_features(
         self, features: Any, batch: Sequence[Loaded], queried: Collection[int], spare: float
@@ -149,6 +206,24 @@ class Supports:
         return kept
 
 
+def _asked(specs: Iterable[EpisodeSpec]) -> dict[int, set[Asked]]:
+    """Returns which masks some episodes ask of each support photo."""
+    asked: dict[int, set[Asked]] = defaultdict(set)
+    for spec in specs:
+        for n, way in enumerate(spec.support, 1):
+            for position in way:
+                asked[position].add((spec.shown, n))
+    return asked
+
+
+def _merged(needed: Iterable[Mapping[int, set[Asked]]]) -> dict[int, set[Asked]]:
+    merged: dict[int, set[Asked]] = defaultdict(set)
+    for asked in needed:
+        for position, of_photo in asked.items():
+            merged[position] |= of_photo
+    return merged
+
+
 def _key(number: int, position: int, name: str = "cells") -> str:
     return f"{number} {position} {name}"
 
@@ -159,8 +234,3 @@ def _features_key(position: int) -> str:
 
 def _filled(masks: Sequence[np.ndarray], count: int) -> np.ndarray:
     return np.stack([*masks, *[masks[-1]] * (count - len(masks))])
-
-
-def _rounded(count: int) -> int:
-    """Returns the next power of two, so that few numbers of masks compile."""
-    return 1 << (count - 1).bit_length()

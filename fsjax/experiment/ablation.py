@@ -12,6 +12,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation import report
 from fsjax.evaluation.paired import Comparison
 from fsjax.evaluation.summary import Scored, summaries
+from fsjax.experiment.alone import alone
 from fsjax.experiment.evaluation import evaluate
 from fsjax.experiment.settings import Sources, check
 from fsjax.experiment.training import train
@@ -70,9 +71,14 @@ def ablate(config: ConfigDict, sources: Sources, out: str | Path) -> list[dict[s
     """
     check(config, sources)
     check_ablation(config)
+    with alone(Path(out)):
+        return _ablated(config, sources, Path(out))
+
+
+def _ablated(config: ConfigDict, sources: Sources, out: Path) -> list[dict[str, Any]]:
     scored: list[Scored] = []
     for variant in VARIANTS:
-        changed, workdir = _with(config, variant.changes), Path(out) / variant.folder
+        changed, workdir = _with(config, variant.changes), out / variant.folder
         found = evaluate(changed, sources, workdir, run=train(changed, sources, workdir))
         names = {"aux": f"{variant.name}, aux", "master": variant.name}
         branches = BRANCHES if variant is VARIANTS[-1] else BRANCHES[-1:]
@@ -80,7 +86,7 @@ def ablate(config: ConfigDict, sources: Sources, out: str | Path) -> list[dict[s
     about = replace(found.description, checkpoint_sha256=None, selection=None)
     comparisons = [Comparison(scored[-1].name, row.name) for row in scored[:-1]]
     rows = summaries(scored, about, comparisons)
-    report.write_report(Path(out), about, rows, (record for row in scored for record in row.records))
+    report.write_report(out, about, rows, (record for row in scored for record in row.records))
     return rows
 
 

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from fsjax import config as configuration
+from fsjax import distributed
 from fsjax.data import manifest
 from fsjax.data.class_names import shared
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
@@ -24,6 +24,7 @@ from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.evaluation.show import show
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
+from fsjax.experiment.alone import alone
 from fsjax.experiment.departures import departures
 from fsjax.experiment.selection import backbone_selected_on, selected_on
 from fsjax.experiment.settings import (
@@ -36,7 +37,7 @@ from fsjax.experiment.settings import (
     novel_episodes,
     variables_before_training,
 )
-from fsjax.files import make_writable
+from fsjax.experiment.unfinished import kept
 from fsjax.models import build
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
@@ -75,7 +76,9 @@ def evaluate(
 
     Writes `manifest.jsonl`, `results.json`, `results.md`, `episodes.jsonl` and, unless `eval.pictures` is 0,
     `episodes.png` and the method's own sheets: of PRNet `fusion.png` and `stages.png`, of DPNet `cycles.png`
-    and `branches.png`.
+    and `branches.png`. What is finished is kept in `.unfinished` until then: an evaluation that was killed
+    goes on from there when it is started again, with as many processes and devices as there are then. Several
+    processes evaluate together, and the first one writes.
 
     Args:
       config: see `fsjax.config.TABLE`; of a run only what an evaluation owns may differ from the run's own.
@@ -92,22 +95,25 @@ def evaluate(
     check(config, sources)
     out, source, method = Path(out), sources["test"], build.method(config.model)
     header, specs, sampler = novel_episodes(config, source, episodes)
-    trained = _trained_classes(config, run, sources, list(header.classes))
+    trained = trained_classes(config, run, sources, list(header.classes))
 
     evaluation = _evaluation(config, method, source, run, header, specs, sampler)
     if run and run.selected:
         LOG.info("Evaluating the checkpoint of step %d, selected by %s.", run.step, run.config.train.select)
-    make_writable(out)
-    scored = evaluation.score(config.eval.rows)
-
-    sha256 = manifest.digest(specs, source.ids)
-    about = _description(config, sources, header, evaluation, run, trained, sha256)
-    rows = summaries(scored, about, evaluation.comparisons)
-    manifest.write(out / "manifest.jsonl", header, specs, source.ids)
-    report.write_report(out, about, rows, (record for row in scored for record in row.records))
-    if config.eval.pictures and jax.process_count() == 1:  # they are drawn on one device
-        sheet.draw(out, _shown(config, evaluation, scored), method.outputs, method.final)
-    return Results(about, scored, rows)
+    with alone(out), kept(out, config, header, evaluation) as parts:
+        evaluation = replace(evaluation, parts=parts)
+        scored = evaluation.score(config.eval.rows)
+        sha256 = manifest.digest(specs, source.ids)
+        about = _description(config, sources, header, evaluation, run, trained, sha256)
+        results = Results(about, scored, summaries(scored, about, evaluation.comparisons))
+        if distributed.is_main():
+            manifest.write(out / "manifest.jsonl", header, specs, source.ids)
+            report.write_report(
+                out, about, results.rows, (record for row in scored for record in row.records)
+            )
+            if config.eval.pictures:
+                sheet.draw(out, _shown(config, evaluation, scored), method.outputs, method.final)
+    return results
 
 
 def _shown(config: ConfigDict, evaluation: Evaluation, scored: Sequence[Scored]) -> list[Shown]:
@@ -159,7 +165,7 @@ def _evaluation(
     return evaluation_of(config, segmenter, source, sampler, specs, len(specs) // header.runs, untrained)
 
 
-def _trained_classes(
+def trained_classes(
     config: ConfigDict, run: Run | None, sources: Sources, classes: list[str]
 ) -> tuple[str, ...]:
     """Returns the evaluated classes that a run was trained on, which only a flag allows."""

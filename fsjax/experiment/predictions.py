@@ -20,10 +20,10 @@ from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.predictions import Counted, count_predictions
 from fsjax.evaluation.provenance import provenance
 from fsjax.evaluation.summary import Description, Scored, summaries
+from fsjax.experiment.alone import alone
 from fsjax.experiment.departures import departures
 from fsjax.experiment.evaluation import Results
 from fsjax.experiment.settings import read_episodes
-from fsjax.files import make_writable
 
 PROTOCOL = ("input", "size", "label", "void", "counting")
 """Fields of `config.eval` that decide how given predictions are scored."""
@@ -79,15 +79,15 @@ def score_predictions(
     began = time.monotonic()
     counted = count_predictions(folder, specs, source, settings, threads=config.data.threads)
     seconds = time.monotonic() - began
-    make_writable(out)
     records = _records(name, specs, counted, source, len(specs) // header.runs)
     sha256 = manifest.digest(specs, source.ids)
     scored = [Scored(name, records, sha256, seconds)]
     departed = departures(config, header, len(specs) // header.runs)
     about = _description(config, source, header, sha256, folder, counted, departed)
     rows = summaries(scored, about, ())
-    manifest.write(out / "manifest.jsonl", header, specs, source.ids)
-    report.write_report(out, about, rows, records)
+    with alone(out):
+        manifest.write(out / "manifest.jsonl", header, specs, source.ids)
+        report.write_report(out, about, rows, records)
     return Results(about, scored, rows)
 
 

@@ -1,7 +1,6 @@
 """What a training would do, said before it begins; nothing is trained."""
 
 import contextlib
-import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -9,24 +8,38 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
+from fsjax import config as configuration
 from fsjax.data.redraws import count_redraws
-from fsjax.data.sampling import EpisodeSampler
 from fsjax.data.source import Source
 from fsjax.episode import Episode
 from fsjax.evaluation.pictures.training_sheet import training_sheet
-from fsjax.experiment.selection import NOVEL_FOLD, Selection
-from fsjax.experiment.settings import Sources, check, novel_episodes, plan_of
+from fsjax.experiment.costs import costs
+from fsjax.experiment.selection import NONE, NOVEL_FOLD, Selection
+from fsjax.experiment.sentences import (
+    ELSEWHERE,
+    classes,
+    cost_of,
+    devices,
+    in_bytes,
+    in_lines,
+    number_of,
+)
+from fsjax.experiment.settings import Sources, check, check_settings, novel_episodes, optimizer_of, plan_of
+from fsjax.experiment.shapes import episode_of, stacked, variables_of
 from fsjax.experiment.training import start_of
 from fsjax.files import make_writable
 from fsjax.models import build
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
+from fsjax.training import weights
 from fsjax.training.checkpoints import Checkpoints
-from fsjax.training.plan import Plan
-from fsjax.training.step import TrainState, make_state, split, trainable
-from fsjax.training.weights import RANDOM
+from fsjax.training.optimizer import OptimizerSettings, learning_rate, make_optimizer
+from fsjax.training.plan import Plan, parts_of, rate_factor, slots_of
+from fsjax.training.runs import Run
+from fsjax.training.step import TrainState, make_state, make_train_step, split, trainable
 
 SHEET = "dry_run.png"
 EPISODES = 6
@@ -35,23 +48,21 @@ EPISODES = 6
 COUNTED = 100
 """Episodes in which redrawn crops and rotations are counted."""
 
-WIDTH = 100
-_NAMED = 120
 _CHANGES = 8
-TIED = "\0"  # a space at which no line is broken
 
 
-def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[str]:
-    """Says what a training would do, and draws its first episodes as augmented.
+def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path, why: str = "") -> list[str]:
+    """Says what a training would do and cost, and draws its first episodes as augmented.
 
-    Weights and an earlier run's checkpoint are read as in `train`, so that what would be refused there is
-    refused here. `dry_run.png` is all that is written in the run's folder; elsewhere the class index may be,
-    with the data, and weights in the hub's cache.
+    An earlier run's checkpoint, and weights that are here, are read as in `train`, so that what would be
+    refused there is refused here. Nothing is fetched. `dry_run.png` is all that is written in the run's
+    folder; elsewhere the class index may be, with the data, and compiled programs with the others.
 
     Args:
       config: see `fsjax.config.TABLE`.
-      sources: "train" and "test".
+      sources: "train" and "test"; without them all is said that needs no data, and nothing is drawn.
       workdir: the run's folder.
+      why: the sentence that says why there are none.
 
     Returns:
       Lines of at most 100 characters.
@@ -59,42 +70,80 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path) -> list[
     Raises:
       InputError: as `train`.
     """
+    if not sources:
+        return in_lines(_without_data(config, Path(workdir), why))
     check(config, sources)
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
     selection = Selection.configured(config, sources, method, plan.steps)
     with Checkpoints(workdir) as checkpoints:
         reached = checkpoints.latest_step or 0
-        state, fixed = _variables(config, source, method, plan, checkpoints)
+        lacking = "" if reached else weights.missing(config.model.weights, method.backbone)
+        state, fixed = _variables(config, source, method, plan, checkpoints, lacking)
     batches = _batches(config, source, plan, reached)
     if jax.process_index() == 0:
         make_writable(workdir)
         training_sheet(workdir / SHEET, _episodes(batches)[:EPISODES], source.class_names)
     _, _, novel = novel_episodes(config, sources["test"], "", count=0)
-    paragraphs = [
-        _what(config, source, state, fixed),
-        classes(f"Trained on, with the photos of {source.split} that count", plan.sampler),
-        classes(f"Evaluated, with the photos of {sources['test'].split} that count", novel),
-        _how_long(config, plan, reached),
-        _learning_rate(plan),
-        *_selection(config, sources["test"], method, selection),
-        _devices(plan, batches[0], state, fixed),
-        *_redrawn(plan, source),
-        f"The first episodes as augmented are in {workdir / SHEET}. Nothing was trained.",
-    ]
+    data = f"{source.name} ({source.title}), version {source.version}"
+    return in_lines(
+        [
+            _what(config, data, state, fixed),
+            *([lacking] if lacking else []),
+            classes(f"Trained on, with the photos of {source.split} that count", plan.sampler),
+            classes(f"Evaluated, with the photos of {sources['test'].split} that count", novel),
+            f"{_how_long(config, plan.steps, reached)} {_epochs(config, plan)}",
+            _learning_rate(plan.schedule, plan.steps),
+            *_selection(config, sources["test"], method, selection),
+            *_devices(config, method, plan.optimizer, state, fixed),
+            *_redrawn(plan, source),
+            f"The first episodes as augmented are in {workdir / SHEET}. Nothing was trained.",
+        ]
+    )
+
+
+def _without_data(config: ConfigDict, workdir: Path, why: str) -> list[str]:
+    """Says of a training what needs neither data nor weights."""
+    check_settings(config)
+    with Checkpoints(workdir) as checkpoints:
+        reached = checkpoints.latest_step or 0
+    if reached:
+        configuration.check_resumable(Run.open(workdir).config, config, workdir)
+    method = build.method(config.model)
+    lacking = "" if reached else weights.missing(config.model.weights, method.backbone)
+    train, settings = config.train, optimizer_of(config)
+    factor = rate_factor(config.batch_size, train.reference_batch_size, config.lr_scaling)
+    known = () if train.epochs else learning_rate(settings, train.steps, factor)
+    schedule = known[0] if known else optax.constant_schedule(settings.learning_rate * factor)
+    optimizer = make_optimizer(settings, schedule)
+    learned, fixed = split(method, variables_of(method))
+    state = jax.eval_shape(lambda: make_state(learned, optimizer))
+    chosen = "No checkpoint is selected: the last one" if train.select == NONE else "The best checkpoint"
+    by = "" if train.select == NONE else f" ({train.select})"
     return [
-        line.replace(TIED, " ")
-        for text in paragraphs
-        for line in (*textwrap.wrap(text, WIDTH, break_on_hyphens=False), "")
-    ][:-1]
+        _what(config, f"{config.data.name}, not at hand", state, fixed),
+        f"{why} Without it nothing can be said of classes and photos, and no episodes are drawn.",
+        *([lacking] if lacking else []),
+        _how_long(config, known[1] if known else None, reached),
+        _learning_rate(*known) if known else _unknown_rate(settings, factor),
+        f"{chosen} is evaluated{by}.",
+        *_devices(config, method, optimizer, state, fixed),
+        "Nothing was trained, and nothing is written.",
+    ]  # fmt: skip
 
 
 def _variables(
-    config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
+    config: ConfigDict,
+    source: Source,
+    method: Trainable,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    lacking: str,
 ) -> tuple[TrainState, Variables]:
-    """Returns where training starts and what stays frozen; of values drawn at random the shapes alone."""
-    if checkpoints.latest_step is None and config.model.weights in ("", RANDOM):
-        learned, fixed = split(method, jax.eval_shape(method.init, jax.random.key(config.seed)))
+    """Returns where training starts and what stays frozen; of values not at hand the shapes alone."""
+    drawn = config.model.weights in ("", weights.RANDOM)
+    if checkpoints.latest_step is None and (drawn or lacking):
+        learned, fixed = split(method, variables_of(method))
         return jax.eval_shape(lambda: make_state(learned, plan.optimizer)), fixed
     state, fixed, _ = start_of(config, source, method, plan, checkpoints)
     return state, fixed
@@ -119,47 +168,45 @@ def _episodes(batches: Sequence[Episode]) -> list[Episode]:
     return sorted(found, key=lambda episode: int(episode.index))
 
 
-def _what(config: ConfigDict, source: Source, state: TrainState, fixed: Mapping[str, Any]) -> str:
+def _what(config: ConfigDict, data: str, state: TrainState, fixed: Mapping[str, Any]) -> str:
     learned = sum(leaf.size for leaf in jax.tree.leaves(trainable(state.variables)))
     kept = sum(leaf.size for leaf in jax.tree.leaves(fixed))
-    weights = config.model.weights or "none: it begins at random"
+    begun = config.model.weights or "none: it begins at random"
     frozen = f"; {kept:,} are frozen" if fixed else ""
     return (
-        f"{config.model.name} over {config.model.backbone}, weights {weights}. {learned:,} values are learned"
-        f"{frozen}. Data: {source.name} ({source.title}), version {source.version}, fold {config.fold}."
+        f"{config.model.name} over {config.model.backbone}, weights {begun}. {learned:,} values are learned"
+        f"{frozen}. Data: {data}, fold {config.fold}."
     )
 
 
-def classes(what: str, sampler: EpisodeSampler) -> str:
-    """Returns the classes of a sampler with their eligible photos, the most frequent first."""
-    counts = {sampler.class_names[c - 1]: len(sampler.eligible(c)) for c in sampler.classes}
-    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    named = [f"{name} {count:,}".replace(" ", TIED) for name, count in ranked]
-    if len(named) > _NAMED:
-        half = _NAMED // 2
-        named = [*named[:half], f"({len(named) - 2 * half:,} others)".replace(" ", TIED), *named[-half:]]
-    return f"{what}, {number_of(len(counts), 'class', 'classes')}: {', '.join(named)}."
+def _how_long(config: ConfigDict, steps: int | None, reached: int) -> str:
+    """Says how many steps there are; None where that follows from the data."""
+    train = config.train
+    begun = f" {reached:,} steps are done; it goes on from there." if reached else ""
+    walks = f"{number_of(train.epochs, 'walk')} through all pairs of a photo and a class, in steps"
+    return (
+        f"{walks if steps is None else f'{steps:,} steps'} of {number_of(config.batch_size, 'episode')}, "
+        f"{train.ways}-way {train.shots}-shot with {number_of(train.queries, 'query', 'queries')} at "
+        f"{train.size}x{train.size} px, drawn by {train.policy}.{begun}"
+    )
 
 
-def _how_long(config: ConfigDict, plan: Plan, reached: int) -> str:
-    train, sampler = config.train, plan.sampler
+def _epochs(config: ConfigDict, plan: Plan) -> str:
+    sampler = plan.sampler
     eligible = sampler.counted[:, np.array(sampler.classes) - 1]
     pairs, episodes = int(eligible.sum()), plan.steps * plan.batch_size
     photos = int(eligible.any(axis=1).sum())
     dropped = ", none with a novel class" if config.data.drop_novel_images else ""
-    begun = f" {reached:,} steps are done; it goes on from there." if reached else ""
     return (
-        f"{plan.steps:,} steps of {number_of(plan.batch_size, 'episode')}, {train.ways}-way "
-        f"{train.shots}-shot with {number_of(train.queries, 'query', 'queries')} at {train.size}x"
-        f"{train.size} px, drawn by {train.policy}.{begun} {photos:,} photos make {pairs:,} eligible "
+        f"{photos:,} photos make {pairs:,} eligible "
         f"pairs of a photo and a class (min_area {config.data.min_area}{dropped}): {episodes:,} episodes are "
-        f"{episodes * train.queries / pairs:.3g} epochs of them as queries."
+        f"{episodes * config.train.queries / pairs:.3g} epochs of them as queries."
     )
 
 
-def _learning_rate(plan: Plan) -> str:
+def _learning_rate(schedule: optax.Schedule, steps: int) -> str:
     """Says the learning rate in words, from the schedule's own values."""
-    rates = np.broadcast_to(np.asarray(plan.schedule(np.arange(plan.steps))), plan.steps)
+    rates = np.broadcast_to(np.asarray(schedule(np.arange(steps))), steps)
     changes = np.flatnonzero(np.diff(rates)) + 1
     if len(changes) <= _CHANGES:
         later = "".join(f", from step {step:,} on {rates[step]:.3g}" for step in changes.tolist())
@@ -167,6 +214,14 @@ def _learning_rate(plan: Plan) -> str:
     peak = int(rates.argmax())
     rise = f"rises from {rates[0]:.3g} to {rates[peak]:.3g} over {peak:,} steps, then" if peak else ""
     return f"Learning rate: {rise} falls from {rates[peak]:.3g} to {rates[-1]:.3g} until the last step."
+
+
+def _unknown_rate(settings: OptimizerSettings, factor: float) -> str:
+    """Says the learning rate where the number of steps is not known."""
+    highest = f"Learning rate: {settings.learning_rate * factor:.3g}"
+    if settings.schedule == "constant":
+        return f"{highest} throughout."
+    return f"{highest} at its highest, {settings.schedule}; how it changes follows from the number of steps."
 
 
 def _selection(config: ConfigDict, test: Source, method: Trainable, selection: Selection | None) -> list[str]:
@@ -186,17 +241,36 @@ def _selection(config: ConfigDict, test: Source, method: Trainable, selection: S
     ]
 
 
-def _devices(plan: Plan, batch: Episode, state: TrainState, fixed: Mapping[str, Any]) -> str:
-    devices = len(batch.weight)
+def _devices(
+    config: ConfigDict,
+    method: Trainable,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    fixed: Variables,
+) -> list[str]:
+    """Says what a training runs on, and what its step costs there."""
+    accumulate = config.train.accumulate
+    slots = slots_of(config.batch_size, accumulate)
+    places = slots.local * slots.process_count
+    batch = stacked(episode_of(config, method), slots.devices, slots.per_device)
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, fixed)))
-    read = sum(leaf.nbytes for leaf in jax.tree.leaves(batch)) // devices
-    idle = int((batch.weight == 0).sum())
-    spare = f" {idle} of {batch.weight.size} slots are idle." if idle else ""
-    kind = jax.local_devices()[0].platform
-    return (
-        f"{number_of(devices, 'device')} ({kind}), each with {_megabytes(held)} of weights and optimiser "
-        f"state and {_megabytes(read)} of photos and masks a step; features and gradients come on top.{spare}"
+    read = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch)) // slots.devices
+    idle = places - config.batch_size
+    spare = (
+        f" {idle} of {places} slots are idle: --config.batch_size={places} --config.lr_scaling=linear would "
+        "use them."
     )
+    said = (
+        f"{devices()}, each with {number_of(slots.per_device, 'episode')}, {in_bytes(held)} of weights and "
+        f"optimiser state and {in_bytes(read)} of photos and masks a step.{spare if idle else ''}"
+    )
+    if jax.process_count() > 1:
+        return [said, "What a step costs is said where one process runs alone."]
+    placed = {} if config.train.cached_features else fixed
+    step = make_train_step(method, optimizer, config.seed, parts_of(config.batch_size, accumulate).number)
+    found = costs(step, stacked(state, slots.devices), stacked(placed, slots.devices), batch)
+    handed_in = "weights, optimiser state, photos and masks"
+    return [said, f"{cost_of('a step', found, handed_in, 'features and gradients')} {ELSEWHERE}"]
 
 
 def _redrawn(plan: Plan, source: Source) -> list[str]:
@@ -210,12 +284,3 @@ def _redrawn(plan: Plan, source: Source) -> list[str]:
         f"{found.again:,} are drawn anew, as an object would be lost, {found.attempts:,} times in all; "
         f"{found.plain:,} are only resized in the end."
     ]
-
-
-def number_of(count: int, one: str, many: str = "") -> str:
-    """Returns "1 class" or "1,200 classes"; without a plural it is the word with an s."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

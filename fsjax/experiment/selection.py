@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import replace
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fsjax import config as configuration
+from fsjax import distributed, preemption
 from fsjax.config import Found, Selected
 from fsjax.config.table import SEED
 from fsjax.data import manifest
@@ -115,6 +117,46 @@ class Selection:
         """Says whether the checkpoint of a step is measured."""
         return step % self._every == 0 or step == self._last
 
+    def measure_left(self, step: int, variables: Variables, found: Found) -> float | None:
+        """Returns the score of the latest checkpoint where SIGTERM came before it was known, else None.
+
+        Args:
+          step: of the checkpoint.
+          variables: likewise.
+          found: by the run; see `measure`.
+
+        Raises:
+          Preempted: SIGTERM; the next start is to measure it.
+        """
+        if found.get("unmeasured") != step:
+            return None
+        with nullcontext() if distributed.several() else preemption.at_once():
+            score = self.measure(step, variables, found)
+        del found["unmeasured"]
+        return score
+
+    def measure_unless_stopping(
+        self, step: int, variables: Variables, found: Found, stopping: bool
+    ) -> float | None:
+        """Returns what `measure` does; None where SIGTERM comes before or meanwhile, as `found` then notes.
+
+        Args:
+          step: the last one is measured in any case, as nothing is saved after it.
+          variables: of the step.
+          found: by the run.
+          stopping: whether all processes of the run stop after this step.
+        """
+        try:
+            if step == self._last or distributed.several():
+                if stopping and step != self._last:
+                    raise preemption.Preempted
+                return self.measure(step, variables, found)
+            with preemption.at_once():
+                return self.measure(step, variables, found)
+        except preemption.Preempted:
+            found["unmeasured"] = step
+            return None
+
     def measure(self, step: int, variables: Variables, found: Found) -> float:
         """Returns the score of a step's variables in percent, and notes in `found` whether it is the best.
 
@@ -129,7 +171,7 @@ class Selection:
                 "another --workdir."
             )
         began = time.monotonic()
-        score = self._score(variables)
+        score = float(distributed.from_main(self._score(variables)))  # the same for all, to the last bit
         seconds = time.monotonic() - began
         self._seconds += seconds
         if "selection" not in found or score > found["selection"]["score"]:

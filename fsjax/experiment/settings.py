@@ -211,13 +211,17 @@ def plan_of(config: ConfigDict, source: Source) -> Plan:
         rotate=train.rotate,
         ignored=novel if train.other_classes == "ignore" else (),
     )  # fmt: skip
-    given = {field.name: train[field.name] for field in fields(OptimizerSettings)}
-    settings = OptimizerSettings(**{**given, "milestones": tuple(train.milestones)})
     return Plan.make(
-        sampler, inputs, settings, batch_size=config.batch_size, lr_scaling=config.lr_scaling,
+        sampler, inputs, optimizer_of(config), batch_size=config.batch_size, lr_scaling=config.lr_scaling,
         reference_batch_size=train.reference_batch_size, steps=train.steps, epochs=train.epochs,
         seed=config.seed, accumulate=train.accumulate,
     )  # fmt: skip
+
+
+def optimizer_of(config: ConfigDict) -> OptimizerSettings:
+    """Returns how a training learns, meant for its reference batch size."""
+    given = {field.name: config.train[field.name] for field in fields(OptimizerSettings)}
+    return OptimizerSettings(**{**given, "milestones": tuple(config.train.milestones)})
 
 
 def photos_of(config: ConfigDict, source: Source, sampler: EpisodeSampler) -> Photos:

@@ -2,21 +2,24 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fsjax import compiled
+from fsjax import compiled, distributed, preemption
 from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data.loader import prefetch
 from fsjax.data.source import Source
 from fsjax.devices import first_copy, replicate, spread
-from fsjax.errors import InputError
+from fsjax.episode import Episode
+from fsjax.errors import InputError, NotFiniteError
 from fsjax.evaluation.pictures import figures
+from fsjax.experiment.alone import alone
+from fsjax.experiment.processes import check_same
 from fsjax.experiment.selection import Selection, backbone_selected_on, check_same_selection
 from fsjax.experiment.settings import (
     Sources,
@@ -27,7 +30,6 @@ from fsjax.experiment.settings import (
     variables_before_training,
     what_is_known,
 )
-from fsjax.files import claimed
 from fsjax.models import build
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
@@ -38,6 +40,7 @@ from fsjax.training.curves import Curves, read_metrics
 from fsjax.training.frozen_features import FrozenFeatures
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
+from fsjax.training.saving import Saving
 from fsjax.training.step import TrainState, make_state, make_train_step, split
 from fsjax.training.weights import RANDOM
 
@@ -48,8 +51,8 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
     """Trains a method on the base classes of a fold, going on from the latest checkpoint if there is one.
 
     Writes `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `learning_curve.png`. A run that was killed
-    and is started again continues as if it had not been. With `train.select` the best checkpoint that was
-    measured stays beside the latest.
+    and is started again continues as if it had not been; SIGTERM saves after the next step. With
+    `train.select` the best checkpoint that was measured stays beside the latest.
 
     Args:
       config: see `fsjax.config.TABLE`.
@@ -61,7 +64,8 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
 
     Raises:
       InputError: for a configuration that does not fit itself, the data, or the folder's earlier run.
-      FloatingPointError: when the loss is no longer finite.
+      FloatingPointError: for a loss, gradients or weights that are not finite; what is, is kept.
+      Preempted: SIGTERM, after the checkpoint is saved.
     """
     check_settings(config)
     if not configuration.trains(config):
@@ -69,18 +73,24 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
     workdir, source = Path(workdir), sources["train"]
     method, plan = build.method(config.model), plan_of(config, source)
     selection = Selection.configured(config, sources, method, plan.steps)
-    config = _keeping(config, workdir)
-    with Checkpoints(workdir, config.train.keep) as checkpoints:
+    with alone(workdir), Checkpoints(workdir) as checkpoints:
+        config = _keeping(config, checkpoints)
         start = start_of(config, source, method, plan, checkpoints)
         state, fixed, found = start
         if selection:
             selection.check_earlier(found)
-        with claimed(workdir) if jax.process_index() == 0 else nullcontext():
-            if fixed and not int(state.step):
-                found["backbone_sha256"] = frozen.keep(workdir, fixed["backbone"])
+        check_same(config, source, plan, state, found, workdir)
+        checkpoints.clear()
+        if fixed and not int(state.step):
+            found["backbone_sha256"] = frozen.digest(fixed["backbone"])
+            if distributed.is_main():
+                frozen.keep(workdir, fixed["backbone"])
+        with preemption.deferred(), _named(config, source, plan, checkpoints):
             for reached in _steps(config, source, method, plan, workdir, start, selection):
                 checkpoints.save(reached, config, found)
-    figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
+    if distributed.is_main():
+        figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
+    distributed.barrier("trained")
     return Run(workdir, config, found, found["selection"]["step"] if selection else plan.steps)
 
 
@@ -88,15 +98,32 @@ Start = tuple[TrainState, Variables, Found]
 """The state to go on from, the variables that are never trained, and what the run has found out."""
 
 
-def _keeping(config: ConfigDict, workdir: Path) -> ConfigDict:
+def _keeping(config: ConfigDict, checkpoints: Checkpoints) -> ConfigDict:
     """Returns the configuration with the steps that an earlier run in the folder kept among those to keep."""
-    with Checkpoints(workdir) as checkpoints:
-        if checkpoints.latest_step is None:
-            return config
-        stored, _ = checkpoints.stored()
+    if checkpoints.latest_step is None:
+        return config
+    stored, _ = checkpoints.stored()
     keeping = config.copy_and_resolve_references()
     keeping.train.keep = tuple(sorted({*config.train.keep, *stored.train.keep}))
     return keeping
+
+
+@contextmanager
+def _named(config: ConfigDict, source: Source, plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
+    """Says where a training meets numbers that are not finite, and what is left of it."""
+    try:
+        yield
+    except NotFiniteError as error:
+        last = checkpoints.last_saved
+        coarse = config.model.compute_dtype != "float32"
+        cures = ["lower train.learning_rate", *["set model.compute_dtype=float32"] * coarse]
+        left = (
+            f"the last good checkpoint is that of step {last}" if last else "no checkpoint was saved before"
+        )
+        raise FloatingPointError(
+            f"{error.what}, after {plan.told(error.step, source.ids)}: look at these photos and their masks, "
+            f"{' or '.join(cures)}, and begin anew in another --workdir; {left}."
+        ) from error
 
 
 def start_of(
@@ -130,7 +157,8 @@ def _resume(
     config: ConfigDict, source: Source, method: Trainable, plan: Plan, checkpoints: Checkpoints
 ) -> Start:
     """Returns where an earlier run of the same command stopped."""
-    run = Run.open(checkpoints.workdir)
+    stored, earlier = checkpoints.stored()
+    run = Run(checkpoints.workdir, stored, earlier, checkpoints.chosen())
     found = _same_run(run, config, what_is_known(config, source, plan))
     if checkpoints.latest_step != plan.steps:
         check_same_selection(run, config)
@@ -151,31 +179,62 @@ def _steps(
 ) -> Iterator[TrainState]:
     """Trains on from where it starts, and yields the states to be saved."""
     state, fixed, found = begin
-    start = int(state.step)
+    start, part = int(state.step), config.train
     step_of = make_train_step(method, plan.optimizer, plan.seed, plan.parts, plan.schedule)
     stacked = replicate(state)
-    # A frozen backbone either runs in every step or has run once for each photo.
+    with preemption.at_once():  # nothing is lost yet; features of a frozen backbone may take hours
+        placed, episodes = _prepared(config, source, method, plan, fixed, start)
+    saving = Saving(part.checkpoint_every, part.checkpoint_minutes, part.log_every, {*part.keep, plan.steps})
+    left = selection.measure_left(start, _whole(fixed, stacked), found) if selection else None
+    with (
+        Curves(workdir, start, selected=left, writes=distributed.is_main()) as curves,
+        Progress("training", plan.steps, "step", start) as progress,
+    ):
+        for step, batch in enumerate(prefetch(episodes), start + 1):
+            stacked, values = step_of(stacked, placed, batch)
+            curves.add(step, values)
+            stopping = preemption.reached(step)
+            due = saving.due(step) or stopping
+            if selection and selection.due(step):
+                curves.check()
+                score = selection.measure_unless_stopping(step, _whole(fixed, stacked), found, stopping)
+                if score is not None:
+                    curves.select(score)
+                due, stopping = True, stopping or score is None
+            if due or step % part.log_every == 0:
+                curves.flush()
+                progress.reach(step, loss=curves.loss)
+            if due:
+                yield first_copy(stacked)  # with what was measured, which is neither lost nor measured again
+                saving.saved()
+            if stopping:
+                raise preemption.Preempted(_stopped(workdir, step, plan.steps))
+
+
+def _prepared(
+    config: ConfigDict, source: Source, method: Trainable, plan: Plan, fixed: Variables, start: int
+) -> tuple[Variables, Iterator[Episode]]:
+    """Returns what is never trained, placed on the devices, and the batches from a step on.
+
+    A frozen backbone either runs in every step or has run once for each photo, and is not placed then.
+    """
     features = _filled_features(config, source, method, fixed, plan)
-    placed = {} if features else replicate(fixed)
     episodes = plan.episodes(
         source, start, threads=config.data.threads, workers=config.data.workers,
         features=features.reader if features else None,
     )  # fmt: skip
-    with Curves(workdir, start) as curves, Progress("training", plan.steps, "step", start) as progress:
-        for step, batch in enumerate(prefetch(episodes), start + 1):
-            stacked, values = step_of(stacked, placed, batch)
-            curves.add(step, values)
-            saving = step % config.train.checkpoint_every == 0 or step in (*config.train.keep, plan.steps)
-            if selection and selection.due(step):
-                curves.check()
-                variables = {**fixed, **jax.device_get(first_copy(stacked.variables))}
-                curves.select(selection.measure(step, variables, found))
-                saving = True  # with what was measured, which is neither lost nor measured again
-            if saving or step % config.train.log_every == 0:
-                curves.flush()
-                progress.reach(step, loss=curves.loss)
-            if saving:
-                yield first_copy(stacked)
+    return {} if features else replicate(fixed), episodes
+
+
+def _whole(fixed: Variables, stacked: TrainState) -> Variables:
+    return {**fixed, **jax.device_get(first_copy(stacked.variables))}
+
+
+def _stopped(workdir: Path, step: int, steps: int) -> str:
+    return (
+        f"SIGTERM: the training in {workdir} stops after step {step} of {steps}, which is saved; the same "
+        "command goes on."
+    )
 
 
 def _same_run(run: Run, config: ConfigDict, found: Found) -> Found:
@@ -211,5 +270,11 @@ def _filled_features(
     )
     base = plan.sampler.classes
     photos = sorted({int(position) for c in base for position in plan.sampler.eligible(c)})
-    features.fill(photos, mirrored=plan.inputs.flip)
+    # Each process fills its share, and then what it still lacks: all, where each has a disk of its own.
+    features.fill(
+        photos[distributed.process_index() :: distributed.process_count()], mirrored=plan.inputs.flip
+    )
+    distributed.barrier("features")
+    if distributed.several():
+        features.fill(photos, mirrored=plan.inputs.flip)
     return features

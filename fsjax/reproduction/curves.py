@@ -110,6 +110,8 @@ def read_curves(path: Path) -> dict[str, dict[str, list[Point]]]:
     Raises:
       InputError: the file is missing, or a line of it is damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path} is no ordinary file: draw the figure again.")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file, strict=True))

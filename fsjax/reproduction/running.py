@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
-from fsjax.experiment.rehearsal import number_of
+from fsjax.experiment.sentences import number_of
 from fsjax.files import ClaimedError, claimed, has_locks, make_writable, replacing
 from fsjax.reproduction import scales
 from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order

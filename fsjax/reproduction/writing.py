@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsjax.experiment.rehearsal import number_of
+from fsjax.experiment.sentences import number_of
 from fsjax.files import replacing
 from fsjax.reproduction.curves import draw_panels
 from fsjax.reproduction.findings import Findings, losses, means

@@ -1,7 +1,9 @@
 """Curves of a run: JSON lines, which are the truth, and TensorBoard files beside them."""
 
 import json
+import logging
 import math
+import os
 import socket
 import struct
 import time
@@ -17,8 +19,13 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
-from fsjax.errors import InputError
+from fsjax.errors import InputError, NotFiniteError
 from fsjax.files import replacing, unwritable
+
+LOG = logging.getLogger(__name__)
+
+FINITE = "finite"
+"""The metric of a step that is 1 where all that it learned is finite; it is no curve."""
 
 _TAGS = {"selection": "selection/mean_iou"}
 """TensorBoard's names of what is no part of training; all else is train/..."""
@@ -33,17 +40,27 @@ class Curves:
     Args:
       workdir: the run's folder.
       start: the step from which training goes on.
+      selected: what a selection has measured of that step since, a mean-IoU in percent.
+      writes: whether anything is written; of several processes one writes, and the others check the losses.
 
     Raises:
       InputError: the disk is full, or an earlier line is damaged.
     """
 
-    def __init__(self, workdir: str | Path, start: int):
+    def __init__(
+        self, workdir: str | Path, start: int, *, selected: float | None = None, writes: bool = True
+    ):
         self._workdir = Path(workdir)
+        more = {} if selected is None else {"selection": selected}
         with _to_disk(self._workdir), ExitStack() as opened:
-            _keep_until(self._workdir, start)
-            self._file = opened.enter_context(_metrics(self._workdir).open("a"))
-            self._board = opened.enter_context(closing(_Board(self._workdir / "tensorboard", start)))
+            if writes:
+                _keep_until(self._workdir, start, more)
+            lines = _metrics(self._workdir) if writes else Path(os.devnull)
+            self._file = opened.enter_context(lines.open("a"))
+            board = _board(self._workdir, start) if writes else Path(os.devnull)
+            self._board = opened.enter_context(closing(_Board(board, start)))
+            if more:
+                self._board.add({"step": start, **more})
             self._open = opened.pop_all()
         self._waiting: list[dict[str, Any]] = []
         self.loss = math.nan  # of the last step that was written
@@ -69,9 +86,9 @@ class Curves:
         """Waits for the steps that were kept, before something else is made of the last one.
 
         Raises:
-          FloatingPointError: as `flush`, which then has written those before.
+          NotFiniteError: as `flush`, which then has written those before.
         """
-        if not all(math.isfinite(_number(metrics["loss"])) for metrics in self._waiting):
+        if any(_not_finite({name: _number(value) for name, value in m.items()}) for m in self._waiting):
             self.flush()
 
     def select(self, score: float) -> None:
@@ -82,16 +99,14 @@ class Curves:
         """Writes the steps that were kept, once they are computed.
 
         Raises:
-          FloatingPointError: when a loss is not finite.
+          NotFiniteError: a loss, gradients or weights are not; those before are written.
           InputError: the disk is full.
         """
         for metrics in self._waiting:
             line = {name: _number(value) for name, value in metrics.items()}
-            if not math.isfinite(line["loss"]):
-                raise FloatingPointError(
-                    f"The loss of step {line['step']} is {line['loss']}: "
-                    "lower train.learning_rate and begin anew in another --workdir."
-                )
+            if what := _not_finite(line):
+                raise NotFiniteError(int(line["step"]), what)
+            line.pop(FINITE, None)
             with _to_disk(self._workdir):
                 self._file.write(json.dumps(line) + "\n")
                 self._board.add(line)
@@ -109,10 +124,8 @@ class _Board:
     blocks for ever.
     """
 
-    def __init__(self, folder: Path, start: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{start}"
-        self._file = (folder / name).open("ab")
+    def __init__(self, path: Path, start: int):
+        self._file = path.open("ab")
         self._write(file_version="brain.Event:2")
         self._write(step=start + 1, session_log=SessionLog(status=SessionLog.START))
 
@@ -140,30 +153,67 @@ class _Board:
             self._file.write(part + struct.pack("<I", masked_crc32c(part)))
 
 
+def _board(workdir: Path, start: int) -> Path:
+    """Returns a new TensorBoard file in the run's folder for them, which is made."""
+    folder = workdir / "tensorboard"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{start}"
+
+
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-    """Returns the lines of a run's metrics.jsonl; a last line that was cut off is left out.
+    """Returns the lines of a run's metrics.jsonl.
+
+    A last line that was cut off is left out, and so are the zeros that a power cut leaves in place of lines
+    which the system had not yet written.
 
     Raises:
       InputError: another line is damaged; the message names it.
     """
-    path = _metrics(Path(workdir))
+    return list(_read(_metrics(Path(workdir))))
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no ordinary file: move it away, or name another --workdir.")
     *lines, _ = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    return [_parsed(line, f"Line {number} of {path}") for number, line in enumerate(lines, start=1)]
+    step = 0
+    for number, line in enumerate(lines, start=1):
+        left = line.strip(b"\0")
+        if left != line:
+            LOG.warning("Line %d of %s holds zeros, as after a power cut: they are left out.", number, path)
+        if left or not line:
+            values = _parsed(left, f"Line {number} of {path}", step)
+            step = values["step"]
+            yield values
 
 
-def _parsed(line: bytes, where: str) -> dict[str, Any]:
+def _parsed(line: bytes, where: str, before: int) -> dict[str, Any]:
+    """Returns the values of a line, whose step comes after the one before."""
     try:
         values: dict[str, Any] = json.loads(line)
-        numbers = [values["step"], values["loss"], *values.values()]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        numbers = [None]
-    if not all(isinstance(number, int | float) for number in numbers):
+        sound = all(isinstance(number, int | float) and math.isfinite(number) for number in values.values())
+        sound = sound and "loss" in values and type(values["step"]) is int and values["step"] > before
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        sound = False
+    if not sound:
         raise InputError(f"{where} is damaged: delete this line, or begin anew in another --workdir.")
     return values
 
 
-def _keep_until(workdir: Path, start: int) -> None:
-    kept = [line for line in read_metrics(workdir) if line["step"] <= start]
+def _keep_until(workdir: Path, start: int, more: Mapping[str, float]) -> None:
+    """Drops the lines of later steps, unread: those steps are made anew, whatever became of their lines.
+
+    Args:
+      workdir: the run's folder.
+      start: the last step that is kept.
+      more: what is added to its line.
+    """
+    kept = []
+    for line in _read(_metrics(workdir)) if start else ():
+        if line["step"] <= start:
+            kept.append({**line, **more} if line["step"] == start else line)
+        if line["step"] >= start:
+            break
     with replacing(_metrics(workdir)) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
@@ -184,3 +234,13 @@ def _to_disk(workdir: Path) -> Iterator[None]:
 def _number(value: Any) -> int | float:
     """Returns a step's number; a metric stacked over devices is the same on each."""
     return value if isinstance(value, int) else float(np.asarray(value).flat[0])
+
+
+def _not_finite(line: Mapping[str, int | float]) -> str:
+    """Says what of a step is not finite, "" where all is."""
+    step = line["step"]
+    if not math.isfinite(line["loss"]):
+        return f"The loss of step {step} is {line['loss']}"
+    if not math.isfinite(line.get("gradient_norm", 0)):
+        return f"The gradients of step {step} are not finite"
+    return "" if line.get(FINITE, 1) else f"The weights after step {step} are not finite"

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from fsjax.errors import InputError
 from fsjax.files import replacing
@@ -45,12 +45,14 @@ def restore(workdir: str | Path, like: Variables, sha256: str) -> Variables:
     """
     path = Path(workdir) / NAME
     try:
-        flat = load_file(path)
-    except (OSError, SafetensorError) as error:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(f"{NAME} is no ordinary file")
+        flat = load(path.read_bytes())  # a memory map of a file that is cut short would end the process
+        backbone = traverse_util.unflatten_dict(flat, sep=".")
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is missing or damaged ({error}): copy the whole folder of the run."
         ) from error
-    backbone = traverse_util.unflatten_dict(flat, sep=".")
     if digest(backbone) != sha256:
         raise InputError(
             f"{path} is not the extractor that this run was trained on: copy the whole folder of the run."

@@ -19,9 +19,13 @@ from fsjax.data.source import Source
 from fsjax.data.store import Store
 from fsjax.errors import InputError
 from fsjax.files import make_writable, replacing
+from fsjax.leftovers import clear_temporaries
 from fsjax.progress import Progress
 
 LOG = logging.getLogger(__name__)
+
+_AGE = 3600.0
+"""Seconds after which nobody is writing a photo's features any more; other processes may share the folder."""
 
 Shape = tuple[int, int, int]
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -138,6 +142,7 @@ class FrozenFeatures:
     def _reserve(self, views: int) -> None:
         """Makes the folder and its description, after making sure of the room for so many views."""
         make_writable(self._folder)
+        clear_temporaries(self._folder, _AGE)
         needed = views * math.prod(self.reader.shape) * np.dtype(np.float16).itemsize
         free = shutil.disk_usage(self._folder).free
         if needed > free:

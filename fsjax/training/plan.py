@@ -2,20 +2,24 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import optax
 
 from fsjax.data.images import FeatureReader, InputSettings
 from fsjax.data.loader import Slots, batches
-from fsjax.data.sampling import EpisodeSampler, PairSampler
+from fsjax.data.sampling import EpisodeSampler, EpisodeSpec, PairSampler
 from fsjax.data.source import Source
 from fsjax.episode import Episode
 from fsjax.training.optimizer import OptimizerSettings, learning_rate, make_optimizer
 
 LOG = logging.getLogger(__name__)
+
+_TOLD = 4
+"""Episodes of a step that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Plan:
         Raises:
           InputError: for a warm-up as long as the training.
         """
-        factor = batch_size / reference_batch_size if lr_scaling == "linear" else 1.0
+        factor = rate_factor(batch_size, reference_batch_size, lr_scaling)
         if epochs and isinstance(sampler, PairSampler):
             counted = reference_batch_size if lr_scaling == "linear" else batch_size
             steps = round(epochs * sampler.pairs / counted)
@@ -72,22 +76,8 @@ class Plan:
 
     @property
     def parts(self) -> int:
-        """In how many equal parts each device's batch is computed.
-
-        They are as large as `accumulate` parts of its share of the episodes need be; where that share is
-        smaller or no multiple, there are fewer of them.
-        """
-        return -(-self._share // self._part)
-
-    @property
-    def _share(self) -> int:
-        """The episodes of the device that has most of them."""
-        return math.ceil(self.batch_size / (jax.local_device_count() * jax.process_count()))
-
-    @property
-    def _part(self) -> int:
-        """The episodes of a device that are computed at once."""
-        return math.ceil(self._share / self.accumulate)
+        """In how many equal parts each device's batch is computed."""
+        return parts_of(self.batch_size, self.accumulate).number
 
     def episodes(
         self,
@@ -104,15 +94,65 @@ class Plan:
             seed=self.seed, start=start, stop=self.steps, threads=threads, workers=workers, features=features,
         )  # fmt: skip
 
+    def told(self, step: int, ids: Sequence[str]) -> str:
+        """Returns, in words, which episodes a step saw: "episode 7 (support a; query b)".
+
+        Args:
+          step: counted from 1.
+          ids: of the photos.
+        """
+        indices = range((step - 1) * self.batch_size, step * self.batch_size)
+        told = [_in_words(self.sampler(index), ids) for index in indices[:_TOLD]]
+        more = [f"{len(indices) - _TOLD} more up to {indices[-1]}"] * (len(indices) > _TOLD)
+        return ", ".join([*told, *more])
+
     def _slots(self) -> Slots:
-        """Spreads a batch over all devices of all hosts, and says how many stand idle."""
-        devices, hosts = jax.local_device_count(), jax.process_count()
-        per_device = self.parts * self._part
-        idle = devices * hosts * per_device - self.batch_size
-        if idle:
+        """Returns the slots of a batch, and says how many stand idle."""
+        slots = slots_of(self.batch_size, self.accumulate)
+        places = slots.local * slots.process_count
+        if places > self.batch_size:
             LOG.info(
                 "batch_size=%d leaves %d of %d device slots idle: --config.batch_size=%d "
                 "--config.lr_scaling=linear would use them.",
-                self.batch_size, idle, self.batch_size + idle, self.batch_size + idle,
+                self.batch_size, places - self.batch_size, places, places,
             )  # fmt: skip
-        return Slots(devices, per_device, self.batch_size, jax.process_index(), hosts)
+        return slots
+
+
+def rate_factor(batch_size: int, reference_batch_size: int, lr_scaling: str) -> float:
+    """Returns how many times as large as the reference the batches are, as far as the learning rate goes."""
+    return batch_size / reference_batch_size if lr_scaling == "linear" else 1.0
+
+
+class Parts(NamedTuple):
+    """The parts in which each device's batch is computed, one after another."""
+
+    number: int
+    episodes: int  # of each, spare slots included
+
+
+def parts_of(batch_size: int, accumulate: int = 1) -> Parts:
+    """Returns the parts of a device's batch.
+
+    They are as large as `accumulate` parts of its share of the episodes need be; where that share is smaller
+    or no multiple, there are fewer of them.
+
+    Args:
+      batch_size: episodes in a step, over all devices of all hosts.
+      accumulate: how many parts there are at most.
+    """
+    share = math.ceil(batch_size / (jax.local_device_count() * jax.process_count()))
+    episodes = math.ceil(share / accumulate)
+    return Parts(math.ceil(share / episodes), episodes)
+
+
+def slots_of(batch_size: int, accumulate: int = 1) -> Slots:
+    """Spreads a batch over all devices of all hosts; the arguments are those of `parts_of`."""
+    per_device = math.prod(parts_of(batch_size, accumulate))
+    return Slots(jax.local_device_count(), per_device, batch_size, jax.process_index(), jax.process_count())
+
+
+def _in_words(spec: EpisodeSpec, ids: Sequence[str]) -> str:
+    supports = ", ".join(ids[position] for way in spec.support for position in way)
+    queries = ", ".join(ids[position] for position in spec.query)
+    return f"episode {spec.index} (support {supports}; query {queries})"

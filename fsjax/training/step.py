@@ -47,6 +47,12 @@ def with_trained(variables: Variables, params: dict[str, Any]) -> Variables:
     return {"backbone": {**variables["backbone"], "params": params["backbone"]}, "head": params["head"]}
 
 
+def all_finite(tree: Any) -> jax.Array:
+    """Returns 1.0 where all numbers of a tree are finite, else 0.0."""
+    whole = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(whole).all().astype(jnp.float32) if whole else jnp.ones(())
+
+
 def make_state(variables: Variables, optimizer: optax.GradientTransformation) -> TrainState:
     """Returns the state of step 0, not yet replicated, of the variables that training changes."""
     return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(trainable(variables)))
@@ -133,6 +139,7 @@ def train_step(
         learned = {part: updated[part] for part in state.variables}
         variables = with_trained(learned, optax.apply_updates(params, updates))
         metrics["gradient_norm"] = optax.tree.norm(gradients)
+        metrics["finite"] = all_finite(variables)
         if schedule:
             metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
         return TrainState(state.step + 1, variables, optimizer_state), metrics

@@ -55,10 +55,34 @@ def run_folder(weights: str) -> Path | None:
     return Path(weights) if named else None
 
 
+def missing(weights: str, backbone: Backbone) -> str:
+    """Returns why weights are not at hand, a sentence, or "" where they are; nothing is fetched or read.
+
+    Args:
+      weights: as in `initial_variables`.
+      backbone: that they are for.
+    """
+    if weights in ("", RANDOM) or run_folder(weights):
+        return ""
+    try:
+        named = _named(weights, backbone)
+    except InputError as error:
+        return str(error)
+    if isinstance(named, Path) or hub.cached(named):
+        return ""
+    return f"The weights, {named}, are not in the hub's cache: they are fetched when they are needed."
+
+
 def _file(weights: str, backbone: Backbone) -> Path:
     """Returns the file of weights that are no run's, fetched if need be."""
+    named = _named(weights, backbone)
+    return named if isinstance(named, Path) else hub.fetch(named)
+
+
+def _named(weights: str, backbone: Backbone) -> Path | hub.HubFile:
+    """Returns the file that weights name, here or on the hub."""
     if weights == IMAGENET:
-        return hub.fetch(hub.HubFile(backbone.imagenet()))
+        return hub.HubFile(backbone.imagenet())
     if Path(weights).exists():
         return Path(weights)
     file = hub.parse(weights)
@@ -67,4 +91,4 @@ def _file(weights: str, backbone: Backbone) -> Path:
             f"model.weights is {weights}, and nothing is there: name a .npz or .safetensors file, imagenet "
             "or a hub's repository, or train a PRNet on the same fold first and name its folder."
         )
-    return hub.fetch(file)
+    return file

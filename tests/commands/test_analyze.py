@@ -52,6 +52,7 @@ def test_older_evaluations_tell_their_classes_by_their_manifest(tmp_path, capsys
     folder = write(tmp_path / "old", {"fusion2": row([9, 2])})
     assert "does not say which classes its ids are; evaluate again" in refusal(analyze, folder)
     first = json.loads((trained / "run" / "manifest.jsonl").read_text().splitlines()[0])
+    del first["header_sha256"]  # which they had not
     manifest = folder / "manifest.jsonl"
     manifest.write_text(json.dumps(first | {"classes": {"dog": 1, "cat": 2}}) + "\n")
     assert start(analyze, folder) == 0

@@ -162,6 +162,7 @@ def test_a_manifest_that_does_not_fit_is_refused(change, trained, tmp_path, refu
     if change is other_classes:
         first["support"], first["query"] = [["cat_0"]], ["cat_1"]
     changed, line = tmp_path / "changed.jsonl", json.dumps(first) + "\n"
+    del header["header_sha256"]
     header["sha256"] = hashlib.sha256(line.encode()).hexdigest()
     changed.write_text(json.dumps({**header, "runs": 1}) + "\n" + line)
     arguments = f"--workdir={trained}/run", f"--out={tmp_path}/out", f"--episodes={changed}"

@@ -91,7 +91,7 @@ def test_what_a_command_line_may_not_say(program, sentence):
 def test_what_a_configuration_may_not_hold(program, sentence, monkeypatch):
     wrong = [(name, value) for name, field in TABLE.items() for value in bad_values(field)]
     for name, value in share(wrong, program):
-        monkeypatch.setattr(cli, "load_config", lambda place, n=name, v=value: changed({n: v}))
+        monkeypatch.setattr(cli.configs, "load_config", lambda place, n=name, v=value: changed({n: v}))
         said = sentence(program, PROGRAMS[program])
         assert said.startswith(f"{name} is {value!r}: give "), said
 

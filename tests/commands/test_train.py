@@ -1,5 +1,7 @@
 """train.py as its users start it: what it writes, and that it goes on."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,9 @@ import ablate
 import eval as evaluation
 import train
 from fsjax import cli
+from fsjax.evaluation.rows import Evaluation
 from fsjax.files import claimed
+from fsjax.training.curves import Curves
 from tests.commands.programs import ROWS, files, results, scores, start
 
 ROOT = Path(train.__file__).parent
@@ -71,6 +75,32 @@ def test_two_programs_do_not_write_one_run(trained, refusal):
     assert f"Another process is at work in {trained}/run" in sentence
 
 
+@pytest.mark.parametrize("during", ["training", "evaluation"])
+def test_sigterm_ends_with_75_and_the_same_command_goes_on(during, place, trained, monkeypatch, capsys):
+    command = f"--config={place}/mini.py", f"--workdir={place}/run"
+    add, score = Curves.add, Evaluation.score
+
+    def stop(self, step, *args, **more):
+        add(self, step, *args, **more)
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop_scoring(self, rows):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return score(self, rows)
+
+    with monkeypatch.context() as patch:
+        if during == "training":
+            patch.setattr(Curves, "add", stop)
+        else:
+            patch.setattr(Evaluation, "score", stop_scoring)
+        assert start(train, *command) == cli.PREEMPTED
+    assert "command" in capsys.readouterr().err.splitlines()[-1]
+    assert len((place / "run" / "metrics.jsonl").read_text().splitlines()) == 1 + (during == "evaluation")
+    assert start(train, *command) == 0
+    assert scores(place / "run") == scores(trained / "run")
+
+
 def test_a_run_in_a_file_is_refused(place, refusal):
     sentence = refusal(train, f"--config={place}/mini.py", f"--workdir={place}/mini.py/run")
     assert f"{place}/mini.py/run cannot be written to" in sentence
@@ -83,7 +113,7 @@ def test_programs_keep_what_they_compile(place, refusal, monkeypatch):
         kept.append(folder)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "keep_compiled", keep)
+    monkeypatch.setattr(cli.configs, "keep_compiled", keep)
     for program in (train, evaluation, ablate):
         out = "--workdir=run" if program is train else "--out=out"
         assert start(program, f"--config={place}/mini.py", out, "--config.compilation_cache=here") == 130

@@ -1,6 +1,7 @@
 """The class index: exact, kept, checked when it is read, and lean."""
 
 import logging
+import os
 import tracemalloc
 from dataclasses import replace
 
@@ -157,3 +158,12 @@ def test_memory_stays_flat(tmp_path):
         tracemalloc.stop()
     kept = index.areas.nbytes + index.flags.nbytes + index.sizes.nbytes
     assert peak - kept < 20e6  # a list of small arrays takes 56 MB
+
+
+def test_a_pipe_in_its_place_is_replaced(tmp_path):
+    expected = build_index(ToySource(tmp_path))
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    os.mkfifo(path)
+    np.testing.assert_array_equal(build_index(ToySource(tmp_path)).areas, expected.areas)
+    assert path.is_file()

@@ -1,7 +1,9 @@
 """Manifests: readable without this package, exact on the way back, and strict about what they accept."""
 
+import contextlib
 import hashlib
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -39,7 +41,11 @@ def drawn(request, tmp_path):
 def test_any_tool_can_read_it(drawn):
     source, _, specs, path, sha256 = drawn
     first, *lines = path.read_bytes().split(b"\n")[:-1]
-    assert json.loads(first) == {
+    header = json.loads(first)
+    sealed_by = header.pop("header_sha256")
+    text = json.dumps(dict(sorted(header.items())) | {"classes": dict(sorted(header["classes"].items()))})
+    assert sealed_by == hashlib.sha256(text.encode()).hexdigest()
+    assert header == {
         "data_set": "toy",
         "version": "1.0.0",
         "split": "test",
@@ -87,9 +93,19 @@ def rewrite(path, number, change, sign=True):
     lines[number - 1] = change(lines[number - 1])
     body = b"\n".join(lines[1:])
     if sign and number > 1:
-        header = json.loads(lines[0]) | {"sha256": hashlib.sha256(body).hexdigest()}
-        lines[0] = json.dumps(header).encode()
+        lines[0] = with_fields(sha256=hashlib.sha256(body).hexdigest())(lines[0])
+    if sign:
+        lines[0] = unsigned(lines[0])
     path.write_bytes(b"\n".join(lines))
+
+
+def unsigned(line):
+    """A header as fsjax 0.5 and before wrote it."""
+    with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):
+        header = json.loads(line)
+        header.pop("header_sha256", None)
+        return json.dumps(header).encode()
+    return line
 
 
 def with_fields(**fields):
@@ -238,6 +254,21 @@ def test_changed_episodes_are_noticed(drawn):
         manifest.read(path, source)
 
 
+@pytest.mark.parametrize("change", [{"seed": 9}, {"fold": None}, {"header_sha256": "0" * 64}])
+def test_a_changed_header_is_noticed(drawn, change):
+    source, header, _, path, _ = drawn
+    rewrite(path, 1, with_fields(**change), sign=False)
+    for read in (lambda: manifest.read(path, source), lambda: manifest.read_header(path)):
+        with pytest.raises(InputError, match="line 1: it is not the header that was written"):
+            read()
+    rewrite(path, 1, unsigned)  # by hand, or by fsjax 0.5
+    assert replace(manifest.read(path, source)[0], **{"seed": 8, "fold": 1}) == header
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.jsonl.*check the path"):
         manifest.read(tmp_path / "nowhere.jsonl", ToySource())
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", tmp_path / "pipe", tmp_path):
+        with pytest.raises(InputError, match="is a folder, a pipe or a device; name a file"):
+            manifest.read_header(path)

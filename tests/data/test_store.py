@@ -40,7 +40,7 @@ def assert_same(found, expected):
 
 
 def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*.safetensors*") if path.is_file())
 
 
 @pytest.fixture

@@ -167,6 +167,9 @@ def test_a_line_with_a_space_is_no_photo_named_before_it(tmp_path):
     path = tmp_path / "mine" / "train.txt"
     path.write_text("a c.jpg\nimages/b.png anything\na masks/a_mask.png\n")
     assert folders.plan(tmp_path / "mine").lists["train"] == ["a c", "b", "a"]
+    path.write_text("a.jpg b.jpg\n")
+    with pytest.raises(InputError, match=r"train\.txt has 'a' and 'b\.jpg' on one line: write each"):
+        folders.plan(tmp_path / "mine")
     for line in ("a b.jpg", "a d.png", "a 1"):
         path.write_text(line)
         with pytest.raises(InputError, match=f"names '{line}', and there is no such photo with a mask"):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import threading
 from collections import Counter
@@ -14,7 +15,7 @@ from PIL import Image
 
 from datasets.building import build
 from datasets.plans import Plan
-from datasets.prepared import PreparedList, RecentRecords, about_of, place_of
+from datasets.prepared import PreparedList, RecentRecords, about_of, place_of, sealed
 from datasets.records import Labelled
 from fsjax.data.index import build_index
 from fsjax.data.source import LISTED, SHRINKS, Source
@@ -212,7 +213,7 @@ def test_names_that_are_none(tmp_path, name):
 def test_a_damaged_description(place, name, content):
     (place / name).write_text(content)
     with pytest.raises(
-        InputError, match=rf"The data set in {place} is damaged \(\w+\): delete the folder, and"
+        InputError, match=rf"{name}.* in {place} is damaged \(\w+\): make it anew with python .*datasets"
     ):
         opened(place)
 
@@ -241,8 +242,8 @@ def test_no_changed_byte_is_used(place, part):
     except InputError as error:
         found = str(error)
     else:
-        found = ": delete the folder"  # the byte is of no account
-    assert found.count(": delete the folder") == 1
+        found = ": make it anew with"  # the byte is of no account
+    assert found.count(": make it anew with") == 1
     assert "\n" not in found
 
 
@@ -251,7 +252,7 @@ def test_a_file_that_is_missing_or_was_cut_short(place):
     content = file.read_bytes()
     for damage in (file.unlink, *(lambda n=n: file.write_bytes(content[:n]) for n in (0, 1000, -1, -5000))):
         damage()
-        with pytest.raises(InputError, match=r"delete the folder.*and prepare") as caught:
+        with pytest.raises(InputError, match=rf"{file.name} in .*: make it anew with") as caught:
             opened(place).image(PHOTOS - 1)
         assert "\n" not in str(caught.value)
 
@@ -260,5 +261,30 @@ def test_a_file_of_another_data_set(tmp_path, place):
     other = build(plan(PICTURES[::-1]), "other", tmp_path, workers=0)
     for file in other.glob("*.array_record*"):
         (place / file.name).write_bytes(file.read_bytes())
-    with pytest.raises(InputError, match="is of another data set, as image photo0 is not where it should be"):
+    with pytest.raises(InputError, match=r"damaged \(image photo0 is not where it should be\)"):
         opened(place).mask(0, (1,), None)
+
+
+@pytest.mark.parametrize("damage", ["description", "record", "missing", "pipe"])
+def test_preparing_again_makes_what_is_damaged_anew(tmp_path, place, damage, caplog):
+    whole = {path.name: path.read_bytes() for path in place.iterdir()}
+    path = place / ("metadata.json" if damage == "description" else "photos-photos.array_record-00000")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.unlink()
+    if damage == "pipe":
+        os.mkfifo(path)
+    elif damage != "missing":
+        path.write_bytes(content)
+    build(plan(PICTURES), "made", tmp_path, workers=0)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == whole
+    assert "It is made anew." in caplog.text
+    caplog.clear()
+    build(plan(PICTURES), "made", tmp_path, workers=0)
+    assert "is damaged" not in caplog.text
+
+
+def test_what_fsjax_0_5_wrote_opens(place):
+    about = {key: value for key, value in about_of(place).items() if key not in ("files", "sha256")}
+    (place / "metadata.json").write_text(json.dumps(sealed(about)))
+    assert opened(place).size(1) == PICTURES[1].size

@@ -181,8 +181,21 @@ def test_a_damaged_record_is_named(small):
     content = bytearray(records.read_bytes())
     content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
     records.write_bytes(content)
-    with pytest.raises(InputError, match=r"Image test_0000\d of shapes cannot be read: delete the folder"):
+    with pytest.raises(
+        InputError, match=r"array_record.* is damaged \(image test_0000\d cannot be read\): delete"
+    ):
         [source.image(i) for i in range(4)]
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "dataset_info.json", "photos-photos.array_record-00000"])
+def test_a_damaged_file_is_drawn_anew(small, name, caplog):
+    place = datasets.load(small)["test"].cache_dir
+    whole = {path.name: path.read_bytes() for path in place.iterdir()}
+    path = place / name
+    path.write_bytes(path.read_bytes()[:-9])
+    assert datasets.load(small)["test"].mask(3, ALL, None).any()
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == whole
+    assert f"{name} in {place} is damaged" in caplog.text or "dataset_info.json or" in caplog.text
 
 
 def test_an_unknown_data_set_is_named(small):

@@ -135,7 +135,7 @@ def test_a_call_takes_one_episode_where_more_would_take_too_much(monkeypatch):
 
     monkeypatch.setattr(Segmenter, "segment_features", spied)
     (many,) = evaluate(replace(photos(), batch_size=4), [scoring]).counts
-    monkeypatch.setattr("fsjax.evaluation.evaluate.LARGEST", 1)
+    monkeypatch.setattr("fsjax.evaluation.counting.LARGEST", 1)
     (one,) = evaluate(replace(photos(), batch_size=4), [scoring]).counts
     assert_same(one, many, ["fusion0"])
     assert asked[0] != (1, 1)

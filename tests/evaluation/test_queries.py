@@ -19,7 +19,7 @@ from fsjax.evaluation.controls import ANY_OBJECT
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.photos import Photos
 from fsjax.evaluation.queries import Queries
-from fsjax.evaluation.scoring import Scoring
+from fsjax.evaluation.scoring import Scoring, group_queries
 from fsjax.evaluation.supports import Supports
 from fsjax.evaluation.trees import Trees
 from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
@@ -48,7 +48,8 @@ def planned(scorings, read):
     """The queries of some scorings, no support having been embedded."""
     with Store(None, read.memory) as store:
         trees = Trees(store)
-        yield Queries(read, scorings, scorings[0].segmenter, Supports(read, [], trees), trees)
+        groups, supports = group_queries(scorings), Supports(read, [], [], trees)
+        yield Queries(read, scorings, groups, scorings[0].segmenter, supports, trees)
 
 
 @pytest.mark.parametrize("memory", [0, 10**9])

@@ -9,7 +9,7 @@ import pytest
 from fsjax.errors import InputError
 from fsjax.evaluation.paired import Comparison
 from fsjax.evaluation.report import markdown, table, write_records, write_report
-from fsjax.evaluation.results import read_records
+from fsjax.evaluation.results import checked_header, read_records
 from fsjax.evaluation.summary import Description, Scored, augmentation, summaries
 
 DESCRIPTION = Description(
@@ -69,6 +69,7 @@ def test_report_round_trip(tmp_path, rows, records):
 
     results = json.loads((out / "results.json").read_text())
     assert results.pop("rows") == rows
+    results.pop("sha256")
     assert results.pop("episodes_sha256") == sha256((out / "episodes.jsonl").read_bytes()).hexdigest()
     assert [row["mean_iou"] for row in rows] == pytest.approx([50, 80])
     protocol = {"input": "square", "size": 128, "label": "input", "void": "ignore", "counting": "strict"}
@@ -83,6 +84,24 @@ def test_report_round_trip(tmp_path, rows, records):
     }  # fmt: skip
     assert read_records(out / "episodes.jsonl") == records
     assert sorted(path.name for path in out.iterdir()) == ["episodes.jsonl", "results.json", "results.md"]
+
+
+def test_a_changed_header_is_noticed_and_other_seconds_are_none(tmp_path, rows, records):
+    write_report(tmp_path, DESCRIPTION, rows, records)
+    path = tmp_path / "results.json"
+    whole = json.loads(path.read_bytes())
+    path.write_text(json.dumps(whole | {"rows": [{**row, "seconds": 9.0} for row in whole["rows"]]}))
+    assert checked_header(tmp_path)["step"] == 870
+    path.write_text(
+        json.dumps({name: value for name, value in whole.items() if name != "sha256"} | {"step": 8})
+    )
+    assert checked_header(tmp_path)["step"] == 8  # as fsjax 0.5 wrote it
+    for change in ({"step": 8}, {"rows": [{**row, "mean_iou": 99.0} for row in whole["rows"]]}):
+        path.write_text(json.dumps(whole | change))
+        with pytest.raises(
+            InputError, match=r"results\.json is not what an evaluation wrote; evaluate again"
+        ):
+            checked_header(tmp_path)
 
 
 def test_what_training_saw_may_be_unknown(tmp_path, rows, records):

@@ -17,6 +17,7 @@ from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.photos import Photos
 from fsjax.evaluation.scoring import Scoring
 from fsjax.evaluation.supports import Supports
+from fsjax.evaluation.team import Team
 from fsjax.evaluation.trees import Trees, tree_bytes
 from tests.evaluation.episodes import (
     BACKBONE,
@@ -66,8 +67,8 @@ def described(specs, segmenter, read=None):
     """Descriptions of the episodes' supports, and the trees they are kept in."""
     read = read or photos()
     trees = Noted(Store(None, read.memory))
-    supports = Supports(read, [segmenter], trees)
-    supports.describe(specs, ())
+    supports = Supports(read, [segmenter], specs, trees)
+    supports.describe([specs], [()], Team.here())
     return supports, trees
 
 

@@ -16,7 +16,7 @@ from fsjax.data.sampling import EpisodeSampler
 from fsjax.devices import spread
 from fsjax.errors import InputError
 from fsjax.evaluation.pictures import training_sheet
-from fsjax.experiment import rehearsal
+from fsjax.experiment import rehearsal, sentences
 from fsjax.experiment.settings import plan_of
 from fsjax.models import build
 from tests.datasets.drawn import prepare
@@ -37,6 +37,12 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(rehearsal, "training_sheet", spied)
     return seen
+
+
+@pytest.fixture(autouse=True)
+def measured(step_is_not_compiled):
+    """What steps were to be compiled for."""
+    return step_is_not_compiled
 
 
 def photos_with(source, class_id, least=1, without=()):
@@ -142,7 +148,7 @@ def test_the_learning_rate_in_words(sources, tmp_path, values, words):
 def test_idle_slots_are_counted(sources, tmp_path):
     said = said_of(prnet_config({"batch_size": 3}), sources, tmp_path)
     assert "8 devices (cpu)" in said
-    assert "5 of 8 slots are idle." in said
+    assert "5 of 8 slots are idle: --config.batch_size=8 --config.lr_scaling=linear would use them." in said
 
 
 def test_redrawn_crops_are_counted(sources, tmp_path):
@@ -167,7 +173,7 @@ def test_of_many_classes_the_most_and_least_frequent_are_named(tmp_path):
     index = ClassIndex([str(i) for i in range(n)], areas, flags, sizes)
     names = [f"c{c:03d}" for c in range(C)]
     sampler = EpisodeSampler(index, names, range(1, C + 1), ways=1, shots=1, queries=1, seed=0)
-    told = rehearsal.classes("Trained on", sampler).replace(rehearsal.TIED, " ")
+    told = sentences.classes("Trained on", sampler).replace(sentences.TIED, " ")
     assert told.startswith("Trained on, 300 classes: c000 3, c001 3, ")
     assert told.endswith(", c299 2.")
     assert "c059 3, (180 others), c240 2" in told
@@ -176,7 +182,6 @@ def test_of_many_classes_the_most_and_least_frequent_are_named(tmp_path):
 def test_what_training_would_refuse_is_refused_and_leaves_nothing(sources, tmp_path, caplog):
     caplog.set_level(logging.ERROR)
     for values, sentence in (
-        ({"model.weights": "no/such.npz"}, "no/such"),
         ({"train.shots": 60}, "eligible images"),
         ({"fold": 7}, "fold=7"),
     ):

@@ -109,7 +109,7 @@ def test_a_backbone_that_was_selected_marks_the_tables_of_who_borrows_it(
     assert [MARK in table for table in tables] == [bool(classes)] * 2
 
 
-def test_the_dry_run_says_what_is_selected(apart, tmp_path):
+def test_the_dry_run_says_what_is_selected(apart, tmp_path, step_is_not_compiled):
     def said(select, **values):
         return " ".join(" ".join(experiment.rehearse(config_of(select, **values), apart, tmp_path)).split())
 

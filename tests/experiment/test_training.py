@@ -160,7 +160,7 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_compilation_cache_dir", sys.argv[3])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
-from fsjax import experiment
+from fsjax import cli, experiment, preemption
 from fsjax.training.curves import Curves
 from tests.runs import prnet_config, toy_sources
 
@@ -168,15 +168,28 @@ add = Curves.add
 
 def linger(self, step, *args, **more):
     add(self, step, *args, **more)
-    if step == 5:
-        time.sleep(600)
+    while step == 5 and not preemption.asked():
+        time.sleep(0.01)
 
 Curves.add = linger
-experiment.train(prnet_config(), toy_sources(sys.argv[2]), sys.argv[1])
+sys.exit(cli.run(lambda argv: experiment.train(prnet_config(), toy_sources(argv[2]), argv[1])))
 """
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path, folder, whole):
+@pytest.mark.parametrize(
+    ("number", "code", "lines", "said"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, 4, ""),  # one behind the checkpoint
+        (
+            signal.SIGTERM,
+            75,
+            5,
+            "SIGTERM: the training in {} stops after step 5 of 6, which is saved; the same",
+        ),
+    ],
+    ids=["kill -9", "SIGTERM"],
+)
+def test_a_killed_run_goes_on_bit_for_bit(number, code, lines, said, tmp_path, folder, whole):
     script, workdir = tmp_path / "script.py", tmp_path / "run"
     script.write_text(SCRIPT)
     cache = Path(jax.config.jax_compilation_cache_dir).absolute()
@@ -189,10 +202,13 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, folder, whole):
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline, "the run did not reach its fourth step in two minutes"
             time.sleep(0.05)
+        process.send_signal(number)
+        _, printed = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert len(read_metrics(workdir)) == 4  # one behind the checkpoint
+    assert process.returncode == code
+    assert said.format(workdir) in printed
+    assert len(read_metrics(workdir)) == lines
     experiment.train(prnet_config(), toy_sources(folder), workdir)
     assert_same_run(workdir, whole, folder)

@@ -1,5 +1,6 @@
 """Figures open, say what was not run, and are the same bytes each time; their data are read back."""
 
+import os
 import re
 
 import numpy as np
@@ -100,6 +101,9 @@ def test_data_that_are_not_text_or_not_there(tmp_path):
         read_curves(tmp_path / "a.csv")
     with pytest.raises(InputError, match="cannot be read"):
         read_curves(tmp_path / "b.csv")
+    os.mkfifo(tmp_path / "c.csv")
+    with pytest.raises(InputError, match="is no ordinary file"):
+        read_curves(tmp_path / "c.csv")
 
 
 def test_a_folder_in_place_of_the_picture(tmp_path):

@@ -15,6 +15,7 @@ from PIL import UnidentifiedImageError
 
 from fsjax.errors import InputError
 from fsjax.files import ClaimedError, unwritable
+from fsjax.preemption import Preempted
 from fsjax.reproduction import plan, running, scale
 from fsjax.reproduction.jobs import Evaluation, Training, in_order
 from fsjax.reproduction.sweep import WAIT, Sweep, results
@@ -140,16 +141,17 @@ def test_what_leaves_nothing_has_failed(tmp_path):
     assert sweep.failed == {OTHER: "it left no results"}
 
 
-def test_interrupted_it_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, Preempted])
+def test_interrupted_it_goes_on_where_it_was(ended, tmp_path):
     journal, jobs = tmp_path / "journal", [OTHER, LENT, HEAD]
     programs = Programs(journal)
 
     def interrupted(argv):
         if len(counted(journal, "ended")) == 2:
-            raise KeyboardInterrupt
+            raise ended
         programs["train.py"](argv)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(ended):
         Sweep.of(jobs, tmp_path, {"train.py": interrupted}).run()
     Sweep.of(jobs, tmp_path, programs).run()
     assert counted(journal, "ended") == names(tmp_path, jobs)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -100,6 +101,9 @@ def test_a_check_ends_at_a_loss_that_is_not_finite(tmp_path):
         b'{"step": "2", "loss": 1.0}',
         b'{"step": 2, "loss": 1.0, "learning_rate": null}',
         b'{"step": 2, "loss": 1.0, "selection": "41"}',
+        b'{"step": 2, "loss": NaN}',
+        b'{"step": 1, "loss": 1.0}',
+        b"[" * 100_000,
     ],
 )
 def test_a_damaged_line_is_named(tmp_path, damaged):
@@ -113,6 +117,34 @@ def test_a_damaged_line_is_named(tmp_path, damaged):
     with pytest.raises(InputError, match="Line 2 of"):
         Curves(tmp_path, 3)
     assert path.read_bytes() == kept
+
+
+def test_zeros_of_a_power_cut_are_left_out(tmp_path, caplog):
+    write(tmp_path, 0, [4.0, 3.0, 2.0, 1.0])
+    path = tmp_path / "metrics.jsonl"
+    first, _, third, fourth, _ = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([first, b"\0" * 40 + third, fourth]) + bytes(4096))
+    write(tmp_path, 3, [0.5])
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 3, 4]
+    assert re.search(r"Line 2 of .*metrics\.jsonl holds zeros", caplog.text)
+
+
+def test_what_follows_the_checkpoint_may_be_damaged(tmp_path):
+    write(tmp_path, 0, [3.0, 2.0, 1.0])
+    path = tmp_path / "metrics.jsonl"
+    first, second, third, _ = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([first, second, bytes(9) + b"\xff", third, b""]))
+    write(tmp_path, 2, [0.5])
+    assert [line["loss"] for line in read_metrics(tmp_path)] == [3.0, 2.0, 0.5]
+    path.write_bytes(b"\xff\n")
+    write(tmp_path, 0, [0.5])
+    assert [line["loss"] for line in read_metrics(tmp_path)] == [0.5]
+
+
+def test_a_pipe_in_place_of_the_curves_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(InputError, match=r"metrics\.jsonl is no ordinary file"):
+        Curves(tmp_path, 3)
 
 
 def test_no_run_has_no_lines(tmp_path):

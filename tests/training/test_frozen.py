@@ -1,5 +1,7 @@
 """A frozen backbone stays as it is bit for bit, and the file that keeps it is known by its hash."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -58,6 +60,7 @@ def test_the_hash_is_of_names_shapes_and_values():
     [
         (lambda path, other: path.unlink(), "missing or damaged"),
         (lambda path, other: path.write_bytes(path.read_bytes()[:-9]), "missing or damaged"),
+        (lambda path, other: (path.unlink(), os.mkfifo(path)), "no ordinary file"),
         (
             lambda path, other: frozen.keep(path.parent, other),
             "not the extractor that this run was trained on",

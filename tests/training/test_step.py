@@ -10,7 +10,7 @@ import pytest
 
 from fsjax.devices import DEVICES, replicate
 from fsjax.models.prnet.prnet import PRNet
-from fsjax.training.step import embed_episodes, make_state, make_train_step, trainable
+from fsjax.training.step import all_finite, embed_episodes, make_state, make_train_step, trainable
 from tests.models.tiny import random_episode, two_layer_backbone
 
 OPTIMIZER = optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(0.1, 0.9))
@@ -85,7 +85,7 @@ def test_eight_devices_equal_one(steps, variables):
         assert_equal(unstacked(eight, device), unstacked(eight))
     state, metrics = unstacked(one)
     assert state.step == 2
-    assert set(metrics) == {"loss", "query_loss", "support_loss", "gradient_norm"}
+    assert set(metrics) == {"loss", "query_loss", "support_loss", "gradient_norm", "finite"}
     before, after = (v["backbone"]["batch_stats"] for v in (variables, state.variables))
     assert (after["layer1_0"]["bn"]["mean"] != before["layer1_0"]["bn"]["mean"]).all()
 
@@ -134,3 +134,10 @@ def test_one_step_is_plain_gradient_descent_on_the_mean_loss(steps, variables):
 def test_the_same_batches_give_the_same_bits(steps, variables):
     first, second = (take(steps[True], variables, *[batch(EPISODES, 8)] * 2) for _ in range(2))
     assert_equal(first, second)
+
+
+@pytest.mark.parametrize(("value", "finite"), [(1.0, 1), (np.nan, 0), (np.inf, 0), (-np.inf, 0)])
+def test_one_number_that_is_not_finite_is_enough(value, finite):
+    tree = {"head": {}, "backbone": {"w": jnp.zeros((2, 3)).at[1, 2].set(value), "n": jnp.int32(3)}}
+    assert all_finite(tree) == finite
+    assert all_finite({"head": {}}) == 1

@@ -3,6 +3,7 @@
 The hub is huggingface_hub's: HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE mean what they mean to it.
 """
 
+import hashlib
 import logging
 import re
 from pathlib import Path
@@ -24,6 +25,8 @@ _NAME = r"\w[\w.-]*"
 _FILE = re.compile(
     rf"(?!.*(?:--|\.\.))({_NAME}/{_NAME})(?:@({_NAME}))?(?:/({_NAME}(?:/{_NAME})*\.safetensors))?", re.ASCII
 )
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class HubFile(NamedTuple):
@@ -73,6 +76,15 @@ def _may_be_a_path(repository: str) -> bool:
     return owner == RUNS or name.endswith(SUFFIXES) or Path(owner).exists()
 
 
+def cached(file: HubFile) -> Path | None:
+    """Returns the path of a file that is whole in the hub's cache, or None; nothing is fetched."""
+    import huggingface_hub as hub  # takes a while, and most programs never need it
+
+    known = hub.try_to_load_from_cache(file.repository, file.name, revision=file.revision)
+    # It also remembers what a hub does not have.
+    return Path(known) if isinstance(known, str) and not _damage(Path(known)) else None
+
+
 def fetch(file: HubFile) -> Path:
     """Returns the path of a file in the hub's cache; what is not there yet is downloaded.
 
@@ -103,8 +115,17 @@ def fetch(file: HubFile) -> Path:
 
 
 def _damage(path: Path) -> str:
-    """Returns what is wrong with a .safetensors, as far as its header and its length tell."""
+    """Returns what is wrong with a .safetensors in the cache.
+
+    The cache names what it holds after its SHA-256, where the hub told one; else the header and the length
+    must do.
+    """
+    told = path.resolve().name
     try:
+        if _SHA256.fullmatch(told):
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != told:
+                    return "its SHA-256 is another than the hub's"
         with safetensors.safe_open(path, framework="numpy"):
             return ""
     except (OSError, safetensors.SafetensorError) as error:

@@ -41,8 +41,8 @@ def load(path: str | Path, variables_shape: Mapping[str, Any], *, convention: st
 
     Raises:
       InputError: the file is missing or not readable, is of another convention, or has a key too few,
-        a key too many, or one of another shape or with values that are no finite numbers; the message
-        names it.
+        a key too many, or one of another shape, with values that are no finite numbers, negative variances
+        or zeros alone where no trained network has them; the message names it.
     """
     weights = weights_file.read(Path(path))
     _check_convention(path, weights, convention)
@@ -113,6 +113,11 @@ def _as_ours(weight, path, key):
     weight = weight.astype(np.float32)
     if not np.isfinite(weight).all():
         raise InputError(f"{path}: {key} holds values that are not finite; download the weights again.")
+    is_variance = key.endswith(_LEAVES["var"])
+    if is_variance and (weight < 0).any():
+        raise InputError(f"{path}: {key} holds negative variances; download the weights again.")
+    if (is_variance or weight.ndim == 4) and not weight.any():
+        raise InputError(f"{path}: {key} is zero throughout; download the weights again.")
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)) if weight.ndim == 4 else weight
 
 

@@ -114,6 +114,10 @@ def test_a_file_damaged_in_the_cache_is_fetched_anew(hub):
     path = fetch(HubFile(REPOSITORY))
     path.resolve().write_bytes(CONTENTS[:500])
     assert fetch(HubFile(REPOSITORY)).read_bytes() == CONTENTS
+    other = bytearray(CONTENTS)
+    other[-1] ^= 1  # weights all the same, but not those of the hub
+    path.resolve().write_bytes(other)
+    assert fetch(HubFile(REPOSITORY)).read_bytes() == CONTENTS
     path.resolve().write_bytes(CONTENTS[:500])
     unplugged(hub)
     refused(HubFile(REPOSITORY), "damaged there, and cannot be fetched")

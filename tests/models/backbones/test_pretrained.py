@@ -94,6 +94,10 @@ def test_every_weight_finds_its_place(name, tmp_path, model, weights, shapes_of)
         ({"mean_bgr": np.float32(MEAN_BGR)}, "caffe"),
         ({"bn1.bias": np.float32([1, np.nan])}, r"bn1\.bias holds values that are not finite"),
         ({"bn1.running_var": np.array([1, 2])}, r"bn1\.running_var holds int64"),
+        ({"bn1.running_var": np.float32([1, -1e-9])}, r"bn1\.running_var holds negative variances"),
+        ({"bn1.running_var": np.zeros(2, np.float32)}, r"bn1\.running_var is zero throughout"),
+        ({"conv1.weight": np.zeros((2, 3, 7, 7), np.float32)}, r"conv1\.weight is zero throughout"),
+        ({"conv1.weight": np.full((2, 3, 7, 7), np.inf, np.float32)}, r"conv1\.weight .*not finite"),
     ],
 )
 def test_a_wrong_file_is_named_in_one_sentence(change, said, tmp_path, model, weights, shapes_of):

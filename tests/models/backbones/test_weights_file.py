@@ -1,5 +1,7 @@
 """What weights are read from: types that NumPy lacks, PyTorch's own files, and these without PyTorch."""
 
+import hashlib
+import os
 import sys
 from collections import OrderedDict
 
@@ -34,6 +36,27 @@ def test_a_compressed_file_with_a_flipped_byte_is_damaged(tmp_path):
     path.write_bytes(contents)
     with pytest.raises(InputError, match=r"a\.npz: the weights file is damaged"):
         read(path)
+
+
+def test_an_array_of_its_own_and_a_pipe_are_refused(tmp_path):
+    with (tmp_path / "a.npz").open("wb") as file:
+        np.save(file, VALUES)
+    os.mkfifo(tmp_path / "b.npz")
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(InputError, match=rf"{name}: (the weights file is damaged|there is no such)"):
+            read(tmp_path / name)
+
+
+def test_a_name_that_ends_in_a_hash_is_believed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    right = hashlib.sha256(b"PK").hexdigest()[:8]
+    for name, sentence in (
+        (f"a-{right}.pth", "only where PyTorch"),
+        ("a-0676ba61.pth", f"begins with {right}"),
+    ):
+        (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(InputError, match=sentence):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["resnet50.pth", "resnet50.pt"])

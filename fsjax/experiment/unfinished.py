@@ -1,0 +1,91 @@
+"""Evaluations that were killed: what of them a second start of the same command may go on from."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fsjax import distributed
+from fsjax.config.checking import flatten
+from fsjax.data import manifest
+from fsjax.evaluation.parts import Parts
+from fsjax.evaluation.provenance import provenance
+from fsjax.evaluation.rows import UNTRAINED, Evaluation
+from fsjax.experiment.settings import digest_of_ids
+from fsjax.files import claimed
+from fsjax.training import frozen
+
+FOLDER = ".unfinished"
+"""In the folder of the results, until these are written."""
+
+_NO_MATTER = (
+    "train.", "batch_size", "lr_scaling", "compilation_cache", "data.tfds_dir", "data.feature_dir",
+    "data.threads", "data.workers", "eval.memory", "eval.pictures", "eval.protocol",
+    "eval.allow_trained_classes",
+)  # fmt: skip
+"""How fields begin that decide no count of an evaluation, once weights, data and episodes are given."""
+
+_HALF = re.compile(r"\.(results\.(json|md)|(episodes|manifest)\.jsonl|[a-z]+\.png)\.\d+\.[0-9a-f]{8}")
+"""The temporary names of files that lie beside results, see `fsjax.files.replacing`."""
+
+_ELSEWHERE = ("devices", "python")
+"""What may change between two starts."""
+
+
+@contextmanager
+def kept(out: Path, config: ConfigDict, header: manifest.Header, evaluation: Evaluation) -> Iterator[Parts]:
+    """Yields where an evaluation keeps what it has finished, without what others have left there.
+
+    If the block ends well, nothing of it stays.
+
+    Args:
+      out: the folder of the results.
+      config: of the evaluation.
+      header: of its episodes.
+      evaluation: it.
+
+    Raises:
+      InputError: another process evaluates into the same folder, or those of this run do not evaluate alike.
+    """
+    decides = _decides(config, header, evaluation)
+    if distributed.several():
+        distributed.check_shared(out)
+        distributed.agree(decides)
+    text = json.dumps(decides, sort_keys=True, default=str)
+    parts = Parts(out / FOLDER, hashlib.sha256(text.encode()).hexdigest())
+    with claimed(out / FOLDER) if distributed.is_main() else nullcontext():
+        if distributed.is_main():
+            parts.clear_others()
+            _clear_halves(out)
+        yield parts
+        if distributed.is_main():
+            parts.clear()
+    distributed.barrier("evaluated")
+
+
+def _clear_halves(out: Path) -> None:
+    """Deletes what an evaluation that was killed had written of its results under temporary names."""
+    for path in out.glob(".*"):
+        if _HALF.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _decides(config: ConfigDict, header: manifest.Header, evaluation: Evaluation) -> dict[str, Any]:
+    """Returns all that decides the counts of an evaluation."""
+    source, untrained = evaluation.photos.source, UNTRAINED in config.eval.rows
+    return {
+        **{name: value for name, value in flatten(config).items() if not name.startswith(_NO_MATTER)},
+        **{name: value for name, value in provenance().items() if name not in _ELSEWHERE},
+        "the data's version": source.version,
+        "the hash of the data's ids": digest_of_ids(source),
+        "the hash of the episodes": manifest.digest(evaluation.specs, source.ids),
+        "the manifest's header": asdict(header),
+        "the hash of the weights": frozen.digest(evaluation.segmenter.variables),
+        "the hash of the weights before training": frozen.digest(evaluation.untrained()) if untrained else "",
+    }
