@@ -11,21 +11,9 @@ from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import Scoring, group_queries
 from fsjax.evaluation.team import Team, deal, deal_photos
 from fsjax.models.scales import Scales
-from tests.evaluation.episodes import SIDE, Toy, assert_same, dpnet, drawn, photos, prnet, sampler
-from tests.evaluation.spied import once, query_photos, support_photos
+from tests.evaluation.episodes import SIDE, assert_same, dpnet, drawn, photos, prnet, sampler
+from tests.evaluation.spied import Read, once, query_photos, support_photos
 from tests.evaluation.together import ALONE, together
-
-
-class Read(Toy):
-    """A source that counts how often each photo is decoded."""
-
-    def __init__(self):
-        super().__init__()
-        self.images = Counter()
-
-    def image(self, position):
-        self.images[position] += 1
-        return super().image(position)
 
 
 def positions(groups):
