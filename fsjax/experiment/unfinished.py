@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ _NO_MATTER = (
     "eval.allow_trained_classes",
 )  # fmt: skip
 """How fields begin that decide no count of an evaluation, once weights, data and episodes are given."""
+
+_LIBRARIES = ("pillow", "optax")
+"""Those that decode photos and adapt, beside what results.json names."""
 
 _ELSEWHERE = ("devices", "python")
 """What may change between two starts."""
@@ -70,6 +74,7 @@ def _decides(config: ConfigDict, header: manifest.Header, evaluation: Evaluation
     return {
         **{name: value for name, value in flatten(config).items() if not name.startswith(_NO_MATTER)},
         **{name: value for name, value in provenance().items() if name not in _ELSEWHERE},
+        **{name: version(name) for name in _LIBRARIES},
         "the hash of the code": digest_of_code(Path(fsjax.__file__).parent),
         "the data's version": source.version,
         "the hash of the data's ids": digest_of_ids(source),
