@@ -11,6 +11,7 @@ import pytest
 
 import eval as evaluation
 from fsjax import distributed
+from fsjax.evaluation import report
 from fsjax.evaluation.parts import Finished
 from fsjax.evaluation.results import read_records
 from fsjax.files import claimed
@@ -32,6 +33,7 @@ def undisturbed(trained, tmp_path_factory):
 def assert_same_results(out, expected):
     found, others = ({**results(folder)} for folder in (out, expected))
     for told in (found, others):
+        assert told.pop("sha256") == report.seal(told)
         told["provenance"].pop("devices")
         told["config"]["eval"].pop("pictures")
         for row in told["rows"]:
