@@ -98,8 +98,6 @@ def _score(flags: FlagValues, settings: list[str]) -> None:
         raise InputError("--predictions is scored by one process: start this command once.")
     if Path(flags.out).resolve() == Path(flags.episodes).resolve().parent:
         raise InputError("--out is the folder of --episodes, whose files would be replaced: name another.")
-    if not distributed.is_main():  # nothing is computed on devices
-        return
     if flags.workdir:
         base = Run.open(flags.workdir).config
     else:

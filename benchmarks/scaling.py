@@ -69,13 +69,15 @@ class Chip:
 
 
 CHIPS = (
-    # cloud.google.com/tpu/docs/v4 and /v5e: peak, memory, links of 2400 and 1600 Gbit/s in both directions
-    # together, 240 processors for 4 chips, 224 for 8. A v5e slice ends at 256 chips; beyond is the data
-    # centre's network, 6.4 Tbit/s a pod.
-    Chip("TPU v4", 275e12, 32 * 2**30, 150e9, 150e9, 4096, 60),
+    # docs.cloud.google.com/tpu/docs/v4: 275 TFLOP/s, 32 GiB, 4,096 chips, an all-reduce of 1.1 PB/s in a pod,
+    # which are 269 GB/s for each chip's six links; and /v5e: 197 TFLOP/s, 16 GB, 256 chips, 1,600 Gbit/s for
+    # each chip's four links, 6.4 Tbit/s between pods. A ring uses two links of a chip. The host's
+    # processors: 240 for 4 chips, an assumption, and 224 for 8, GKE's machine type ct5lp-hightpu-8t.
+    Chip("TPU v4", 275e12, 32 * 2**30, 90e9, 90e9, 4096, 60),
     Chip("TPU v5e", 197e12, 16e9, 100e9, 3.1e9, 256, 28),
-    # nvidia.com, H100 SXM and DGX H100: 989 TFLOP/s dense, 80 GB, NVLink 900 GB/s in both directions
-    # together within 8; between nodes one network card of 400 Gbit/s a GPU; 112 cores for 8.
+    # nvidia.com/en-us/data-center/h100, SXM: 1,979 TFLOP/s with sparsity, so that half of it is dense, 80 GB,
+    # NVLink 900 GB/s in both directions together; a DGX H100 has 8 of them, a network card of 400 Gbit/s for
+    # each, and 112 cores.
     Chip("H100", 989e12, 80e9, 450e9, 50e9, 8, 14),
 )
 

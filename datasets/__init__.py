@@ -18,6 +18,7 @@ from datasets.prepared import (
     is_prepared,
     place_of,
 )
+from fsjax import distributed
 from fsjax.data.source import Source
 from fsjax.errors import InputError
 
@@ -68,11 +69,19 @@ def at_hand(config: Any) -> tuple[dict[str, Source], str]:
 
 def _load(config: Any) -> dict[str, Source]:
     tfds_dir = Path(config.tfds_dir).expanduser().absolute()
+    if config.name != shapes.NAME:
+        return _opened(config, tfds_dir)
+    if distributed.is_main():
+        sources = _of_shapes(config, tfds_dir)
+    distributed.barrier("drawn")  # for all that share the disk
+    return sources if distributed.is_main() else _of_shapes(config, tfds_dir)
+
+
+def _of_shapes(config: Any, tfds_dir: Path) -> dict[str, Source]:
+    """Opens what is drawn where it is missing or damaged."""
     try:
         return _opened(config, tfds_dir)
     except DamagedError as error:
-        if config.name != shapes.NAME:
-            raise
         LOG.warning("%s", error)
     shapes.prepare(tfds_dir)
     return _opened(config, tfds_dir)
@@ -142,7 +151,7 @@ def _folds(config: Any, about: Mapping[str, Any]) -> list[list[int]]:
         folds = [[_class_id(name, names, "folds") for name in fold] for fold in config.folds]
     else:
         split = config.split or next(iter(tables), DRAWN)
-        folds = _drawn(config, len(names)) if split == DRAWN else tables.get(split)
+        folds = _shapes(config, len(names)) if split == DRAWN else tables.get(split)
         if folds is None:
             raise InputError(
                 f"{config.name} has no folds {split!r}: set data.split to {' or '.join([*tables, DRAWN])}."
@@ -160,7 +169,7 @@ def _title(config: Any, about: Mapping[str, Any]) -> str:
     return title
 
 
-def _drawn(config: Any, classes: int) -> list[list[int]]:
+def _shapes(config: Any, classes: int) -> list[list[int]]:
     """Deals the classes to folds whose sizes differ by one at most."""
     if classes < config.fold_count:
         raise InputError(

@@ -6,7 +6,9 @@ apart, and nearly all pictures show two or three classes, so that `any object` i
 """
 
 import io
+import itertools
 import logging
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,16 @@ from datasets.prepared import DRAWN
 from datasets.records import Labelled, from_labels
 from datasets.shapes import outlines, textures
 from datasets.shapes.drawing import Family, draw
+from fsjax.files import ClaimedError
 
 LOG = logging.getLogger(__name__)
 
 NAME = DRAWN
 VERSION = "1.1.0"
 SEED = 20200208
+
+WAIT = 0.5
+"""Seconds between two looks whether another process has drawn it."""
 
 FOLDS = (
     (
@@ -79,7 +85,7 @@ def draw_example(split: str, i: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def prepare(tfds_dir: Path) -> None:
-    """Draws the benchmark, in less than half a minute."""
+    """Draws the benchmark, in less than half a minute, or waits for another process that does."""
     LOG.info("Drawing the data set %s in %s, once.", NAME, tfds_dir)
     ids = {split: [f"{split}_{i:05d}" for i in range(count)] for split, count in SPLITS.items()}
     drawn = Plan(
@@ -94,7 +100,14 @@ def prepare(tfds_dir: Path) -> None:
         lists=ids,
         usual=("train", "test"),
     )
-    build(drawn, NAME, tfds_dir)
+    for attempt in itertools.count():
+        try:
+            build(drawn, NAME, tfds_dir)
+            return
+        except ClaimedError:
+            if not attempt:
+                LOG.info("Another process draws it: waiting for that.")
+            time.sleep(WAIT)
 
 
 def drawn_photo(task: tuple[str, int]) -> Labelled:

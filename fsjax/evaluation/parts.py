@@ -7,7 +7,6 @@ the numbers; one that was cut off or damaged does not count, and its photos are 
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import time
@@ -63,10 +62,8 @@ class Finished:
         lines = b"".join(_line(self._key, [unit, result, seconds]) for unit, result in results)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / self._name).open("ab") as file:
+            with (self._folder / self._name).open("ab") as file:  # what a power cut takes is counted again
                 file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:
             raise InputError(
                 f"{self._folder} cannot be written to ({error.strerror}): make room on the disk, or give "
@@ -140,6 +137,8 @@ def _line(key: str, record: Any) -> bytes:
 
 def _records(path: Path, key: str) -> Iterator[Any]:
     """Yields the sound records of a file that may be damaged anywhere."""
+    if not path.is_file():  # a pipe would be waited for
+        return
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError:

@@ -1,5 +1,6 @@
 """What made a result: the versions of the code, and the device that it ran on."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -48,6 +49,15 @@ def source_commit(file: Path) -> tuple[str | None, bool | None]:
     commit = _git(folder, "rev-parse", "HEAD")
     changes = None if commit is None else _git(folder, "status", "--porcelain", "--untracked-files=no")
     return commit, None if changes is None else not changes
+
+
+def digest_of_code(folder: Path) -> str:
+    """Returns the sha256 of a package's modules: of what is not committed the commit says nothing."""
+    sha256 = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+        sha256.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return sha256.hexdigest()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -2,23 +2,24 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
+import fsjax
 from fsjax import distributed
 from fsjax.config.checking import flatten
 from fsjax.data import manifest
 from fsjax.evaluation.parts import Parts
-from fsjax.evaluation.provenance import provenance
+from fsjax.evaluation.provenance import digest_of_code, provenance
 from fsjax.evaluation.rows import UNTRAINED, Evaluation
 from fsjax.experiment.settings import digest_of_ids
-from fsjax.files import claimed
 from fsjax.training import frozen
 
 FOLDER = ".unfinished"
@@ -31,8 +32,8 @@ _NO_MATTER = (
 )  # fmt: skip
 """How fields begin that decide no count of an evaluation, once weights, data and episodes are given."""
 
-_HALF = re.compile(r"\.(results\.(json|md)|(episodes|manifest)\.jsonl|[a-z]+\.png)\.\d+\.[0-9a-f]{8}")
-"""The temporary names of files that lie beside results, see `fsjax.files.replacing`."""
+_LIBRARIES = ("pillow", "optax")
+"""Those that decode photos and adapt, beside what results.json names."""
 
 _ELSEWHERE = ("devices", "python")
 """What may change between two starts."""
@@ -45,35 +46,26 @@ def kept(out: Path, config: ConfigDict, header: manifest.Header, evaluation: Eva
     If the block ends well, nothing of it stays.
 
     Args:
-      out: the folder of the results.
+      out: the folder of the results, in which no other program is at work.
       config: of the evaluation.
       header: of its episodes.
       evaluation: it.
 
     Raises:
-      InputError: another process evaluates into the same folder, or those of this run do not evaluate alike.
+      InputError: the processes of this run do not evaluate alike, or do not see the same folder.
     """
     decides = _decides(config, header, evaluation)
     if distributed.several():
         distributed.check_shared(out)
-        distributed.agree(decides)
+        distributed.agree({**decides, "the number of devices": jax.local_device_count()})
     text = json.dumps(decides, sort_keys=True, default=str)
     parts = Parts(out / FOLDER, hashlib.sha256(text.encode()).hexdigest())
-    with claimed(out / FOLDER) if distributed.is_main() else nullcontext():
-        if distributed.is_main():
-            parts.clear_others()
-            _clear_halves(out)
-        yield parts
-        if distributed.is_main():
-            parts.clear()
+    if distributed.is_main():
+        parts.clear_others()
+    yield parts
+    if distributed.is_main():
+        parts.clear()
     distributed.barrier("evaluated")
-
-
-def _clear_halves(out: Path) -> None:
-    """Deletes what an evaluation that was killed had written of its results under temporary names."""
-    for path in out.glob(".*"):
-        if _HALF.fullmatch(path.name):
-            path.unlink(missing_ok=True)
 
 
 def _decides(config: ConfigDict, header: manifest.Header, evaluation: Evaluation) -> dict[str, Any]:
@@ -82,6 +74,8 @@ def _decides(config: ConfigDict, header: manifest.Header, evaluation: Evaluation
     return {
         **{name: value for name, value in flatten(config).items() if not name.startswith(_NO_MATTER)},
         **{name: value for name, value in provenance().items() if name not in _ELSEWHERE},
+        **{name: version(name) for name in _LIBRARIES},
+        "the hash of the code": digest_of_code(Path(fsjax.__file__).parent),
         "the data's version": source.version,
         "the hash of the data's ids": digest_of_ids(source),
         "the hash of the episodes": manifest.digest(evaluation.specs, source.ids),

@@ -114,6 +114,7 @@ def trained(slurm, folder, *flags):
     )
 
 
+@pytest.mark.slow
 def test_two_tasks_train_one_run(slurm, standing_in, tmp_path):
     standing_in(python=PYTHON)
     write_folder(tmp_path)

@@ -11,6 +11,7 @@ import pytest
 
 import eval as evaluation
 from fsjax import distributed
+from fsjax.evaluation import report
 from fsjax.evaluation.parts import Finished
 from fsjax.evaluation.results import read_records
 from fsjax.files import claimed
@@ -32,6 +33,7 @@ def undisturbed(trained, tmp_path_factory):
 def assert_same_results(out, expected):
     found, others = ({**results(folder)} for folder in (out, expected))
     for told in (found, others):
+        assert told.pop("sha256") == report.seal(told)
         told["provenance"].pop("devices")
         told["config"]["eval"].pop("pictures")
         for row in told["rows"]:
@@ -103,9 +105,10 @@ def test_two_processes_of_two_devices_give_the_results_of_one(trained, undisturb
 
 def test_another_evaluation_into_the_same_folder_waits_or_starts_anew(trained, tmp_path, refusal):
     arguments = f"--workdir={trained}/run", f"--out={tmp_path}", "--config.eval.rows=rgb"
-    with claimed(tmp_path / ".unfinished"):
+    with claimed(tmp_path):
         assert "Another process is at work" in refusal(evaluation, *arguments)
     left = tmp_path / ".unfinished" / "0123-4567-0-89ab.jsonl"
+    left.parent.mkdir()
     left.write_text("of another evaluation\n")
     assert start(evaluation, *arguments, "--config.eval.pictures=0") == 0
     assert not left.parent.exists()
@@ -114,11 +117,12 @@ def test_another_evaluation_into_the_same_folder_waits_or_starts_anew(trained, t
 def test_what_a_kill_leaves_of_written_files_is_cleared(trained, tmp_path):
     for name in (".results.json.4711.0123abcd", ".episodes.png.4711.0123abcd"):
         (tmp_path / name).touch()
-    mine = tmp_path / ".notes.json.4711.0123abcd"
+    mine = tmp_path / ".notes.json"
     mine.touch()
     arguments = f"--workdir={trained}/run", f"--out={tmp_path}", "--config.eval.rows=rgb"
     assert start(evaluation, *arguments, "--config.eval.pictures=0") == 0
-    assert [path for path in files(tmp_path) if path.name.startswith(".")] == [mine]
+    hidden = [path.name for path in files(tmp_path) if path.name.startswith(".")]
+    assert hidden == [".claimed", mine.name]
 
 
 def test_masks_of_another_program_are_scored_by_one_process(monkeypatch, tmp_path, refusal):

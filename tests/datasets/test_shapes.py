@@ -2,16 +2,20 @@
 
 import logging
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import datasets
 from datasets import shapes
+from datasets.prepared import place_of
 from datasets.shapes import outlines, textures
 from datasets.shapes.drawing import VISIBLE_PIXELS, fill
 from fsjax import config
 from fsjax.errors import InputError
+from fsjax.files import claimed
 
 ALL = range(1, 21)
 
@@ -196,6 +200,17 @@ def test_a_damaged_file_is_drawn_anew(small, name, caplog):
     assert datasets.load(small)["test"].mask(3, ALL, None).any()
     assert {path.name: path.read_bytes() for path in place.iterdir()} == whole
     assert f"{name} in {place} is damaged" in caplog.text or "dataset_info.json or" in caplog.text
+
+
+def test_of_several_processes_one_draws_and_the_others_wait(small, monkeypatch, caplog):
+    monkeypatch.setattr(shapes, "WAIT", 0.01)
+    place = place_of(Path(small.tfds_dir), "shapes")
+    with ThreadPoolExecutor() as pool:
+        with claimed(place.parent):
+            loading = pool.submit(datasets.load, small)
+            while "waiting" not in caplog.text:
+                assert not loading.done()
+        assert len(loading.result()["test"].ids) == 4
 
 
 def test_an_unknown_data_set_is_named(small):

@@ -7,6 +7,19 @@ import jax
 import numpy as np
 
 from fsjax.data.images import load_photo
+from tests.evaluation.episodes import Toy
+
+
+class Read(Toy):
+    """A source that counts how often each photo is decoded."""
+
+    def __init__(self):
+        super().__init__()
+        self.images = Counter()
+
+    def image(self, position):
+        self.images[position] += 1
+        return super().image(position)
 
 
 def spied(backbone):

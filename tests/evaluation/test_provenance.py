@@ -11,7 +11,7 @@ import pytest
 
 import fsjax
 from fsjax.evaluation import provenance as module
-from fsjax.evaluation.provenance import provenance, source_commit
+from fsjax.evaluation.provenance import digest_of_code, provenance, source_commit
 
 
 def git(folder, *arguments):
@@ -88,3 +88,14 @@ def test_a_git_that_hangs_is_not_waited_for(checkout, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(module, "SECONDS", 0.2)
     assert source_commit(checkout) == (None, None)
+
+
+def test_code_that_is_not_committed_has_another_digest(checkout):
+    folder, first = checkout.parent, digest_of_code(checkout.parent)
+    (folder / "notes.txt").write_text("not code")
+    assert digest_of_code(folder) == first
+    checkout.write_text("one = 2\n")
+    second = digest_of_code(folder)
+    (folder / "part").mkdir()
+    checkout.rename(folder / "part" / "__init__.py")
+    assert len({first, second, digest_of_code(folder)}) == 3

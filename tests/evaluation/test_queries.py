@@ -27,20 +27,16 @@ from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.scales import Scales
 from fsjax.segmenter import Segmenter
 from tests.evaluation.episodes import BACKBONE, SIDE, Toy, dpnet, drawn, photos, prnet, sampler
-from tests.evaluation.spied import in_full_batches, once, query_photos, seen_photos, spied, support_photos
+from tests.evaluation.spied import (
+    Read,
+    in_full_batches,
+    once,
+    query_photos,
+    seen_photos,
+    spied,
+    support_photos,
+)
 from tests.models.dpnet.toy import METHOD
-
-
-class Read(Toy):
-    """A source that counts how often each photo is decoded."""
-
-    def __init__(self):
-        super().__init__()
-        self.images = Counter()
-
-    def image(self, position):
-        self.images[position] += 1
-        return super().image(position)
 
 
 @contextmanager

@@ -7,28 +7,13 @@ import pytest
 
 from fsjax.data.sampling import EpisodeSpec, other_support
 from fsjax.evaluation import team as teams
-from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.evaluate import evaluate
 from fsjax.evaluation.scoring import Scoring, group_queries
 from fsjax.evaluation.team import Team, deal, deal_photos
-from fsjax.models.prnet.adaptation import AdaptSettings
-from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.scales import Scales
-from tests.evaluation.episodes import SIDE, Toy, assert_same, dpnet, drawn, photos, prnet, sampler
-from tests.evaluation.spied import once, query_photos, support_photos
+from tests.evaluation.episodes import SIDE, assert_same, dpnet, drawn, photos, prnet, sampler
+from tests.evaluation.spied import Read, once, query_photos, support_photos
 from tests.evaluation.together import ALONE, together
-
-
-class Read(Toy):
-    """A source that counts how often each photo is decoded."""
-
-    def __init__(self):
-        super().__init__()
-        self.images = Counter()
-
-    def image(self, position):
-        self.images[position] += 1
-        return super().image(position)
 
 
 def positions(groups):
@@ -107,18 +92,6 @@ def test_more_processes_than_photos():
     alone = evaluate(photos(), scorings, team=ALONE)
     for counted in together(4, lambda team: evaluate(photos(), scorings, team=team)):
         assert_same(counted.counts[0], alone.counts[0], ["fusion2"])
-
-
-def test_adapted_episodes_are_dealt():
-    specs, adapt = drawn(5), AdaptSettings(steps=1, learning_rate=0.05)
-    variants = {"later": FusionSettings(threshold_over="predicted")}
-
-    def count(team):
-        return evaluate_adapted(photos(), prnet(), specs, adapt, variants=variants, team=team)
-
-    (alone,) = count(ALONE)
-    for (counted,) in together(2, count):
-        assert_same(counted, alone, alone)
 
 
 def test_long_messages_go_in_pieces(monkeypatch):

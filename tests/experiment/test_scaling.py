@@ -26,6 +26,7 @@ def test_what_is_sent_is_read_from_a_program():
     ]
 
 
+@pytest.mark.slow
 def test_the_quick_form_sends_the_same_to_any_number_of_devices(capsys):
     scaling.main(["--quick"])
     said = capsys.readouterr().out

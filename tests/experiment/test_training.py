@@ -179,15 +179,16 @@ sys.exit(cli.run(lambda argv: experiment.train(prnet_config(), toy_sources(argv[
 @pytest.mark.parametrize(
     ("number", "code", "lines", "said"),
     [
-        (signal.SIGKILL, -signal.SIGKILL, 4, ""),  # one behind the checkpoint
-        (
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, 4, "", id="kill -9"),  # one behind the checkpoint
+        pytest.param(
             signal.SIGTERM,
             75,
             5,
             "SIGTERM: the training in {} stops after step 5 of 6, which is saved; the same",
+            id="SIGTERM",
+            marks=pytest.mark.slow,
         ),
     ],
-    ids=["kill -9", "SIGTERM"],
 )
 def test_a_killed_run_goes_on_bit_for_bit(number, code, lines, said, tmp_path, folder, whole):
     script, workdir = tmp_path / "script.py", tmp_path / "run"

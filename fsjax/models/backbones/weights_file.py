@@ -23,8 +23,11 @@ SUFFIXES = (".npz", SAFETENSORS, *PYTORCH)
 _WRAPPERS = ("state_dict", "model")
 """What training programs call the weights in a .pth that holds more than them."""
 
-_HASH = re.compile(r"-([0-9a-f]{8})\.pth$", re.ASCII)
-"""The beginning of a file's SHA-256 that PyTorch's hub looks for in its name, as in resnet50-0676ba61.pth."""
+_HASH = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8})\.pth$", re.ASCII)
+"""The beginning of a file's SHA-256 that PyTorch's hub looks for in its name, as in resnet50-0676ba61.pth.
+
+What may be a date, as in mine-20240131.pth, is none.
+"""
 
 _PARALLEL = "module."
 """What PyTorch's DataParallel puts before every name."""

@@ -30,7 +30,7 @@ def gradient(network, variables, **more):
 
 
 @pytest.mark.parametrize(
-    ("make_network", "remat"), [(BOTTLENECKS, "blocks"), (PLAIN, "stages"), (partial(VGG, width=1), "blocks")]
+    ("make_network", "remat"), [(BOTTLENECKS, "blocks"), (partial(VGG, width=1), "blocks")]
 )
 def test_gradients_stay_the_same(make_network, remat, random_variables):
     networks = make_network(), make_network(remat=remat)

@@ -53,6 +53,7 @@ def test_a_name_that_ends_in_a_hash_is_believed(tmp_path, monkeypatch):
     for name, sentence in (
         (f"a-{right}.pth", "only where PyTorch"),
         ("a-0676ba61.pth", f"begins with {right}"),
+        ("a-20240131.pth", "only where PyTorch"),
     ):
         (tmp_path / name).write_bytes(b"PK")
         with pytest.raises(InputError, match=sentence):
