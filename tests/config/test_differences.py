@@ -9,9 +9,13 @@ from fsjax.errors import InputError
 from tests.config.changed import changed
 
 PLACES = {"data.tfds_dir", "data.feature_dir", "data.threads", "data.workers"}
-ANYTIME = PLACES | {"compilation_cache", "train.keep"} | {name for name in TABLE if name.startswith("eval.")}
+ANYTIME = (
+    PLACES
+    | {"compilation_cache", "train.keep", "model.remat"}
+    | {name for name in TABLE if name.startswith("eval.")}
+)
 SAVING = {"train.checkpoint_every", "train.checkpoint_minutes", "train.keep_last"}
-ON_RESUME = {"model.weights", "train.log_every"} | SAVING
+ON_RESUME = {"model.weights", "train.log_every", "train.accumulate"} | SAVING
 AT_EVALUATION = {
     "fold", "data.name", "data.train_list", "data.test_list", "data.split", "data.folds", "data.fold_count",
     "data.fold_seed", "data.leave_out", "data.min_area",
