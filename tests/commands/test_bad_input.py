@@ -47,7 +47,7 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_else_skipped(harm, part, tr
 
 
 def test_the_newest_sound_checkpoint_is_evaluated_and_another_evaluation_beside_it_is_not(
-    trained, tmp_path, refusal, caplog
+    trained, tmp_path, refusal, capsys
 ):
     run, out = damaged(trained, tmp_path, "cut", "state/d"), tmp_path / "out"
     with claimed(out):
@@ -56,7 +56,7 @@ def test_the_newest_sound_checkpoint_is_evaluated_and_another_evaluation_beside_
     assert not out.exists()
     assert start(evaluation, f"--workdir={run}", f"--out={out}") == 0
     assert results(out)["step"] == 1
-    assert any("and skipped: the newest sound one is 1" in line for line in caplog.messages)
+    assert "and skipped: the newest sound one is 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--out", "--save_episodes"])
