@@ -1,5 +1,6 @@
 """Files that are whole or absent, and folders that one process at a time works in."""
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -16,6 +17,16 @@ except ImportError:  # Windows, where folders are not claimed
     fcntl = None  # type: ignore[assignment]
 
 _CLAIM = ".claimed"
+
+
+def sha256_of(path: str | Path) -> str:
+    """Returns the sha256 of a file's bytes.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_writable(folder: str | Path) -> None:

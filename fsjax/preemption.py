@@ -58,11 +58,11 @@ def heard() -> Iterator[None]:
         yield
         return
     address = _handler_address()
-    _REQUEST.at, _REQUEST.depth = None, 0
     _listen(address)
     try:
         yield
     finally:
+        _REQUEST.at, _REQUEST.depth = None, 0
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         if address:
             ctypes.pythonapi.PyOS_setsig(signal.SIGTERM, ctypes.c_void_p(address))

@@ -67,7 +67,8 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(scope="session", autouse=True)
 def compiled_programs_stay_here():
     """The programs would keep what they compile in the user's home."""
-    from fsjax.cli import configs  # only now: what is imported before the tests are collected is not checked
+    # Only now: what is imported before the tests are collected is not type-checked.
+    from fsjax.cli import configs
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(configs, "keep_compiled", lambda folder: None)

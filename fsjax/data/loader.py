@@ -4,6 +4,7 @@ import contextlib
 import gc
 import math
 import re
+import signal
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from absl import flags, logging
 
+from fsjax import preemption
 from fsjax.data.images import FeatureReader, InputSettings, empty_episode, load_episode, stacked
 from fsjax.data.sampling import EpisodeSpec
 from fsjax.data.source import Source
@@ -194,13 +196,18 @@ def _read(load: _Load, start: int, stop: int, threads: int, workers: int) -> Ite
 
 @contextlib.contextmanager
 def _deaths() -> Iterator[None]:
-    """Turns what Grain says of a worker process that was ended from outside into a sentence."""
+    """Turns what Grain says of a worker process that was ended from outside into a sentence.
+
+    SIGTERM may have ended one that was only starting, and could not ignore it yet.
+    """
     try:
         yield
     except RuntimeError as error:
         ended = re.search(r"terminated unexpectedly with exit code (-?\d+)", str(error))
         if ended is None:
             raise
+        if preemption.asked() and int(ended[1]) == -signal.SIGTERM:
+            raise preemption.Preempted from error
         raise InputError(
             f"A worker process of the loader has died (exit code {ended[1]}), as by a lack of memory, or of "
             "room in /dev/shm: lower data.workers or data.threads, and start the same command again."

@@ -93,7 +93,7 @@ def check_shared(folder: str | Path) -> None:
     if is_main():
         try:
             make_writable(folder)
-            seen = Path(folder) / f".seen.{os.getpid()}.{secrets.token_hex(8)}"
+            seen = Path(folder) / f".seen.{os.getpid()}.{secrets.token_hex(4)}"  # see leftovers
             seen.touch()
         except (InputError, OSError) as error:
             sentence = str(error)

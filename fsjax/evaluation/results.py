@@ -1,6 +1,5 @@
 """Evaluations read back from their folders, and compared episode by episode."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from fsjax.evaluation.controls import WRONG_SUPPORTS
 from fsjax.evaluation.metrics import Record
 from fsjax.evaluation.paired import common, paired_difference
 from fsjax.evaluation.report import seal, selected_in_words
+from fsjax.files import sha256_of
 
 _FIELDS = {
     "row": str,
@@ -53,7 +53,7 @@ class Results:
         for record in read_records(folder / "episodes.jsonl"):
             records.setdefault(record["row"], []).append(record)
         told = {row["name"]: row.get("episodes") for row in header["rows"]}
-        same = header.get("episodes_sha256") in (None, _sha256(folder / "episodes.jsonl"))
+        same = header.get("episodes_sha256") in (None, sha256_of(folder / "episodes.jsonl"))
         if not same or told != {name: len(lines) for name, lines in records.items()}:
             raise _do_not_belong_together(folder)
         return cls(folder, header, records)
@@ -125,7 +125,7 @@ def checked_header(folder: str | Path) -> dict[str, Any]:
         return Results.read(folder).header
     if not episodes.is_file():
         raise _is_missing(episodes)
-    if header["episodes_sha256"] != _sha256(episodes):
+    if header["episodes_sha256"] != sha256_of(episodes):
         raise _do_not_belong_together(folder)
     return header
 
@@ -263,11 +263,6 @@ def _is_missing(path: Path) -> InputError:
 
 def _do_not_belong_together(folder: Path) -> InputError:
     return InputError(f"results.json and episodes.jsonl in {folder} do not belong together; evaluate again.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _header(path: Path) -> dict[str, Any]:

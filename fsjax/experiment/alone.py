@@ -13,17 +13,18 @@ from fsjax.leftovers import clear_temporaries
 def alone(folder: Path) -> Iterator[None]:
     """Keeps other programs out of a folder, and hears SIGTERM (see `preemption.heard`).
 
-    Of several processes of a run the first claims it, and clears what killed ones have left; the others wait.
+    Of several processes of a run the first claims it, and clears what killed ones have left; the others wait,
+    and all make sure that they see the same folder: reading a checkpoint together, they would wait for ever.
 
     Args:
       folder: it is made where it is missing.
 
     Raises:
       ClaimedError: another program is at work in it.
-      InputError: it cannot be written to.
+      InputError: it cannot be written to, or the processes of this run do not see the same.
     """
     with preemption.heard(), claimed(folder) if distributed.is_main() else nullcontext():
         if distributed.is_main():
             clear_temporaries(folder)
-        distributed.barrier("claimed")
+        distributed.check_shared(folder)
         yield

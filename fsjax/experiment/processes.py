@@ -1,7 +1,5 @@
 """What the processes of a training make sure of before its first step: that they are of one run."""
 
-from pathlib import Path
-
 import jax
 from ml_collections import ConfigDict
 
@@ -22,10 +20,8 @@ EPISODES = 8
 """So many, from the first step on, are drawn and compared."""
 
 
-def check_same(
-    config: ConfigDict, source: Source, plan: Plan, state: TrainState, found: Found, workdir: Path
-) -> None:
-    """Makes sure that all processes see one work directory, and train the same on the same data.
+def check_same(config: ConfigDict, source: Source, plan: Plan, state: TrainState, found: Found) -> None:
+    """Makes sure that all processes train the same on the same data.
 
     Args:
       config: of the training.
@@ -33,14 +29,12 @@ def check_same(
       plan: of the training.
       state: that it goes on from.
       found: what the run has found out so far.
-      workdir: the run's folder, which is made where there are several processes.
 
     Raises:
       InputError: in every process, naming what differs.
     """
     if not distributed.several():
         return
-    distributed.check_shared(workdir)
     start = int(state.step)
     specs = [plan.sampler(start * plan.batch_size + number) for number in range(EPISODES)]
     fields = {name: value for name, value in flatten(config).items() if name not in OF_A_MACHINE}

@@ -79,7 +79,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         state, fixed, found = start
         if selection:
             selection.check_earlier(found)
-        check_same(config, source, plan, state, found, workdir)
+        check_same(config, source, plan, state, found)
         checkpoints.clear()
         if fixed and not int(state.step):
             found["backbone_sha256"] = frozen.digest(fixed["backbone"])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from fsjax.errors import InputError
-from fsjax.files import claimed, make_writable, replacing
+from fsjax.files import claimed, make_writable, replacing, sha256_of
 
 LIST = ".written"
 """What predict.py calls its list."""
@@ -161,7 +161,4 @@ def _written(file: Path) -> dict[str, str]:
 
 
 def _is_file_of(path: Path, sha256: str) -> bool:
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    return not path.is_symlink() and path.is_file() and sha256_of(path) == sha256

@@ -1,10 +1,15 @@
 """The folders of a run's checkpoints: which there are, which stay, and what killed programs leave of them."""
 
+import os
 import shutil
+import stat
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from fsjax.errors import InputError
 
 DAMAGED = "damaged_"
 """Begins the name of a checkpoint that was put aside."""
@@ -13,6 +18,23 @@ DAMAGED = "damaged_"
 def steps(folder: Path) -> list[int]:
     """Returns the steps of the checkpoints in a folder; what is empty is left of one, or becomes one."""
     return sorted(int(path.name) for path in _numbered(folder) if any(path.iterdir()))
+
+
+def check_ordinary(folder: Path) -> None:
+    """Makes sure that there are only files and folders in a folder; whoever reads a pipe waits for ever.
+
+    What a training that goes on deletes meanwhile does not matter.
+
+    Raises:
+      InputError: naming what else there is.
+    """
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            with suppress(FileNotFoundError):
+                if not stat.S_ISREG(path.stat().st_mode):
+                    raise InputError(
+                        f"{path} is no ordinary file: delete it, and start the same command again."
+                    )
 
 
 def clear(folder: Path, newest: int) -> None:

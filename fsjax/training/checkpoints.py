@@ -67,9 +67,7 @@ class Checkpoints:
         self._read: tuple[int, _Stored] | None = None
         self._saving: int | None = None
         self._newest: int | None = None
-        for path in self._dir.rglob("*"):
-            if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
-                raise InputError(f"{path} is no ordinary file: delete it, and start the same command again.")
+        checkpoint_folders.check_ordinary(self._dir)
         try:
             self._manager = ocp.CheckpointManager(
                 self._dir,
@@ -278,7 +276,7 @@ class Checkpoints:
         """Turns what Orbax, TensorStore and JSON say of damaged files into a sentence."""
         try:
             yield
-        except (DamagedError, MemoryError):
+        except (DamagedError, MemoryError, jax.errors.JaxRuntimeError):  # the last: another process is lost
             raise
         except Exception as error:
             raise DamagedError(step, self.workdir, type(error).__name__) from error

@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from fsjax.files import replacing
+from fsjax.files import replacing, sha256_of
 
 NAME = "files.json"
 
@@ -17,7 +17,7 @@ _UNREAD = "commit_success.txt"
 
 def write(folder: Path) -> None:
     """Writes down the hash of every file of a checkpoint that is whole."""
-    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
+    files = {path.relative_to(folder).as_posix(): sha256_of(path) for path in _files(folder)}
     with replacing(folder / NAME) as temporary:
         temporary.write_text(json.dumps({"files": files, "sha256": _digest(files)}, indent=1) + "\n")
 
@@ -37,7 +37,7 @@ def differs(folder: Path) -> str:
     for name in sorted(noted["files"]):
         if name not in there:
             return f"its file {name} is missing"
-        if _sha256(there[name]) != noted["files"][name]:
+        if sha256_of(there[name]) != noted["files"][name]:
             return f"its file {name} is not what was saved"
     return ""
 
@@ -45,11 +45,6 @@ def differs(folder: Path) -> str:
 def _files(folder: Path) -> list[Path]:
     inside = [path for item in _ITEMS for path in (folder / item).rglob("*")]
     return [path for path in inside if path.is_file() and path.name != _UNREAD]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(files: dict[str, str]) -> str:

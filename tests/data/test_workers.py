@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+from fsjax import preemption
+from fsjax.data import loader
 from fsjax.data.images import InputSettings
 from fsjax.data.index import build_index
 from fsjax.data.loader import Slots, batches
@@ -82,6 +84,27 @@ def test_a_worker_that_dies_is_a_sentence():
     read = batches(source, sampler, InputSettings(12), Slots(1, 1, 1), seed=0, stop=99, threads=1, workers=2)
     with pytest.raises(InputError, match=r"A worker process .* has died \(exit code -9\).* lower data\.work"):
         list(read)
+
+
+def test_sigterm_that_ends_a_worker_while_it_is_starting_is_a_preemption():
+    """It is sent to all processes of a job; a worker ignores it as soon as it can."""
+
+    def say(code):
+        with loader._deaths():
+            raise RuntimeError(f"Grain worker process 1 was terminated unexpectedly with exit code {code}")
+
+    def hear():
+        with preemption.heard(), preemption.deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(InputError, match=r"has died \(exit code -9\)"):
+                say(-9)
+            say(-15)
+
+    with pytest.raises(preemption.Preempted) as raised:
+        hear()
+    assert "exit code -15" in str(raised.value.__cause__)
+    with pytest.raises(InputError, match=r"has died \(exit code -15\)"):
+        say(-15)  # nobody has asked this process
 
 
 PARENT = """

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax import experiment
+from fsjax import distributed, experiment
+from fsjax.errors import InputError
 from fsjax.files import ClaimedError, claimed
 from fsjax.preemption import Preempted
 from fsjax.training import saving
@@ -134,6 +135,20 @@ def test_a_second_training_stops_before_it_touches_anything(whole, folder, tmp_p
     experiment.train(prnet_config(), toy_sources(folder), tmp_path)
     assert steps_in(tmp_path) == {"3", "6"}
     assert_same_run(tmp_path, whole, folder)
+
+
+def test_processes_see_one_folder_before_they_read_its_checkpoints(whole, folder, monkeypatch):
+    """They read them together, and one that finds none would let the others wait."""
+
+    def refuse(place):
+        raise InputError(f"Process 1 does not see {place}.")
+
+    opened = []
+    monkeypatch.setattr(distributed, "check_shared", refuse)
+    monkeypatch.setattr("fsjax.experiment.training.Checkpoints", opened.append)
+    with pytest.raises(InputError, match="Process 1 does not see"):
+        experiment.train(prnet_config(), toy_sources(folder), whole)
+    assert not opened
 
 
 def test_a_damaged_checkpoint_is_trained_anew(whole, folder, tmp_path, at_step, monkeypatch):

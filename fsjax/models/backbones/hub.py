@@ -3,7 +3,6 @@
 The hub is huggingface_hub's: HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE mean what they mean to it.
 """
 
-import hashlib
 import logging
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import safetensors
 
 from fsjax.errors import InputError
+from fsjax.files import sha256_of
 from fsjax.models.backbones.weights_file import SUFFIXES
 
 LOG = logging.getLogger(__name__)
@@ -122,10 +122,8 @@ def _damage(path: Path) -> str:
     """
     told = path.resolve().name
     try:
-        if _SHA256.fullmatch(told):
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != told:
-                    return "its SHA-256 is another than the hub's"
+        if _SHA256.fullmatch(told) and sha256_of(path) != told:
+            return "its SHA-256 is another than the hub's"
         with safetensors.safe_open(path, framework="numpy"):
             return ""
     except (OSError, safetensors.SafetensorError) as error:

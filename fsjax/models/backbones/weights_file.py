@@ -1,6 +1,5 @@
 """Files of weights, read as they are: name -> array."""
 
-import hashlib
 import importlib
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import safetensors
 import safetensors.numpy
 
 from fsjax.errors import InputError
+from fsjax.files import sha256_of
 
 Weights = dict[str, np.ndarray]
 
@@ -76,8 +76,7 @@ def _check_name(path: Path) -> None:
     """Makes sure that a .pth has the hash that its name ends in, as torchvision's and timm's do."""
     told = _HASH.search(path.name)
     if told:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(path)
         if not sha256.startswith(told[1]):
             raise InputError(
                 f"{path}: the weights file is damaged, as its SHA-256 begins with {sha256[:8]} and its name "
