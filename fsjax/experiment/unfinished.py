@@ -52,11 +52,10 @@ def kept(out: Path, config: ConfigDict, header: manifest.Header, evaluation: Eva
       evaluation: it.
 
     Raises:
-      InputError: the processes of this run do not evaluate alike, or do not see the same folder.
+      InputError: the processes of this run do not evaluate alike.
     """
     decides = _decides(config, header, evaluation)
     if distributed.several():
-        distributed.check_shared(out)
         distributed.agree({**decides, "the number of devices": jax.local_device_count()})
     text = json.dumps(decides, sort_keys=True, default=str)
     parts = Parts(out / FOLDER, hashlib.sha256(text.encode()).hexdigest())
