@@ -31,7 +31,7 @@ def drawn(trained, tmp_path_factory):
 
 
 def test_the_manifest_beside_the_results_gives_them_again(trained, drawn, tmp_path):
-    names = ["episodes.jsonl", "manifest.jsonl", "results.json", "results.md"]
+    names = [".claimed", "episodes.jsonl", "manifest.jsonl", "results.json", "results.md"]
     assert sorted(path.name for path in drawn.iterdir()) == names
     read, manifest = tmp_path / "read", drawn / "manifest.jsonl"
     arguments = f"--workdir={trained}/run", f"--out={read}", f"--episodes={manifest}"

@@ -106,7 +106,7 @@ def test_what_a_backbones_options_may_not_be(backbone, name, sentence, monkeypat
         for value in share(list(bad_values(field)), program):
             config = changed({"model.backbone": backbone, name: value})
             with monkeypatch.context() as patch:
-                patch.setattr(cli, "load_config", lambda place, config=config: config)
+                patch.setattr(cli.configs, "load_config", lambda place, config=config: config)
                 said = sentence(program, out)
             assert said.startswith(f"{name} is {value!r}: give "), said
 

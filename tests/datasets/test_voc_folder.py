@@ -140,7 +140,7 @@ def test_genuine_photos_agree_with_their_files(shared, tmp_path):
     voc, lists = shared / "data" / "voc_animals", tmp_path / "lists"
     lists.mkdir()
     for name in ("train", "val"):
-        ids = list_files.ids((voc / f"{name}.txt").read_text())
+        ids = list_files.ids((voc / f"{name}.txt").read_text(), name)
         (lists / f"{name}.txt").write_text("\n".join(ids[::200]))
     assert run(voc, lists=lists, tfds_dir=tmp_path / "built", name="animals") == 0
     for source in opened(lists, name="animals").values():

@@ -44,10 +44,15 @@ def config(old):
     return config
 
 
+def save_as_version_1(patch, old):
+    patch.setattr(checkpoints, "store", lambda config, found: old)
+    patch.setattr(checkpoints, "seal", lambda stored, arrays: stored)
+
+
 @pytest.fixture
 def as_version_1(monkeypatch, old):
     """What is saved now is saved as version 1 did: the configuration bare."""
-    monkeypatch.setattr(checkpoints, "store", lambda config, found: old)
+    save_as_version_1(monkeypatch, old)
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def test_what_version_1_stored_is_told_apart(old_run, config):
 
 def test_an_old_run_goes_on(tmp_path, old, config, sources, whole, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "store", lambda config, found: old)
+        save_as_version_1(patch, old)
         with interrupted_before(5, monkeypatch):
             experiment.train(config, sources, tmp_path)
     assert "base_classes" not in Run.open(tmp_path).found
