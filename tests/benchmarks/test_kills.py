@@ -86,6 +86,7 @@ def test_a_command_that_fails_after_a_kill_is_found(tmp_path):
     assert "FileExistsError" in found.wrong[0]
 
 
+@pytest.mark.slow
 def test_a_full_disk_must_be_told(tmp_path):
     if os.geteuid():
         pytest.skip("a small disk: root alone mounts one")
@@ -123,6 +124,7 @@ def short(folder, out, *flags):
     return (out, cache, "--config.eval.rows=fusion0", "--config.eval.pictures=0", *flags)
 
 
+@pytest.mark.slow
 def test_a_training_survives(tmp_path):
     write_folder(tmp_path)
     command = ("train.py", f"--config={tmp_path}/mini.py", *short(tmp_path, "--workdir={out}"))

@@ -89,6 +89,7 @@ def asked(out, name):
     return [r["query"][0] for r in read_records(out / "episodes.jsonl") if r["row"] == name]
 
 
+@pytest.mark.slow
 def test_two_processes_of_two_devices_give_the_results_of_one(trained, undisturbed, tmp_path):
     out = tmp_path / "out"
     arguments = f"--workdir={trained}/run", f"--out={out}", *SETTINGS, "--config.eval.pictures=1"

@@ -31,6 +31,7 @@ def talks(pairs):
     return [json.loads(last_line(out)) for _, out, _ in pairs["refused"]]
 
 
+@pytest.mark.slow
 def test_every_process_hears_the_same(talks):
     assert [talk["numbers"] for talk in talks] == [[0, 2, True], [1, 2, False]]
     for talk in talks:
@@ -41,6 +42,7 @@ def test_every_process_hears_the_same(talks):
         assert talk["scalars"] == ["float320.0", "float321.0"]
 
 
+@pytest.mark.slow
 def test_what_differs_is_named_in_every_process(talks):
     for talk in talks:
         assert talk["differing"] == (
@@ -49,6 +51,7 @@ def test_what_differs_is_named_in_every_process(talks):
         )
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_shared_is_refused_in_every_process(talks):
     for talk in talks:
         assert talk["not shared"].startswith("Process 1 does not see what process 0 writes to ")
@@ -56,6 +59,7 @@ def test_a_folder_that_is_not_shared_is_refused_in_every_process(talks):
         assert talk["left"] == []
 
 
+@pytest.mark.slow
 def test_a_sentence_of_one_process_stops_the_other(pairs):
     (code0, _, err0), (code1, _, err1) = pairs["refused"]
     assert (code0, code1) == (2, 2)
@@ -65,6 +69,7 @@ def test_a_sentence_of_one_process_stops_the_other(pairs):
     )
 
 
+@pytest.mark.slow
 def test_a_process_that_has_lost_the_first_says_so(pairs):
     (code0, _, _), (code1, _, err1) = pairs["killed"]
     assert code0 == -9
