@@ -78,6 +78,7 @@ def test_a_process_that_has_lost_the_first_says_so(pairs):
     assert "start all of them again with the same command" in partners.LOST
 
 
+@pytest.mark.slow
 def test_sigterm_of_one_process_ends_both_at_once(pairs):
     """Although JAX sets a handler of its own, which only tells those that ask it after their steps."""
     (code0, _, err0), (code1, _, err1) = pairs["terminated"]
