@@ -19,6 +19,7 @@ from fsjax.data import manifest
 from fsjax.evaluation.parts import Parts
 from fsjax.evaluation.provenance import digest_of_code, provenance
 from fsjax.evaluation.rows import UNTRAINED, Evaluation
+from fsjax.experiment.processes import OF_A_MACHINE
 from fsjax.experiment.settings import digest_of_ids
 from fsjax.training import frozen
 
@@ -26,8 +27,7 @@ FOLDER = ".unfinished"
 """In the folder of the results, until these are written."""
 
 _NO_MATTER = (
-    "train.", "batch_size", "lr_scaling", "compilation_cache", "data.tfds_dir", "data.feature_dir",
-    "data.threads", "data.workers", "eval.memory", "eval.pictures", "eval.protocol",
+    *OF_A_MACHINE, "train.", "batch_size", "lr_scaling", "eval.memory", "eval.pictures", "eval.protocol",
     "eval.allow_trained_classes",
 )  # fmt: skip
 """How fields begin that decide no count of an evaluation, once weights, data and episodes are given."""
