@@ -86,8 +86,10 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
             if distributed.is_main():
                 frozen.keep(workdir, fixed["backbone"])
         with preemption.deferred(), _named(config, source, plan, checkpoints):
-            for reached in _steps(config, source, method, plan, workdir, start, selection):
+            for reached, stopping in _steps(config, source, method, plan, workdir, start, selection):
                 checkpoints.save(reached, config, found)
+                if stopping:  # who leaves ends the others, also one that is still at work on files
+                    checkpoints.finish()
     if distributed.is_main():
         figures.learning_curve(workdir / "learning_curve.png", read_metrics(workdir), config.train.select)
     distributed.barrier("trained")
@@ -176,8 +178,8 @@ def _steps(
     workdir: Path,
     begin: Start,
     selection: Selection | None,
-) -> Iterator[TrainState]:
-    """Trains on from where it starts, and yields the states to be saved."""
+) -> Iterator[tuple[TrainState, bool]]:
+    """Trains on from where it starts, and yields the states to be saved, and whether it stops after each."""
     state, fixed, found = begin
     start, part = int(state.step), config.train
     step_of = make_train_step(method, plan.optimizer, plan.seed, plan.parts, plan.schedule)
@@ -205,7 +207,8 @@ def _steps(
                 curves.flush()
                 progress.reach(step, loss=curves.loss)
             if due:
-                yield first_copy(stacked)  # with what was measured, which is neither lost nor measured again
+                # With what was measured, which is neither lost nor measured again.
+                yield first_copy(stacked), stopping
                 saving.saved()
             if stopping:
                 raise preemption.Preempted(_stopped(workdir, step, plan.steps))

@@ -41,6 +41,18 @@ class DamagedError(InputError):
         self.why = why
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's manager, which leaves it to the training to ask JAX whether it is to stop.
+
+    Its own thread asks, too, for a step that has been saved: the first process's step is then an earlier one
+    for JAX, and the step after which all processes stop may be one that it has already passed.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """Asks nobody: what is to be saved is decided by who saves."""
+        return False
+
+
 class _Stored(NamedTuple):
     values: dict[str, Any]  # the configuration and what was found, with their digests
     arrays: dict[str, np.ndarray]  # the leaves of the state by name
@@ -69,7 +81,7 @@ class Checkpoints:
         self._newest: int | None = None
         checkpoint_folders.check_ordinary(self._dir)
         try:
-            self._manager = ocp.CheckpointManager(
+            self._manager = _Manager(
                 self._dir,
                 options=ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=False),
                 item_handlers={"state": ocp.PyTreeCheckpointHandler(), "config": ocp.JsonCheckpointHandler()},
@@ -149,6 +161,16 @@ class Checkpoints:
                 raise OSError(ENOSPC, os.strerror(ENOSPC))  # Orbax would fill the disk, and the terminal
             self._manager.save(step, args=items)
             self._saving = step
+
+    def finish(self) -> None:
+        """Waits until what was saved is whole, with the hashes of its files; all processes of a run call it.
+
+        Raises:
+          InputError: it does not fit on the disk.
+        """
+        with _to_disk(self.workdir):
+            self._finish()
+        distributed.barrier("finished")
 
     def _finish(self) -> None:
         """Waits for the checkpoint that is being saved, and writes down the hashes of its files."""

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from fsjax.config import check_resumable
 from fsjax.errors import InputError
@@ -48,6 +49,19 @@ def test_a_state_comes_back_bit_for_bit(saved, state):
         assert jax.tree.structure(back) == jax.tree.structure(state)
         assert_same_bits(back, state)
         assert_same_bits(checkpoints.variables(state.variables), state.variables)
+
+
+def test_only_the_training_asks_whether_all_processes_stop(tmp_path, state, monkeypatch):
+    """JAX believes the last step that it was asked for, and Orbax asks late, from a thread of its own."""
+    asked = []
+    monkeypatch.setattr(
+        multihost_utils, "reached_preemption_sync_point", lambda step: bool(asked.append(step))
+    )
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, prnet_config(), FOUND)
+        checkpoints.finish()
+        assert checkpoints.latest_step == 7
+    assert asked == []
 
 
 def test_the_configuration_and_what_was_found_come_back(saved):
