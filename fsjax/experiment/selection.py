@@ -145,13 +145,17 @@ class Selection:
           variables: of the step.
           found: by the run.
           stopping: whether all processes of the run stop after this step.
+
+        Raises:
+          Preempted: a second SIGTERM of one of several processes; the others would not save with it.
         """
-        try:
-            if step == self._last or distributed.several():
-                if stopping and step != self._last:
-                    raise preemption.Preempted
+        if distributed.several():
+            if not stopping or step == self._last:
                 return self.measure(step, variables, found)
-            with preemption.at_once():
+            found["unmeasured"] = step
+            return None
+        try:
+            with nullcontext() if step == self._last else preemption.at_once():
                 return self.measure(step, variables, found)
         except preemption.Preempted:
             found["unmeasured"] = step

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from fsjax import experiment
+from fsjax import distributed, experiment
 from fsjax.experiment.selection import Selection
 from fsjax.models import build
 from fsjax.preemption import Preempted
@@ -54,3 +54,21 @@ def test_a_step_that_sigterm_leaves_unmeasured_is_measured_by_the_next_start(
     assert (run.step, run.found) == (whole.step, whole.found)
     method = build.method(run.config.model)
     assert_same_bits(run.variables(method), whole.variables(method))
+
+
+def test_one_of_several_processes_saves_nothing_alone(apart, monkeypatch):
+    """At a second SIGTERM in a selection, while the others measure on: they would never save with it."""
+    config = selecting("novel_fold")
+    selection = Selection.configured(config, apart, build.method(config.model), steps=4)
+
+    def break_off(*_):
+        raise Preempted
+
+    monkeypatch.setattr(Selection, "measure", break_off)
+    monkeypatch.setattr(distributed, "several", lambda: True)
+    found = {}
+    with pytest.raises(Preempted):
+        selection.measure_unless_stopping(2, {}, found, stopping=False)
+    assert found == {}
+    assert selection.measure_unless_stopping(2, {}, found, stopping=True) is None
+    assert found == {"unmeasured": 2}
