@@ -103,15 +103,19 @@ def _complete(given: Job, told: Job, *, detects: bool) -> Job:
 
 
 def _told(environment: Mapping[str, str]) -> Job | None:
-    """Returns what launchers tell of a job of several processes, None where there is none."""
-    tasks = _read(environment, "SLURM_STEP_NUM_TASKS")
-    if tasks > 1 and "SLURM_PROCID" in environment:
-        most = max(_counts(environment.get("SLURM_STEP_TASKS_PER_NODE", "")), default=0)
-        return _launched(environment, tasks, "SLURM_PROCID", "SLURM_LOCALID", most)
+    """Returns what launchers tell of a job of several processes, None where there is none.
+
+    Where mpirun starts its helpers by Slurm's srun, processes have the variables of that step, too, which
+    counts the helpers: Open MPI's are looked at first, as JAX does.
+    """
     ranks = _read(environment, "OMPI_COMM_WORLD_SIZE")
     if ranks > 1 and "OMPI_COMM_WORLD_RANK" in environment:
         beside = _read(environment, "OMPI_COMM_WORLD_LOCAL_SIZE")
         return _launched(environment, ranks, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", beside)
+    tasks = _read(environment, "SLURM_STEP_NUM_TASKS")
+    if tasks > 1 and "SLURM_PROCID" in environment:
+        most = max(_counts(environment.get("SLURM_STEP_TASKS_PER_NODE", "")), default=0)
+        return _launched(environment, tasks, "SLURM_PROCID", "SLURM_LOCALID", most)
     workers = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES") or ""
     if len(workers.split(",")) > 1 or _read(environment, "MEGASCALE_NUM_SLICES") > 1:
         return Job()

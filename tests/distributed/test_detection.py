@@ -86,6 +86,12 @@ def test_open_mpi_says_who_is_who():
     assert job({**FIFTH_OPEN_MPI, "JAX_COORDINATOR_ADDRESS": "head:4000"}) == Job("head:4000", 4, 2)
 
 
+def test_open_mpi_on_machines_of_slurm_counts_its_own_processes():
+    """Its helpers are a step of srun, one on each further machine; their processes inherit its variables."""
+    helpers = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0", "SLURM_STEP_TASKS_PER_NODE": "1(x2)"}
+    assert job(SLURM | helpers | OPEN_MPI) == Job(None, 4, 2)
+
+
 def test_flags_are_enough():
     assert job({}, "first:12345", "2", "1") == Job("first:12345", 2, 1)
     assert job({"JAX_COORDINATOR_ADDRESS": "first:1"}, "", "2", "0") == Job("first:1", 2, 0)
