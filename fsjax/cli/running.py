@@ -36,9 +36,9 @@ def run(
 
     Returns:
       0; 2 after one sentence on standard error: the user's input is at fault, the system refuses, or a loss
-      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 75 where SIGTERM ended it, so
-      that the same command is to be started again; 130 where the user interrupted; 141 where what is printed
-      is no longer read, as by `head`.
+      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 75 where SIGTERM ended it, or
+      another process of its run was lost, so that the same command is to be started again; 130 where the
+      user interrupted; 141 where what is printed is no longer read, as by `head`.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
