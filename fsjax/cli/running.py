@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fsjax import distributed, preemption
 from fsjax.cli.arguments import DEBUG
+from fsjax.cli.writers import silenced
 from fsjax.compilation import CompileTime
 from fsjax.errors import InputError
 from fsjax.exit_codes import BUG, INPUT_ERROR, INTERRUPTED, PIPE_CLOSED, PREEMPTED
@@ -36,14 +37,14 @@ def run(
 
     Returns:
       0; 2 after one sentence on standard error: the user's input is at fault, the system refuses, or a loss
-      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 75 where SIGTERM ended it, or
-      another process of its run was lost, so that the same command is to be started again; 130 where the
-      user interrupted; 141 where what is printed is no longer read, as by `head`.
+      is not finite; 1 for a bug in fsjax, whose traceback is in a file then; 75 where SIGTERM ended it or
+      another process of the run is lost, so that the same command is to be started again; 130 where the user
+      interrupted; 141 where what is printed is no longer read, as by `head`.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
         logging.getLogger(ours).setLevel(logging.INFO)
-    with preemption.heard():
+    with preemption.heard(), silenced(logging.root.handlers[0]):
         return _ended(program, list(sys.argv if argv is None else argv), stopped)
 
 
