@@ -14,7 +14,8 @@
 #SBATCH --signal=TERM@120
 
 trap : TERM # is for the tasks, which save and end; this shell stays to see how
-srun python train.py --config=configs/prnet_coco.py --config.batch_size="$SLURM_NTASKS" \
+# Where a site's default ends all tasks at the first bad exit, those that still save would be lost.
+srun --kill-on-bad-exit=0 python train.py --config=configs/prnet_coco.py --config.batch_size="$SLURM_NTASKS" \
     --config.lr_scaling=linear "$@"
 code=$?
 if [ "$code" = 75 ]; then

@@ -250,11 +250,13 @@ class Checkpoints:
 
     def _newest_sound(self) -> int:
         damaged: dict[int, str] = {}
-        for step in reversed(checkpoint_folders.steps(self._dir)):
+        there = checkpoint_folders.steps(self._dir)
+        for step in reversed(there):
             try:
                 self._stored(step)
             except DamagedError as error:
-                damaged[step] = error.why
+                if step in checkpoint_folders.steps(self._dir):
+                    damaged[step] = error.why
                 continue
             for other, why in damaged.items():
                 LOG.warning(
@@ -262,6 +264,8 @@ class Checkpoints:
                     other, self.workdir, why, step,
                 )  # fmt: skip
             return step
+        if checkpoint_folders.steps(self._dir) != there:
+            return self._newest_sound()  # a training goes on: what it has deleted meanwhile is not damaged
         which = ", ".join(f"{step} ({why})" for step, why in damaged.items())
         raise InputError(
             f"Every checkpoint in {self.workdir} is damaged, {which}: copy the run's folder anew from where "

@@ -25,6 +25,7 @@ import os, signal, subprocess, sys
 
 signal.signal(signal.SIGTERM, lambda *_: None)  # which is for the tasks
 count = os.environ["SLURM_NTASKS"]
+command = [argument for argument in sys.argv[1:] if argument != "--kill-on-bad-exit=0"]
 step = {{
     "SLURM_STEP_NODELIST": "localhost",
     "SLURM_STEP_NUM_TASKS": count,
@@ -32,7 +33,7 @@ step = {{
     "SLURM_STEP_TASKS_PER_NODE": count,
 }}
 tasks = [
-    subprocess.Popen(sys.argv[1:], env=os.environ | step | {{"SLURM_PROCID": task, "SLURM_LOCALID": task}})
+    subprocess.Popen(command, env=os.environ | step | {{"SLURM_PROCID": task, "SLURM_LOCALID": task}})
     for task in map(str, range(int(count)))
 ]
 codes = [task.wait() for task in tasks]

@@ -9,6 +9,7 @@ from fsjax.config import check_resumable
 from fsjax.errors import InputError
 from fsjax.experiment.settings import plan_of
 from fsjax.models import build
+from fsjax.training import checkpoint_folders
 from fsjax.training.checkpoints import Checkpoints
 from fsjax.training.runs import Run
 from fsjax.training.step import make_state
@@ -79,6 +80,17 @@ def test_the_latest_are_kept(tmp_path, state, last, kept):
         for step in (1, 2, 2, 3):
             checkpoints.save(state._replace(step=np.int32(step)), config, FOUND)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == kept
+
+
+def test_what_a_training_deletes_meanwhile_is_not_damaged(saved, state, monkeypatch, caplog):
+    """The folder is listed while its only checkpoint is 5, which is gone when it is read."""
+    listed = [[5]]
+    steps = checkpoint_folders.steps
+    monkeypatch.setattr(checkpoint_folders, "steps", lambda place: listed.pop() if listed else steps(place))
+    with Checkpoints(saved) as checkpoints:
+        assert_same_bits(checkpoints.variables(state.variables), state.variables)
+    assert not listed
+    assert "damaged" not in caplog.text
 
 
 def test_chosen_steps_stay_beside_the_two_latest_and_are_read(tmp_path, state):
