@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fsjax import preemption
 from fsjax.errors import InputError
 from fsjax.evaluation.team import Team
 
@@ -53,6 +54,7 @@ class Finished:
 
         Raises:
           InputError: the disk is full, or cannot be written to.
+          Preempted: the process was asked to end, where Python let nothing be raised.
         """
         results = list(results)
         self._results.update(results)
@@ -69,6 +71,7 @@ class Finished:
                 f"{self._folder} cannot be written to ({error.strerror}): make room on the disk, or give "
                 "leave to write there, and start the same command again; it goes on from the last photos."
             ) from error
+        preemption.obey()  # what a signal raises while Python deletes an object is lost
 
     def agree(self, team: Team) -> set[Unit]:
         """Returns the units that any process has, of which each is kept for `all` by one process."""

@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from fsjax import preemption
 from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.evaluate import evaluate
@@ -131,6 +133,24 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(parts, tmp_path):
     path.unlink()
     os.mkfifo(path)
     assert found(parts) == {}
+
+
+class Dying:
+    """An object in whose end the signal arrives, so that Python drops what the handler raises."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_was_lost_ends_it_after_the_next_unit(parts):
+    with preemption.heard():
+        finished = parts.of("a pass", 0)
+        finished.add([((3,), RESULTS[(3,)])])
+        Dying()
+        with pytest.raises(preemption.Preempted):
+            finished.add([((5,), RESULTS[(5,)])])
+    assert found(parts).keys() == {(3,), (5,)}
 
 
 def test_processes_that_see_other_files_agree_on_what_is_finished(tmp_path):
