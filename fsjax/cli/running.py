@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fsjax import distributed, preemption
 from fsjax.cli.arguments import DEBUG
-from fsjax.cli.writers import silenced
+from fsjax.cli.quiet import silenced
 from fsjax.compilation import CompileTime
 from fsjax.errors import InputError
 from fsjax.exit_codes import BUG, INPUT_ERROR, INTERRUPTED, PIPE_CLOSED, PREEMPTED

@@ -1,4 +1,4 @@
-"""What checkpoint writers say of a full disk, beside the sentence that the program says."""
+"""What is printed beside the sentence that a program says: nothing of the same error."""
 
 import logging
 import sys
@@ -7,6 +7,7 @@ import pytest
 
 from fsjax import cli
 from fsjax.errors import InputError
+from fsjax.preemption import Preempted
 
 
 def logged(path, error):
@@ -32,7 +33,7 @@ def test_a_full_disk_is_told_once(capsys, monkeypatch):
     def program(argv):
         logged("/site-packages/orbax/checkpoint/future.py", OSError(28, "No space left on device"))
         logged("/fsjax/loading.py", ValueError("of our own"))
-        for error in (RuntimeError("Event loop is closed"), RuntimeError("another")):
+        for error in (RuntimeError("Event loop is closed"), Preempted(), RuntimeError("another")):
             Dying(error)
         raise InputError("The disk is full: make room.")
 
@@ -40,6 +41,7 @@ def test_a_full_disk_is_told_once(capsys, monkeypatch):
     said = capsys.readouterr().err
     assert "No space left" not in said
     assert "Event loop is closed" not in said
+    assert "Preempted" not in said
     assert "of our own" in said
     assert "RuntimeError: another" in said
     assert said.endswith("error: The disk is full: make room.\n")
