@@ -17,7 +17,7 @@ from fsjax.models.backbones.resnet import ResNet, resnet50, resnet101, small
 from fsjax.models.backbones.resnet_backbone import ResNetBackbone
 from fsjax.models.backbones.vgg import VGG
 from fsjax.models.backbones.vgg_backbone import VGGBackbone
-from fsjax.models.backbones.vit import DINOV2, DINOV3, Architecture, ViT
+from fsjax.models.backbones.vit import DINOV2, DINOV3, REGISTERS, Architecture, ViT
 from fsjax.models.backbones.vit_backbone import ViTBackbone
 
 _PRETRAINED = {
@@ -94,7 +94,7 @@ def _vit(
     positions: str,
     debias: int,
     stage_blocks: int,
-    registers: int = 4,
+    registers: bool = True,
 ) -> Backbone:
     if debias >= shape.width:
         raise InputError(
@@ -105,13 +105,19 @@ def _vit(
     shallow = shallow or max(deep // 2, 1)
     stage = stage_blocks or -(-max(deep, shallow) // 4)
     network = ViT(
-        replace(shape, registers=registers), deep, shallow, final_norm, stage, dtype=dtype, remat=remat
+        replace(shape, registers=REGISTERS if registers else 0),
+        deep,
+        shallow,
+        final_norm,
+        stage,
+        dtype=dtype,
+        remat=remat,
     )
     return ViTBackbone(network, None if positions == "weights" else positions, debias, named)
 
 
 def _dinov2(size: str, shape: Architecture) -> tuple[dict[str, Field], Callable[..., Backbone]]:
-    options = _vit_options(shape.depth, registers=Field(0, "tokens that belong to no patch", choices=(0, 4)))
+    options = _vit_options(shape.depth, registers=Field(False, "with four tokens that belong to no patch"))
     return options, partial(_vit, shape, (f"dinov2-{size}", f"dinov2-{size}-registers"))
 
 

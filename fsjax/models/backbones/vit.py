@@ -55,6 +55,9 @@ class Architecture:
     epsilon: float = 1e-6
 
 
+REGISTERS = 4
+"""Of the networks that have any."""
+
 DINOV2 = {
     "small": Architecture(384, 12, 6, 1536),
     "base": Architecture(768, 12, 12, 3072),
@@ -63,7 +66,7 @@ DINOV2 = {
 }
 """By the names that its sizes have; each without registers."""
 
-_DINOV3 = partial(Architecture, patch=16, grid=0, registers=4, key_bias=False, epsilon=1e-5)
+_DINOV3 = partial(Architecture, patch=16, grid=0, registers=REGISTERS, key_bias=False, epsilon=1e-5)
 
 DINOV3 = {
     "small": _DINOV3(384, 12, 6, 1536),
@@ -121,7 +124,7 @@ class ViT(nn.Module):
         seen = jnp.pad(
             inside((height, width), cells).reshape(batch, -1), ((0, 0), (others, 0)), constant_values=True
         )
-        kept = {}
+        kept: dict[int, Float[Array, "b t c"]] = {}
         step = self.stage if self.remat == "stages" else 1
         last = max(self.deep, self.shallow)
         for begin in range(0, last, step):

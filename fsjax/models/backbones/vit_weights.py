@@ -5,7 +5,7 @@ an error. A key is first brought to one name, Meta's for DINOv2 with queries, ke
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ _LEFT_OUT = re.compile(r"mask_token|local_cls_norm\.\w+|head\.\w+|.*\.attn\.qkv\
 """Of training alone; and what is used without being a parameter."""
 
 _PLACES = {
-    "registers": "register_tokens", "patch": "patch_embed.proj", "attention": "attn", "out": "proj",
+    "position": "pos_embed", "registers": "register_tokens", "patch": "patch_embed.proj", "attention": "attn", "out": "proj",
     "scale1": "gamma_1", "scale2": "gamma_2", "kernel": "weight", "scale": "weight",
 }  # fmt: skip
 """Our names in a file, where they differ."""
@@ -75,9 +75,9 @@ def load(
     )
     file.check_rest(blocks)
     rule = positions_of(shape, positions or _codebase(weights))
-    stored = next((key for key in weights if key.endswith(".periods")), None)
-    if stored and not positions:
-        rule = {"periods": file.exactly(stored, rule["periods"].shape)}
+    if not (shape.grid or positions):
+        stored = file.periods(rule["periods"].shape)
+        rule = rule if stored is None else {"periods": stored}
     return {"params": params, POSITIONS: rule}
 
 
@@ -104,113 +104,108 @@ class _File:
 
     def __init__(self, path: Path, weights: weights_file.Weights, shape: Architecture) -> None:
         self.path = path
-        self._weights = weights
         self._shape = shape
-        self._named = {_name(key): key for key in weights}
+        self._named = dict(_apart(weights, shape.gated))
         self._left = {name for name in self._named if not _LEFT_OUT.fullmatch(name)}
 
     def take(self, names: list[str], shape: tuple[int, ...]) -> np.ndarray:
         """Returns a parameter by the names that lead to it."""
-        if names == ["position"]:
-            return self._table(shape)
-        if names == ["cls_token"]:
-            return self._exactly("cls_token", (1, *shape)).reshape(shape) + self._table_of_token(shape)
         name = _place(names)
-        if names[0] == "registers":
+        if names == ["position"]:
+            return self._table()[-shape[0] * shape[1] :].reshape(shape)
+        if names == ["cls_token"]:
+            return self._exactly(name, (1, *shape))[0] + self._own_position()
+        if names == ["registers"]:
             return self._exactly(name, (1, *shape))[0]
         if names == ["patch", "kernel"]:
             side = self._shape.patch
             stored = self._exactly(name, (shape[1], 3, side, side))
             return np.ascontiguousarray(stored.transpose(2, 3, 1, 0)).reshape(shape)
         if names[-1] == "kernel":
-            return np.ascontiguousarray(self._part(name, shape[::-1]).T)
-        return self._part(name, shape)
-
-    def exactly(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns what the file has under a key of its own."""
-        weight = self._weights[key]
-        if weight.shape != shape:
-            raise InputError(
-                f"{self.path}: {key} has the shape {weight.shape}, the network needs {shape}; choose the "
-                "weights of the backbone that is configured."
-            )
-        found = finite(weight, self.path, key)
-        if found.ndim > 1 and not found.any():
-            raise InputError(f"{self.path}: {key} is zero throughout; download the weights again.")
-        return found
+            return np.ascontiguousarray(self._exactly(name, shape[::-1]).T)
+        if name.endswith((".query.bias", ".value.bias")) and self._without_bias(name):
+            return np.zeros(shape, np.float32)
+        return self._exactly(name, shape)
 
     def check_rest(self, blocks: int) -> None:
         """Makes sure that nothing is left but what has no place by rule."""
         for name in sorted(self._left):
             block = re.match(r"blocks\.(\d+)\.", name)
             unbuilt = block and blocks <= int(block[1]) < self._shape.depth
-            if not (unbuilt or name.startswith("norm.")):  # which is there where the last norm is
-                key = self._named[name]
+            if not (unbuilt or name in ("norm.weight", "norm.bias") or self._is_masked(name)):
+                key, weight = self._named[name]
                 raise InputError(
-                    f"{self.path}: {key} of shape {self._weights[key].shape} has no place in the network; "
-                    "choose the weights of the backbone that is configured."
+                    f"{self.path}: {key} of shape {weight.shape} has no place in the network; choose the "
+                    "weights of the backbone that is configured."
                 )
 
-    def _part(self, name, shape):
-        """A weight, be it by itself or a part of one in which several are stacked."""
-        if name in self._named:
-            stacked = name.endswith((".mlp.up.weight", ".mlp.up.bias")) and self._shape.gated
-            if not (stacked and f"{name.rpartition('.mlp.')[0]}.mlp.gate.weight" not in self._named):
-                return self._exactly(name, shape)
-        for parts, whole in _STACKED:
-            match = re.fullmatch(rf"(.*\.)({'|'.join(parts)})\.(weight|bias)", name)
-            for stack in whole if match else ():
-                stored = f"{match[1]}{stack}.{match[3]}"
-                if stored in self._named:
-                    return self._slice(stored, parts.index(match[2]), len(parts), shape)
-        if re.fullmatch(r".*\.attn\.(query|value)\.bias", name) and not self._shape.key_bias:
-            return self._zeros(name, shape)
-        return self._exactly(name, shape)
+    def periods(self, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Returns the periods of rotations, if the file has them."""
+        name = next((name for name in self._named if name.endswith(".periods")), None)
+        return self._exactly(name, shape) if name else None
 
-    def _slice(self, name, index, count, shape):
-        whole = self._exactly(name, (count * shape[0], *shape[1:]))
-        return whole[index * shape[0] : (index + 1) * shape[0]]
+    def _without_bias(self, name):
+        """Whether a block has no bias there: timm's DINOv3, as those that Meta publishes are zero."""
+        attention = name.rpartition(".attn.")[0] + ".attn."
+        biases = {f"{attention}{part}.bias" for part in ("query", "key", "value")}
+        return not (self._shape.key_bias or biases & self._named.keys())
 
-    def _zeros(self, name, shape):
-        """What timm's files of DINOv3 do without: biases that are zero in what Meta publishes."""
-        block = name.rpartition(".attn.")[0]
-        stored = {f"{block}.attn.{part}.bias" for part in ("query", "key", "value", "qkv")}
-        if stored & self._named.keys() or f"{block}.attn.qkv.weight" not in self._named:
-            return self._exactly(name, shape)
-        return np.zeros(shape, np.float32)
+    def _is_masked(self, name):
+        """Whether this is a bias of keys that counts for nothing in DINOv3."""
+        if not name.endswith(".attn.key.bias") or self._shape.key_bias:
+            return False
+        mask = name.replace(".key.bias", ".qkv.bias_mask")
+        return mask in self._named or not self._named[name][1].any()
 
-    def _table(self, shape):
-        return self._whole_table(shape)[-shape[0] * shape[1] :].reshape(shape)
-
-    def _table_of_token(self, shape):
+    def _own_position(self):
         """The class token's own position, which timm's files with registers have added already."""
         if not self._shape.grid:
-            return np.zeros(shape, np.float32)
-        table = self._whole_table((self._shape.grid, self._shape.grid, shape[-1]))
-        return table[:1] if len(table) > self._shape.grid**2 else np.zeros(shape, np.float32)
+            return 0
+        table = self._table()
+        return table[:1] if len(table) > self._shape.grid**2 else 0
 
-    def _whole_table(self, shape):
-        cells = shape[0] * shape[1]
-        known = self._weights[self._key("pos_embed", (1, 1 + cells, shape[2]))].shape
-        folded = known == (1, cells, shape[2]) and self._shape.registers
-        return self._exactly("pos_embed", (1, cells + (0 if folded else 1), shape[2]))[0]
+    def _table(self):
+        name, (cells, width) = "pos_embed", (self._shape.grid**2, self._shape.width)
+        folded = self._shape.registers and self._named.get(name, ("", name))[1].shape == (1, cells, width)
+        return self._exactly(name, (1, cells if folded else cells + 1, width))[0]
 
     def _exactly(self, name, shape):
-        key = self._key(name, shape)
-        self._left.discard(name)
-        return self.exactly(key, shape)
-
-    def _key(self, name, shape):
         if name not in self._named:
             raise InputError(
-                f"{self.path}: the weight {name} of shape {shape} (by Meta's name) is missing; is it another "
+                f"{self.path}: the weight {name} of shape {shape}, by Meta's name, is missing; is it another "
                 "network's?"
             )
-        return self._named[name]
+        self._left.discard(name)
+        key, weight = self._named[name]
+        if weight.shape != shape:
+            raise InputError(
+                f"{self.path}: {key} has the shape {weight.shape}, the network needs {shape} of it; choose "
+                "the weights of the backbone that is configured."
+            )
+        found = finite(weight, self.path, key)
+        if found.ndim > 1 and not found.any():
+            raise InputError(f"{self.path}: {key} is zero throughout; download the weights again.")
+        return found
 
 
-_STACKED = [(("query", "key", "value"), ("qkv",)), (("gate", "up"), ("gate_up", "up"))]
-"""Parts that files stack in this order, and what they then call them."""
+_STACKED = {"qkv": ("query", "key", "value"), "gate_up": ("gate", "up")}
+"""What files stack, and its parts in their order."""
+
+
+def _apart(weights: weights_file.Weights, gated: bool) -> Iterator[tuple[str, tuple[str, np.ndarray]]]:
+    """Yields every weight by its one name, the parts of a stack by themselves, with the file's name of it."""
+    names = {_name(key): key for key in weights}
+    for name, key in names.items():
+        if gated and name.replace(".up.", ".gate.") not in names:
+            name = name.replace(".mlp.up.", ".mlp.gate_up.")  # timm's DINOv2
+        before, _, last = name.rpartition(".")
+        stack = before.rpartition(".")[2]
+        if last in ("weight", "bias") and stack in _STACKED and len(weights[key]) % len(_STACKED[stack]) == 0:
+            parts = np.split(weights[key], len(_STACKED[stack]))
+            for part, weight in zip(_STACKED[stack], parts, strict=True):
+                yield f"{before.removesuffix(stack)}{part}.{last}", (key, weight)
+        else:
+            yield name, (key, weights[key])
 
 
 def _name(key: str) -> str:
