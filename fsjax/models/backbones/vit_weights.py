@@ -43,8 +43,8 @@ _LEFT_OUT = re.compile(r"mask_token|local_cls_norm\.\w+|head\.\w+|.*\.attn\.qkv\
 """Of training alone; and what is used without being a parameter."""
 
 _PLACES = {
-    "position": "pos_embed", "registers": "register_tokens", "patch": "patch_embed.proj", "attention": "attn", "out": "proj",
-    "scale1": "gamma_1", "scale2": "gamma_2", "kernel": "weight", "scale": "weight",
+    "position": "pos_embed", "registers": "register_tokens", "patch": "patch_embed.proj",
+    "attention": "attn", "out": "proj", "scale1": "gamma_1", "scale2": "gamma_2", "kernel": "weight", "scale": "weight",
 }  # fmt: skip
 """Our names in a file, where they differ."""
 
@@ -166,7 +166,8 @@ class _File:
 
     def _table(self):
         name, (cells, width) = "pos_embed", (self._shape.grid**2, self._shape.width)
-        folded = self._shape.registers and self._named.get(name, ("", name))[1].shape == (1, cells, width)
+        known = self._named[name][1].shape if name in self._named else ()
+        folded = self._shape.registers and known == (1, cells, width)
         return self._exactly(name, (1, cells if folded else cells + 1, width))[0]
 
     def _exactly(self, name, shape):
