@@ -44,7 +44,8 @@ _LEFT_OUT = re.compile(r"mask_token|local_cls_norm\.\w+|head\.\w+|.*\.attn\.qkv\
 
 _PLACES = {
     "position": "pos_embed", "registers": "register_tokens", "patch": "patch_embed.proj",
-    "attention": "attn", "out": "proj", "scale1": "gamma_1", "scale2": "gamma_2", "kernel": "weight", "scale": "weight",
+    "attention": "attn", "out": "proj", "scale1": "gamma_1", "scale2": "gamma_2",
+    "kernel": "weight", "scale": "weight",
 }  # fmt: skip
 """Our names in a file, where they differ."""
 
