@@ -1,8 +1,6 @@
 """What a segmenter is loaded from: a run, an exported model, or pretrained weights as they are."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -10,23 +8,22 @@ from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
+from fsjax.models.backbones.recognition import recognised
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
 from fsjax.training import release
 from fsjax.training.runs import Run
 from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
 
-_RESNETS = {6: "resnet50", 23: "resnet101"}
-"""By the blocks of their third stage."""
-
 
 def configuration(source: str | Path) -> ConfigDict:
     """Returns the configuration that belongs to a model.
 
     Args:
-      source: a run's folder, or the file of an exported model: the run's own. "imagenet", or a file of a
-        ResNet's or VGG-16's weights: PRNet on that network, which the file's keys tell, without training. A
-        repository of the hub, "owner/name", is its file, and fetched once.
+      source: a run's folder, or the file of an exported model: the run's own. "imagenet", or a file of
+        weights of a ResNet, VGG-16, DINOv2 or DINOv3: PRNet on that network, which the file's keys and their
+        shapes tell, without training. A repository of the hub, "owner/name", and weights by name, as
+        dinov2-small, are their file, and fetched once.
 
     Raises:
       InputError: there is no such run or file, or it is damaged, or another network's.
@@ -41,9 +38,15 @@ def configuration(source: str | Path) -> ConfigDict:
     config.train.steps = 0
     config.eval.label = "original"
     if place.is_file():
-        network, options = _network(place)
-        config.model.backbone = network
-        config.model.backbone_options.update(options)
+        network = recognised(weights_file.shapes(place))
+        if network is None:
+            raise InputError(
+                f"{place} holds weights of no network that is known without a configuration: name a "
+                "ResNet-50's, a ResNet-101's, a VGG-16's, a DINOv2's or a DINOv3's, or give --config."
+            )
+        config.model.backbone = network.backbone
+        config.model.backbone_options.update(network.options)
+        config.eval.size = network.side or config.eval.size
     return config
 
 
@@ -90,21 +93,3 @@ def _fetched(source: str | Path) -> Path:
             f"weights, a hub's repository, or {IMAGENET}."
         )
     return hub.fetch(file)
-
-
-def _network(path: Path) -> tuple[str, dict[str, Any]]:
-    """Returns which backbone a file holds the weights of, and its options."""
-    keys = weights_file.names(path)
-    if "features.0.weight" in keys:
-        return "vgg16", {}
-    matches = [re.match(r"layer(\d)\.(\d+)\.conv1\.weight", key) for key in keys]
-    blocks = [(int(match[1]), int(match[2]) + 1) for match in matches if match]
-    stages = dict(sorted(blocks))  # the last block of each
-    network = _RESNETS.get(stages.get(3, 0))
-    if network is None:
-        raise InputError(
-            f"{path} holds weights of no network that is known without a configuration: name a ResNet-50's, "
-            "a ResNet-101's or a VGG-16's, or give --config."
-        )
-    convention = "caffe" if "mean_bgr" in keys else "torchvision"
-    return network, {"stages": max(stages), "convention": convention}

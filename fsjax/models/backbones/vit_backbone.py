@@ -1,5 +1,6 @@
 """DINOv2 and DINOv3 behind the interface of all backbones."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from fsjax.errors import InputError
-from fsjax.models.backbones import vit_weights
+from fsjax.models.backbones import recognition, vit_weights
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
+from fsjax.models.backbones.named import NAMED
 from fsjax.models.backbones.positional_bias import directions, without
 from fsjax.models.backbones.vit import POSITIONS, ViT
 from fsjax.models.layers.padding import nearest_fit
 from fsjax.models.variables import Variables
+
+LOG = logging.getLogger(__name__)
 
 BIAS = "positional_bias"
 """The collection of the directions that are projected out."""
@@ -76,13 +80,18 @@ class ViTBackbone:
         """Raises an InputError: its weights have names of their own."""
         raise InputError(
             "model.weights is imagenet, and this backbone's weights have other names: "
-            f"{' or '.join(self.named)}."
+            f"{' or '.join(self.named)} ({NAMED[self.named[0]].licence})."
         )
 
     def load(self, path: Path) -> Variables:
         """Returns the variables of a file in the names of Meta, transformers or timm; see `vit_weights`."""
         shapes = jax.eval_shape(self.network.init, jax.random.key(0), *_blank_photo(self.network.shape.patch))
-        found = vit_weights.load(path, self.network.shape, shapes, self._blocks, self.positions)
+        known = NAMED[self.named[0]] if self.named else None
+        registers = {"registers": bool(self.network.shape.registers)} if self.network.shape.grid else {}
+        with recognition.naming_the_backbone(path, known.backbone if known else "", **registers):
+            found = vit_weights.load(path, self.network.shape, shapes, self._blocks, self.positions)
+        if known:
+            LOG.info("Loaded %s: weights of %s, under the %s.", path, known.backbone, known.licence)
         return self._debiased(found)
 
     def embed(

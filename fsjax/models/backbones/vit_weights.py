@@ -196,7 +196,7 @@ _STACKED = {"qkv": ("query", "key", "value"), "gate_up": ("gate", "up")}
 
 def _apart(weights: weights_file.Weights, gated: bool) -> Iterator[tuple[str, tuple[str, np.ndarray]]]:
     """Yields every weight by its one name, the parts of a stack by themselves, with the file's name of it."""
-    names = {_name(key): key for key in weights}
+    names = {name_of(key): key for key in weights}
     for name, key in names.items():
         if gated and name.replace(".up.", ".gate.") not in names:
             name = name.replace(".mlp.up.", ".mlp.gate_up.")  # timm's DINOv2
@@ -210,7 +210,8 @@ def _apart(weights: weights_file.Weights, gated: bool) -> Iterator[tuple[str, tu
             yield name, (key, weights[key])
 
 
-def _name(key: str) -> str:
+def name_of(key: str) -> str:
+    """Returns the one name of a key, whoever's the file is; what is stacked keeps the stack's."""
     for pattern, replacement in _NAMES:
         key = re.sub(f"^{pattern}", replacement, key)
     return key
