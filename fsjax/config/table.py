@@ -82,7 +82,7 @@ TABLE: dict[str, Field] = {
     ),
     "model.weights": Field(
         "",
-        "Backbone weights: imagenet; dinov2-small|base|large|giant, -registers behind it or not (Apache-2.0); "
+        "Backbone weights: imagenet; dinov2-small|base|large|giant, with or without -registers (Apache-2.0); "
         "dinov3-small|small-plus|base|large|huge-plus (DINOv3 License); a hub's repository, a file, a run's "
         "folder, or random; prnet: or none.",
         free="resume",

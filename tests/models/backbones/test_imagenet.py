@@ -1,8 +1,8 @@
 """ImageNet weights in the hub's real names and shapes, and which backbones have them."""
 
-import jax
 import re
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
