@@ -1,5 +1,6 @@
 """What a segmenter is loaded from: a run, an exported model, or pretrained weights as they are."""
 
+import logging
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -11,9 +12,12 @@ from fsjax.models.backbones import hub, weights_file
 from fsjax.models.backbones.recognition import recognised
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
+from fsjax.segmenter.usual import usual
 from fsjax.training import release
 from fsjax.training.runs import Run
 from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
+
+LOG = logging.getLogger(__name__)
 
 
 def configuration(source: str | Path) -> ConfigDict:
@@ -50,17 +54,22 @@ def configuration(source: str | Path) -> ConfigDict:
     return config
 
 
-def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDict, Trainable, Variables]:
+def load(
+    source: str | Path | None, config: ConfigDict | None = None
+) -> tuple[ConfigDict, Trainable, Variables]:
     """Returns the configuration, the method and the variables of a model.
 
     Args:
-      source: see `configuration`.
+      source: see `configuration`. None: ImageNet weights with a configuration, and else the usual model,
+        which is logged; see `usual`.
       config: in place of the one that belongs to it; of a run or an exported model only what an evaluation
         owns may differ.
 
     Raises:
       InputError: it is missing, damaged, or does not fit the configuration.
     """
+    if source is None:
+        source = IMAGENET if config else _usual()
     if str(source) in ("", RANDOM):
         raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)
@@ -93,3 +102,10 @@ def _fetched(source: str | Path) -> Path:
             f"weights, a hub's repository, or {IMAGENET}."
         )
     return hub.fetch(file)
+
+
+def _usual() -> str:
+    """Returns the usual model; what stands in for it is logged where one sees it without asking for it."""
+    source, why = usual()
+    LOG.log(logging.WARNING if source == IMAGENET else logging.INFO, "%s", why)
+    return source
