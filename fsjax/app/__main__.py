@@ -25,8 +25,8 @@ from fsjax.training.weights import IMAGENET
 
 FLAGS = {
     "model": "A run's folder, a file of weights or an exported model, a hub's repository, or weights by "
-    "name, as dinov2-base or imagenet; by default dinov2-small (Apache-2.0), or imagenet, on ResNet-50, where that "
-    "cannot be had.",
+    "name, as dinov2-base or imagenet; by default dinov2-small (Apache-2.0), or imagenet, on "
+    "ResNet-50, where that cannot be had.",
     "config": "The configuration's file, where the model is weights; by default PRNet on their network.",
     "host": "The address to listen at; by default 127.0.0.1, which only this computer reaches.",
     "port": "The port; by default 7860, and 0 is any free one.",

@@ -29,7 +29,6 @@ def described(source: str, config: ConfigDict, backbone: Backbone) -> str:
     if source == IMAGENET or (source in NAMED and not Path(source).exists()):
         repository = backbone.imagenet() if source == IMAGENET else NAMED[source].repository
         where = f"{repository} of the model hub"
-    named = f", {licence(repository)}," if licence(repository) else ""
-    return (
-        f"{method}, not trained further, with the weights {where}. Their publisher's licence{named} applies."
-    )
+    terms = licence(repository)
+    under = f"They are under the {terms}." if terms else "Their publisher's licence applies."
+    return f"{method}, not trained further, with the weights {where}. {under}"

@@ -1,4 +1,4 @@
-"""The model that is taken where nobody names one: DINOv2-small where its weights can be had, else ResNet-50."""
+"""The model where nobody names one: DINOv2-small if its weights can be had, else ResNet-50."""
 
 from pathlib import Path
 

@@ -69,8 +69,8 @@ def test_the_page_says_which_model_it_has(hub, monkeypatch, capsys):
     monkeypatch.setattr(app.Server, "serve_forever", lambda server: about.append(server.work.about))
     assert start(app, "--port=0", *FIELDS) == 0
     assert about == [
-        "PRNet on dinov2_small, not trained further, with the weights facebook/dinov2-small of the model hub. "
-        "Their publisher's licence, Apache-2.0 licence, applies. The model is dinov2-small (DINOv2, Apache-2.0 "
-        "licence), which is taken where none is named: its weights have been fetched."
+        "PRNet on dinov2_small, not trained further, with the weights facebook/dinov2-small of the model "
+        "hub. They are under the Apache-2.0 licence. The model is dinov2-small (DINOv2, Apache-2.0 licence), "
+        "which is taken where none is named: its weights have been fetched."
     ]
     assert "The model is dinov2-small" in capsys.readouterr().out

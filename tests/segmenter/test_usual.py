@@ -1,4 +1,4 @@
-"""Where nobody names a model it is DINOv2-small, or ResNet-50 where its weights cannot be had; which is said."""
+"""Where nobody names a model it is DINOv2-small, or ResNet-50, which is said."""
 
 import logging
 import time
