@@ -95,15 +95,8 @@ def program(argv: list[str]) -> None:
         scores = predict(fitted, queries, answers, options, _reader(truth))
         said = [*answers.counts(options.min_presence), *_scored(scores, truth)]
         title = f"{', '.join(supports.classes)} in {flags.query}"
-        answers.finish(
-            title,
-            [
-                f"By {model}{', adapted' if flags.adapt else ''}. {why}".rstrip(),
-                *left_out,
-                *checks.warnings,
-                *said,
-            ],
-        )
+        by = f"By {model}{', adapted' if flags.adapt else ''}. {why}".strip()
+        answers.finish(title, [by, *left_out, *checks.warnings, *said])
     print("\n".join(said))
     print(f"Masks, overlays, a table and index.html are in {flags.out}.")
     _check_all_done(answers, len(queries))

@@ -5,7 +5,7 @@
 
 The classes are dealt to two folds, one for training and one for the test. The row frozen_fusion0 is what the
 features do without training; the numbers compare with configs/prnet_dinov2_folders.py on the same photos.
-Cached features take 8 MB a photo, with its mirror image. Weights are under the Apache-2.0 licence, and
+Cached features take 4 MB a photo, with its mirror image. Weights are under the Apache-2.0 licence, and
 fetched once. No weights were at hand here: its accuracy was not run.
 """
 

@@ -6,7 +6,7 @@
 Lists, episodes and metrics are those of DPNet's paper (configs/dpnet_pascal.py), which reports a mean-IoU of
 58.0 (1-shot) and 61.0 (5-shot) on ResNet-50 at 321x321; here photos are neither cropped nor rotated, so that
 each runs through the backbone once, and the features are another network's, which saw 142 million photos
-without labels: not comparable. Cached features take 8 MB a photo, with its mirror image. Weights are under
+without labels: not comparable. Cached features take 4 MB a photo, with its mirror image. Weights are under
 the Apache-2.0 licence, and fetched once. No weights were at hand here: its accuracy was not run.
 """
 

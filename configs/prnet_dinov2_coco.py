@@ -5,8 +5,8 @@
 
 Episodes and labels are those of DPNet's protocol (1,000 of val, scored at the photos' sizes, interleaved
 folds), so that its table and configs/dpnet_dinov2_coco.py compare; the input, 37 x 37 patches, is this
-network's own. No class is learned, but DINOv2 saw 142 million photos, among which ImageNet's, without labels:
-not comparable with networks that saw ImageNet alone. The weights are under the Apache-2.0 licence, and
+network's own. No class is learned, but DINOv2 saw 142 million photos, without labels: not comparable with
+networks that saw ImageNet alone. The weights are under the Apache-2.0 licence, and
 fetched once. No weights were at hand here: its accuracy was not run.
 
 Adaptation (Eq. 6) is a row of its own, of scales, biases and LayerScale alone, or of the last blocks:
