@@ -37,10 +37,11 @@ def randomised(model):
 
 def of_transformers(config, model, **fields):
     def made(shape, **more):
+        ratio = shape.hidden * (1.5 if shape.gated else 1) / shape.width  # of which SwiGLU's takes two thirds
         settings = {
             "hidden_size": shape.width, "num_hidden_layers": shape.depth, "num_attention_heads": shape.heads,
             "intermediate_size": shape.hidden, "patch_size": shape.patch,
-            "image_size": shape.patch * (shape.grid or 4), "mlp_ratio": round(shape.hidden * (1.5 if shape.gated else 1) / shape.width),
+            "image_size": shape.patch * (shape.grid or 4), "mlp_ratio": round(ratio),
         }  # fmt: skip
         return randomised(
             getattr(transformers, model)(getattr(transformers, config)(**settings, **fields, **more))
