@@ -10,7 +10,7 @@ from fsjax.app import __main__ as app
 from tests.commands.own_photos import drawn, mask_of, saved, segment, show
 from tests.commands.programs import start
 from tests.hub_server import in_place_of_the_hub
-from tests.vit_files import weights_of
+from tests.outlined_weights import weights_of
 
 FIELDS = ("--config.model.backbone_options.deep=1", "--config.eval.size=56")
 REPOSITORY = "facebook/dinov2-small"

@@ -12,10 +12,10 @@ from fsjax.config import default
 from fsjax.errors import InputError
 from fsjax.segmenter import Segmenter, loading
 from tests.hub_server import in_place_of_the_hub
+from tests.outlined_weights import weights_of
 from tests.runs import prnet_config
 from tests.segmenter.photos import assert_one_sentence
 from tests.training.test_release import saved
-from tests.vit_files import weights_of
 
 CONV = "layer{}.{}.conv1.weight"
 

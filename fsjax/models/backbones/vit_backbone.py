@@ -119,7 +119,7 @@ class ViTBackbone:
     def group(self, path: tuple[str, ...]) -> Group:
         """Returns where a parameter belongs; LayerScale's count as a normalisation's."""
         block = re.fullmatch(r"block(\d+)", path[0])
-        norm = path[-1] in ("scale1", "scale2") or any(part.startswith("norm") for part in path[:-1])
+        norm = path[-1] in ("scale1", "scale2") or any(part.startswith("norm") for part in path)
         if path[0] == "norm":
             return Group(self.stages, True)
         return Group(1 + int(block[1]) // self.network.stage if block else 0, norm)

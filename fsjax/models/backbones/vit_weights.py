@@ -106,7 +106,14 @@ class _File:
     def __init__(self, path: Path, weights: weights_file.Weights, shape: Architecture) -> None:
         self.path = path
         self._shape = shape
-        self._named = dict(_apart(weights, shape.gated))
+        self._named: dict[str, tuple[str, np.ndarray]] = {}
+        for name, (key, weight) in _apart(weights, shape.gated):
+            if name in self._named:
+                raise InputError(
+                    f"{path}: {self._named[name][0]} and {key} are one weight, by two codebases' names; "
+                    "download the weights again."
+                )
+            self._named[name] = key, weight
         self._left = {name for name in self._named if not _LEFT_OUT.fullmatch(name)}
 
     def take(self, names: list[str], shape: tuple[int, ...]) -> np.ndarray:
@@ -196,9 +203,9 @@ _STACKED = {"qkv": ("query", "key", "value"), "gate_up": ("gate", "up")}
 
 def _apart(weights: weights_file.Weights, gated: bool) -> Iterator[tuple[str, tuple[str, np.ndarray]]]:
     """Yields every weight by its one name, the parts of a stack by themselves, with the file's name of it."""
-    names = {name_of(key): key for key in weights}
-    for name, key in names.items():
-        if gated and name.replace(".up.", ".gate.") not in names:
+    names = {key: name_of(key) for key in sorted(weights)}
+    for key, name in names.items():
+        if gated and name.replace(".up.", ".gate.") not in names.values():
             name = name.replace(".mlp.up.", ".mlp.gate_up.")  # timm's DINOv2
         before, _, last = name.rpartition(".")
         stack = before.rpartition(".")[2]

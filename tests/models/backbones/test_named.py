@@ -14,7 +14,7 @@ from fsjax.models.backbones.recognition import recognised
 from fsjax.models.prnet.prnet import PRNet
 from fsjax.training.weights import initial_variables, missing
 from tests.hub_server import in_place_of_the_hub
-from tests.vit_files import SIZES, shapes_of, weights_of
+from tests.outlined_weights import SIZES, shapes_of, weights_of
 
 
 @pytest.fixture
