@@ -6,8 +6,8 @@
 Folds, episodes and labels are those of DPNet's paper (configs/dpnet_coco.py), which reports a mean-IoU of
 37.2 (1-shot) and 42.9 (5-shot) on ResNet-50 at 641x641; here photos are neither cropped nor rotated, so that
 each runs through the backbone once, and the features are another network's, which saw 142 million photos
-without labels: not comparable. Cached features take 4 MB a photo, with its mirror image. Weights are under the
-Apache-2.0 licence, and fetched once. No weights were at hand here: its accuracy was not run.
+without labels: not comparable. Cached features take 4 MB a photo, with its mirror image. Weights are under
+the Apache-2.0 licence, and fetched once. No weights were at hand here: its accuracy was not run.
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,9 @@ APACHE, DINOV3 = "Apache-2.0 licence", "DINOv3 License"
 
 _LICENCES = {"dinov2": APACHE, "dinov3": DINOV3}
 
+SIDES = {"dinov2": 518, "dinov3": 512}
+"""Of a photo, in pixels, by a network's family: whole patches; DINOv2's table of positions fits as it is."""
+
 
 class Named(NamedTuple):
     """Weights that have a name.
@@ -27,6 +30,11 @@ class Named(NamedTuple):
     def licence(self) -> str:
         """Under which they are published."""
         return _LICENCES[self.backbone.partition("_")[0]]
+
+    @property
+    def side(self) -> int:
+        """Of a photo, in pixels, that the network is used with."""
+        return SIDES[self.backbone.partition("_")[0]]
 
 
 def _dinov2(size: str, registers: bool) -> Named:

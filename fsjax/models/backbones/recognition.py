@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fsjax.errors import InputError
 from fsjax.models.backbones import vit_weights, weights_file
+from fsjax.models.backbones.named import SIDES
 from fsjax.models.backbones.vit import DINOV2, DINOV3
 
 _RESNETS = {6: "resnet50", 23: "resnet101"}
@@ -17,9 +18,6 @@ _VITS = {
     **{f"dinov2_{size}": shape for size, shape in DINOV2.items()},
     **{f"dinov3_{size.replace('-', '_')}": shape for size, shape in DINOV3.items()},
 }
-
-_SIDES = {"dinov2": 518, "dinov3": 512}
-"""Of a photo, in pixels, by a network's family: whole patches; DINOv2's table of positions fits as it is."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -100,4 +98,4 @@ def _vit(shapes: Shapes) -> Recognised | None:
         return None
     family = fitting[0].partition("_")[0]
     options = {"registers": "register_tokens" in named} if family == "dinov2" else {}
-    return Recognised(fitting[0], options, _SIDES[family])
+    return Recognised(fitting[0], options, SIDES[family])
