@@ -28,13 +28,16 @@ from fsjax.models.method import check_output
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.prediction import MIN_PRESENCE, Answers, Options, check_free, check_of_supports, predict
 from fsjax.segmenter import Fitted, Segmenter, loading
+from fsjax.segmenter.usual import usual
+from fsjax.training.weights import IMAGENET
 
 FLAGS = {
     "support": "The photos that show what is to be found, with their masks.",
     "query": "The photos to find it in.",
     "out": "The folder for what is found; one of an earlier prediction is replaced.",
-    "model": "A run's folder, an exported model, a file of weights, a hub's repository, or imagenet; by "
-    "default the configuration's model.weights.",
+    "model": "A run's folder, an exported model, a file of weights, a hub's repository, or weights by name, "
+    "as dinov2-base or imagenet; by default the configuration's model.weights, and without a configuration "
+    "dinov2-small (Apache-2.0), or imagenet, on ResNet-50, where that cannot be had.",
     "config": "The configuration's file, of weights; by default PRNet on their network.",
     "truth": "The photos' true masks, by their names: what is found is scored.",
     "fusion": "How often prototypes are fused, 0, 1 or 2; by default as often as the method does.",
@@ -58,7 +61,6 @@ STOPPED = (
     "index.html come at the end: the same command started again replaces these files and does all photos "
     "anew."
 )
-USUAL = "imagenet"
 
 
 def program(argv: list[str]) -> None:
@@ -69,14 +71,13 @@ def program(argv: list[str]) -> None:
             raise InputError(f"--{name} is missing: it names {FLAGS[name][0].lower()}{FLAGS[name][1:]}")
     if flags.scales:
         settings = [*settings, f"--config.eval.scales={flags.scales}"]
-    config = cli.configured(flags.config or loading.configuration(flags.model or USUAL), settings)
-    model = flags.model or config.model.weights
-    if not model:
-        raise InputError(
-            f"--model is missing, and {flags.config} names no model.weights: name a run, a file or {USUAL}."
-        )
+    model, config, why = *_named(flags, settings), ""
     options = _options(flags)
     queries, supports, truth = _photos(flags)
+    if not (flags.model or flags.config):  # only now, as weights may have to be fetched
+        model, why = usual()
+        config = cli.configured(loading.configuration(model), settings)
+        print(why)
     fitted = _fitted(flags, model, config, options, supports)
     checks = check_of_supports(fitted, [photo.name for photo in supports.photos])
     left_out = _left_out(supports.left_out, queries)
@@ -94,12 +95,29 @@ def program(argv: list[str]) -> None:
         scores = predict(fitted, queries, answers, options, _reader(truth))
         said = [*answers.counts(options.min_presence), *_scored(scores, truth)]
         title = f"{', '.join(supports.classes)} in {flags.query}"
-        answers.finish(
-            title, [f"By {model}{', adapted' if flags.adapt else ''}.", *left_out, *checks.warnings, *said]
-        )
+        by = f"By {model}{', adapted' if flags.adapt else ''}. {why}".strip()
+        answers.finish(title, [by, *left_out, *checks.warnings, *said])
     print("\n".join(said))
     print(f"Masks, overlays, a table and index.html are in {flags.out}.")
     _check_all_done(answers, len(queries))
+
+
+def _named(flags: FlagValues, settings: list[str]) -> tuple[str, ConfigDict]:
+    """Returns the model that flags name, and its configuration; without any, ImageNet's.
+
+    Raises:
+      InputError: there is no such model or configuration, or a setting is wrong.
+    """
+    if not (flags.model or flags.config):
+        settings = cli.of_any_network(settings)
+    config = cli.configured(flags.config or loading.configuration(flags.model or IMAGENET), settings)
+    model = flags.model or config.model.weights
+    if not model:
+        raise InputError(
+            f"--model is missing, and {flags.config} names no model.weights: name a run, a file or "
+            f"{IMAGENET}."
+        )
+    return model, config
 
 
 def _photos(flags: FlagValues) -> tuple[list[Query], Supports, Truth | None]:

@@ -2,6 +2,7 @@
 
     python reproduce.py --table=prnet/table1 --workdir=runs/table1              as the paper, with its data
     python reproduce.py --table=prnet/table1 --workdir=runs/small --scale=shapes    in minutes, not comparable
+    python reproduce.py --table=foundation --workdir=runs/foundation             frozen DINOv2 and DINOv3
     python reproduce.py --table=prnet,dpnet/figure5 --workdir=runs/all --scale=own --data=mydata --dry_run
 
 The same command started again goes on where it stopped; started on several machines that share the folder,
@@ -21,11 +22,14 @@ from fsjax.config import check
 from fsjax.errors import InputError
 
 FLAGS = {
-    "table": "What to make: prnet/table1 and so on, prnet, dpnet or all; several with commas between.",
+    "table": "What to make: prnet/table1 and so on, prnet, dpnet, all of both, or foundation, the table of "
+    "foundation backbones; several with commas between.",
     "workdir": "The folder of the runs, evaluations and tables.",
     "scale": "paper (the default), shapes (the embedded benchmark) or own.",
     "data": "The name of the prepared data set of --scale=own.",
     "folds": "The folds that are run, as 0,1; by default all four. One's own classes are dealt into as many.",
+    "backbones": "Of foundation: the weights that are run, as dinov2-small,dinov3-base; by default all. "
+    "Others of the same folder are shown if they were run.",
 }
 SWITCHES = {"dry_run": "Only says what would be trained and evaluated, and what that costs."}
 PROGRAMS = {"train.py": train.program, "eval.py": evaluation.program}
@@ -35,7 +39,9 @@ def program(argv: list[str]) -> None:
     """Runs what is missing, and writes the tables and figures."""
     flags, fields = cli.parse(argv, __doc__, FLAGS, SWITCHES)
     names = reproduction.named(flags.table)
-    scale = reproduction.scale(flags.scale or "paper", flags.data, tuple(fields), flags.folds)
+    scale = reproduction.scale(
+        flags.scale or "paper", flags.data, tuple(fields), flags.folds, flags.backbones
+    )
     if not flags.workdir:
         raise InputError("Name the folder of the runs and tables with --workdir.")
     workdir = Path(flags.workdir)
@@ -59,9 +65,9 @@ def _told(failed: Mapping[reproduction.Job, str]) -> str:
 
 def _configured(job: reproduction.Job) -> ConfigDict:
     """Returns the configuration of a job, without opening its data."""
-    training = job if isinstance(job, reproduction.Training) else job.training
-    config = cli.set_fields(cli.load_config(training.config), training.fields)
-    if job is not training:
+    begun = job.training if isinstance(job, reproduction.Evaluation) else job
+    config = cli.set_fields(cli.load_config(begun.config), begun.fields)
+    if job is not begun:
         config = cli.set_fields(config, job.fields)
     check(config)
     return config

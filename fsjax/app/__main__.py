@@ -1,6 +1,6 @@
 """Serves a page on which an object is painted on photos, and outlined in others.
 
-    python -m fsjax.app                                    ImageNet weights, fetched once
+    python -m fsjax.app                                    DINOv2-small's weights, fetched once
     python -m fsjax.app --model=runs/prnet_shapes_fold0    what a training has left
     python -m fsjax.app --model=resnet50.npz --port=8000
 
@@ -20,11 +20,13 @@ from fsjax.app.server import Server
 from fsjax.app.work import Work
 from fsjax.errors import InputError
 from fsjax.segmenter import Segmenter, loading
+from fsjax.segmenter.usual import usual
 from fsjax.training.weights import IMAGENET
 
 FLAGS = {
-    "model": "A run's folder, a file of weights or an exported model, a hub's repository, or imagenet, which "
-    "is taken by default.",
+    "model": "A run's folder, a file of weights or an exported model, a hub's repository, or weights by "
+    "name, as dinov2-base or imagenet; by default dinov2-small (Apache-2.0), or imagenet, on "
+    "ResNet-50, where that cannot be had.",
     "config": "The configuration's file, where the model is weights; by default PRNet on their network.",
     "host": "The address to listen at; by default 127.0.0.1, which only this computer reaches.",
     "port": "The port; by default 7860, and 0 is any free one.",
@@ -39,11 +41,18 @@ def program(argv: list[str]) -> None:
     """Loads the model and serves the page until it is interrupted."""
     flags, settings = cli.parse(argv, __doc__, FLAGS)
     host, port = _address(flags)
-    model = flags.model or IMAGENET
-    config = cli.configured(flags.config or loading.configuration(model), settings)
+    model, why = flags.model or IMAGENET, ""
+    named = flags.model or flags.config
+    config = cli.configured(
+        flags.config or loading.configuration(model), settings if named else cli.of_any_network(settings)
+    )
     with Server(host, port) as server:
+        if not named:  # only now, as weights may have to be fetched
+            model, why = usual()
+            config = cli.configured(loading.configuration(model), settings)
+            print(why)
         config, method, variables = loading.load(model, config)
-        about = described(model, config, method.backbone)
+        about = " ".join(filter(None, [described(model, config, method.backbone), why]))
         server.work = Work(Segmenter.configured(config, method, variables), about)
         if not server.is_local:
             print(f"Whoever reaches {host} over the network can use this page, and sees photos unencrypted.")

@@ -5,6 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from fsjax.models.backbones.backbone import Backbone
+from fsjax.models.backbones.named import NAMED, licence
 from fsjax.training.weights import IMAGENET
 
 _METHODS = {"prnet": "PRNet", "dpnet": "DPNet"}
@@ -24,5 +25,10 @@ def described(source: str, config: ConfigDict, backbone: Backbone) -> str:
             f"{method}, {source}, trained for {config.train.steps:,} steps on {config.data.name} (fold "
             f"{config.fold}). What may be done with it depends on those photos and its first weights."
         )
-    where = f"{backbone.imagenet()} of the model hub" if source == IMAGENET else source
-    return f"{method}, not trained further, with the weights {where}. Their publisher's licence applies."
+    where, repository = source, source
+    if source == IMAGENET or (source in NAMED and not Path(source).exists()):
+        repository = backbone.imagenet() if source == IMAGENET else NAMED[source].repository
+        where = f"{repository} of the model hub"
+    terms = licence(repository)
+    under = f"They are under the {terms}." if terms else "Their publisher's licence applies."
+    return f"{method}, not trained further, with the weights {where}. {under}"

@@ -21,6 +21,11 @@ OPTIONS = "model.backbone_options."
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
+def of_any_network(settings: Sequence[str]) -> list[str]:
+    """Returns settings without the options of a network: what can be checked before there is one."""
+    return [setting for setting in settings if not setting.startswith(f"--config.{OPTIONS}")]
+
+
 def load_config(place: str | Path) -> ConfigDict:
     """Returns what `get_config` returns in a file.
 

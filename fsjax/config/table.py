@@ -82,7 +82,9 @@ TABLE: dict[str, Field] = {
     ),
     "model.weights": Field(
         "",
-        "Backbone weights: imagenet, a hub's repository, a file, a run's folder, or random; prnet: or none.",
+        "Backbone weights: imagenet; dinov2-small|base|large|giant, with or without -registers (Apache-2.0); "
+        "dinov3-small|small-plus|base|large|huge-plus (DINOv3 License); a hub's repository, a file, a run's "
+        "folder, or random; prnet: or none.",
         free="resume",
     ),
     "model.scale": Field(20.0, "prnet: of the cosines.", above=0, high=10_000),

@@ -85,7 +85,42 @@ class Evaluation:
         return [EVAL, *folders, *self.fields]
 
 
-Job = Training | Evaluation
+@dataclass(frozen=True)
+class Untrained:
+    """A run of eval.py on pretrained weights as they are.
+
+    Attributes:
+      name: for people: "PRNet dinov2-small COCO-20i fold 0, 1-shot".
+      config: the configuration, as --config has it.
+      fields: "--config.FIELD=VALUE" each.
+      fold: that is tested.
+    """
+
+    name: str
+    config: str
+    fields: tuple[str, ...]
+    fold: int = 0
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Files that are needed beside its results."""
+        return ()
+
+    @property
+    def after(self) -> None:
+        """What has to end before it begins: nothing."""
+        return None
+
+    def folder(self, workdir: Path) -> Path:
+        """Returns the folder of its results."""
+        return workdir / "evaluations" / _folder_name(self.name, self.config, self.fields)
+
+    def argv(self, workdir: Path) -> list[str]:
+        """Returns the command line behind `python`."""
+        return [EVAL, f"--config={self.config}", f"--out={self.folder(workdir)}", *self.fields]
+
+
+Job = Training | Evaluation | Untrained
 
 
 def evaluated(

@@ -81,6 +81,8 @@ class Layout:
 def lay_out(table: PublishedTable, reproduction: Reproduction) -> Layout:
     """Returns the paper's rows, and below those that are reproduced ours and, if comparable, the difference.
 
+    A row that nobody has printed has our line alone.
+
     Raises:
       ValueError: the reproduction names a cell that the table does not have.
     """
@@ -88,10 +90,12 @@ def lay_out(table: PublishedTable, reproduction: Reproduction) -> Layout:
     letters: dict[str, str] = {}
     lines = []
     for row in table.rows:
-        lines.append(_published(table, row, letters))
+        printed = row.key is None or any(value is not None for value in row.values.values())
+        lines += [_published(table, row, letters)] if printed else []
         if row.key is not None:
             ours = [reproduction.found.get((row.key, column.key)) for column in table.columns]
-            lines.append(_this_run(table, row.key, ours, reproduction.marks, letters))
+            labels = ("",) * len(table.labels) if printed else row.labels
+            lines.append(_this_run(table, row.key, labels, ours, reproduction.marks, letters))
             if reproduction.comparable and any(ours):
                 lines.append(_difference(table, row, ours))
     return Layout(tuple(lines), {letter: text for text, letter in letters.items()})
@@ -124,6 +128,7 @@ def _published(table: PublishedTable, row: PublishedRow, letters: dict[str, str]
 def _this_run(
     table: PublishedTable,
     key: str,
+    labels: tuple[str, ...],
     ours: Sequence[Found | None],
     marks: Mapping[Place, Sequence[str]],
     letters: dict[str, str],
@@ -133,7 +138,7 @@ def _this_run(
         text = NOT_RUN if found is None else number(found.value, column, table.decimals)
         said = marks.get((key, column.key), ())
         cells.append(Cell(text, marks=tuple(_letter(sentence, letters) for sentence in said)))
-    return Line(("",) * len(table.labels), THIS_RUN, tuple(cells))
+    return Line(labels, THIS_RUN, tuple(cells))
 
 
 def _difference(table: PublishedTable, row: PublishedRow, ours: Sequence[Found | None]) -> Line:

@@ -53,16 +53,18 @@ class Plan:
       name: "prnet/table1".
       cells: of a table by row and column; of curves by panel, curve and x, one for each fold.
       sheets: jobs whose pictures it is.
+      left: places of cells that are shown if somebody has run them, and not run now.
     """
 
     name: str
     cells: Mapping[Any, Cell]
     sheets: tuple[Job, ...] = ()
+    left: frozenset[Any] = frozenset()
 
     @property
     def jobs(self) -> list[Job]:
         """All that it needs directly, each once."""
-        of_cells = [job for cell in self.cells.values() for job in cell.jobs]
+        of_cells = [job for place, cell in self.cells.items() if place not in self.left for job in cell.jobs]
         return list(dict.fromkeys([*of_cells, *self.sheets]))
 
 

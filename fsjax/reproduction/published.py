@@ -116,7 +116,7 @@ class PublishedTable:
         """As many as the table's scores are printed with at most."""
         scores = [column.key for column in self.columns if column.kind != "parameters"]
         printed = [row.values[key] for row in self.rows for key in scores]
-        return max(_decimals(value) for value in printed if value is not None)
+        return max((_decimals(value) for value in printed if value is not None), default=2)
 
     @property
     def reproduced(self) -> dict[str, PublishedRow]:

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from ml_collections import ConfigDict
 from fsjax.errors import InputError
 from fsjax.experiment.sentences import number_of
 from fsjax.files import ClaimedError, claimed, has_locks, make_writable, replacing
-from fsjax.reproduction import scales
-from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order
-from fsjax.reproduction.plans import PLANS, Plan, plan
+from fsjax.reproduction import foundation, plans, scales
+from fsjax.reproduction.jobs import Job, Training, command, in_order
+from fsjax.reproduction.plans import PLANS, Plan
 from fsjax.reproduction.scales import FOLDS, Scale
 from fsjax.reproduction.sweep import Programs, Sweep, results
 from fsjax.reproduction.writing import write
@@ -30,7 +31,8 @@ def named(text: str) -> list[str]:
     """Returns the tables and figures that a text names, each once, in the papers' order.
 
     Args:
-      text: names with commas between, as prnet/table1; prnet and dpnet are all of a paper's, all is all.
+      text: names with commas between, as prnet/table1; prnet and dpnet are all of a paper's, all is all of
+        both, and foundation the table of foundation backbones.
 
     Raises:
       InputError: for an unknown name, or none.
@@ -39,15 +41,21 @@ def named(text: str) -> list[str]:
     groups = {ALL: list(PLANS)} | {
         paper: [name for name in PLANS if name.startswith(f"{paper}/")] for paper in scales.METHODS
     }
+    groups[scales.FOUNDATION] = [foundation.NAME]
     chosen = {name for one in asked for name in groups.get(one, [one])}
     unknown = [one for one in asked if one not in groups and one not in PLANS]
     if unknown or not asked:
         what = f"There is no table {unknown[0]!r}" if unknown else "No --table is named"
         raise InputError(f"{what}: choose from {', '.join([*PLANS, *groups])}.")
-    return [name for name in PLANS if name in chosen]
+    return [name for name in (*PLANS, foundation.NAME) if name in chosen]
 
 
-def scale(name: str, data: str, given: tuple[str, ...], folds: str) -> Scale:
+def plan(name: str, scale: Scale) -> Plan:
+    """Returns the plan of a table or figure at a scale."""
+    return foundation.plan(scale) if name == foundation.NAME else plans.plan(name, scale)
+
+
+def scale(name: str, data: str, given: tuple[str, ...], folds: str, backbones: str = "") -> Scale:
     """Returns the scale that a command asks for.
 
     Args:
@@ -55,6 +63,7 @@ def scale(name: str, data: str, given: tuple[str, ...], folds: str) -> Scale:
       data: the name of the data set of "own".
       given: "--config.FIELD=VALUE" each, for all trainings.
       folds: their numbers with commas between; "" are all.
+      backbones: of the table of foundation backbones, names with commas between; "" are all.
 
     Raises:
       InputError: for another name, folds that there are not, data where none are named or needed, or a field
@@ -81,7 +90,7 @@ def scale(name: str, data: str, given: tuple[str, ...], folds: str) -> Scale:
         owned = field.removeprefix("--config.").partition("=")[0]
         if owned in found.owned:
             raise InputError(f"{owned} is what tells one cell of the tables from another: leave it out.")
-    return found
+    return replace(found, backbones=foundation.chosen(backbones))
 
 
 def reproduce(plans: Sequence[Plan], scale: Scale, workdir: Path, programs: Programs) -> dict[Job, str]:
@@ -131,7 +140,7 @@ def rehearse(
         done = "done" if results(job, workdir) is not None else "to do"
         lines += [f"{job.name}, {_cost(job, configured(job))}, {done}:", f"    {command(job, workdir)}"]
     trainings = sum(isinstance(job, Training) for job in jobs)
-    cells = sum(len(plan.cells) for plan in plans)
+    cells = sum(len(plan.cells) - len(plan.left) for plan in plans)
     further = number_of(len(jobs) - trainings, "further evaluation")
     lines.append(
         f"{number_of(trainings, 'different training')} and {further} make {number_of(cells, 'cell')} of "
@@ -144,7 +153,7 @@ def _cost(job: Job, config: ConfigDict) -> str:
     """Returns what a job costs, in steps and episodes."""
     part = config.eval
     episodes = f"{part.runs} x {part.episodes:,} episodes evaluated"
-    if isinstance(job, Evaluation):
+    if not isinstance(job, Training):
         return episodes
     train = config.train
     length = f"{train.epochs:,} epochs" if train.epochs else f"{train.steps:,} steps"
@@ -211,7 +220,11 @@ def _read_marker(workdir: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_bytes())
         sound = all(isinstance(stored[name], list) for name in ("folds", "given", "tables"))
-        sound = sound and {"scale", "fields"} <= stored.keys() and set(stored["tables"]) <= set(PLANS)
+        sound = (
+            sound
+            and {"scale", "fields"} <= stored.keys()
+            and set(stored["tables"]) <= {*PLANS, foundation.NAME}
+        )
     except (ValueError, TypeError, KeyError):
         sound = False
     if not sound:

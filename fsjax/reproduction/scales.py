@@ -7,6 +7,7 @@ from fsjax.reproduction.jobs import Training
 
 PASCAL, COCO, COCO_CONTIGUOUS = "PASCAL-5i", "COCO-20i", "COCO-20i contiguous"
 METHODS = {"prnet": "PRNet", "dpnet": "DPNet"}
+FOUNDATION = "foundation"
 FOLDS = (0, 1, 2, 3)
 STEPS, FOLD_COUNT = "--config.train.steps=", "--config.data.fold_count="
 NOT_COMPARABLE = "not comparable with the paper's numbers."
@@ -53,6 +54,8 @@ class Scale:
       separate: whether each number of ways and shots has a training of its own, as PANet's.
       lends_backbone: whether DPNet takes over the backbone of the fold's PRNet.
       told: of each method what its paper's tables say above the numbers.
+      data: what every training and evaluation sets to find a data set of one's own.
+      backbones: of the table of foundation backbones, the names of those that are run; () for all.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Scale:
     separate: bool = False
     lends_backbone: bool = False
     told: Mapping[str, str]
+    data: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
 
     def header(self, table: str) -> list[str]:
         """Returns what stands above the numbers of a table or figure, by its name."""
@@ -144,7 +149,7 @@ def own(data: str, given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
     return Scale(
         name="own", configs=("{}_folders", "{}_folders"),
         fields={method: (*common, ROWS[method]) for method in METHODS}, given=given, folds=folds,
-        grid_folds=folds, told=dict.fromkeys(METHODS, f"On the data set {data}"),
+        grid_folds=folds, told=dict.fromkeys((*METHODS, FOUNDATION), f"On the data set {data}"), data=common,
         fold_count=int(_last(FOLD_COUNT, (*common, *given))),
     )  # fmt: skip
 

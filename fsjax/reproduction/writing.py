@@ -5,9 +5,10 @@ from pathlib import Path
 
 from fsjax.experiment.sentences import number_of
 from fsjax.files import replacing
+from fsjax.reproduction import foundation
 from fsjax.reproduction.curves import draw_panels
 from fsjax.reproduction.findings import Findings, losses, means
-from fsjax.reproduction.jobs import Job, Training, command, in_order
+from fsjax.reproduction.jobs import Evaluation, Job, Training, command, in_order
 from fsjax.reproduction.layout import Reproduction
 from fsjax.reproduction.plans import Plan
 from fsjax.reproduction.published import published, published_figures
@@ -33,7 +34,7 @@ def write(plans: Sequence[Plan], scale: Scale, workdir: Path) -> None:
     for plan in plans:
         stem = workdir / FOLDER / plan.name.replace("/", "_")
         header = _header(plan, scale, findings)
-        if plan.name in published():
+        if plan.name in (*published(), foundation.NAME):
             _write_table(stem, plan, scale, findings, header)
         elif plan.name in published_figures():
             _write_curves(stem, plan, scale, findings, header)
@@ -49,7 +50,7 @@ def _header(plan: Plan, scale: Scale, findings: Findings) -> list[str]:
     cost = (
         f"{number_of(len(trainings), 'different training')}, {number_of(evaluations, 'further evaluation')}."
     )
-    folds = sorted({job.fold for job in trainings})
+    folds = sorted({job.fold for job in in_order(plan.jobs) if not isinstance(job, Evaluation)})
     only = f"Of the {scale.fold_count} folds only {', '.join(map(str, folds))}."
     few = [only] if len(folds) < scale.fold_count else []
     scores = [cell for cell in plan.cells.values() if not cell.parameters]
@@ -59,14 +60,18 @@ def _header(plan: Plan, scale: Scale, findings: Findings) -> list[str]:
 
 
 def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> None:
-    table = published()[plan.name]
+    table = foundation.table() if plan.name == foundation.NAME else published()[plan.name]
     found = findings.table(plan, table)
     cells = {place: [cell] for place, cell in plan.cells.items()} | means(plan, table)
     reproduction = Reproduction(
         found=found,
         comparable=scale.comparable,
         header=header,
-        commands={place: _commands(cell.jobs, stem.parents[1]) for place, cell in plan.cells.items()},
+        commands={
+            place: _commands(cell.jobs, stem.parents[1])
+            for place, cell in plan.cells.items()
+            if place in found or place not in plan.left
+        },
         marks={place: findings.marks(*cells[place]) for place in found},
     )
     for ending, text in ((".tex", latex(table, reproduction)), (".md", markdown(table, reproduction))):

@@ -1,8 +1,7 @@
 """What a segmenter is loaded from: a run, an exported model, or pretrained weights as they are."""
 
-import re
+import logging
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -10,23 +9,25 @@ from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
+from fsjax.models.backbones.recognition import recognised
 from fsjax.models.method import Trainable
 from fsjax.models.variables import Variables
+from fsjax.segmenter.usual import usual
 from fsjax.training import release
 from fsjax.training.runs import Run
 from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
 
-_RESNETS = {6: "resnet50", 23: "resnet101"}
-"""By the blocks of their third stage."""
+LOG = logging.getLogger(__name__)
 
 
 def configuration(source: str | Path) -> ConfigDict:
     """Returns the configuration that belongs to a model.
 
     Args:
-      source: a run's folder, or the file of an exported model: the run's own. "imagenet", or a file of a
-        ResNet's or VGG-16's weights: PRNet on that network, which the file's keys tell, without training. A
-        repository of the hub, "owner/name", is its file, and fetched once.
+      source: a run's folder, or the file of an exported model: the run's own. "imagenet", or a file of
+        weights of a ResNet, VGG-16, DINOv2 or DINOv3: PRNet on that network, which the file's keys and their
+        shapes tell, without training. A repository of the hub, "owner/name", and weights by name, as
+        dinov2-small, are their file, and fetched once.
 
     Raises:
       InputError: there is no such run or file, or it is damaged, or another network's.
@@ -41,23 +42,34 @@ def configuration(source: str | Path) -> ConfigDict:
     config.train.steps = 0
     config.eval.label = "original"
     if place.is_file():
-        network, options = _network(place)
-        config.model.backbone = network
-        config.model.backbone_options.update(options)
+        network = recognised(weights_file.shapes(place))
+        if network is None:
+            raise InputError(
+                f"{place} holds weights of no network that is known without a configuration: name a "
+                "ResNet-50's, a ResNet-101's, a VGG-16's, a DINOv2's or a DINOv3's, or give --config."
+            )
+        config.model.backbone = network.backbone
+        config.model.backbone_options.update(network.options)
+        config.eval.size = network.side or config.eval.size
     return config
 
 
-def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDict, Trainable, Variables]:
+def load(
+    source: str | Path | None, config: ConfigDict | None = None
+) -> tuple[ConfigDict, Trainable, Variables]:
     """Returns the configuration, the method and the variables of a model.
 
     Args:
-      source: see `configuration`.
+      source: see `configuration`. None: ImageNet weights with a configuration, and else the usual model,
+        which is logged; see `usual`.
       config: in place of the one that belongs to it; of a run or an exported model only what an evaluation
         owns may differ.
 
     Raises:
       InputError: it is missing, damaged, or does not fit the configuration.
     """
+    if source is None:
+        source = IMAGENET if config else _usual()
     if str(source) in ("", RANDOM):
         raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)
@@ -92,19 +104,8 @@ def _fetched(source: str | Path) -> Path:
     return hub.fetch(file)
 
 
-def _network(path: Path) -> tuple[str, dict[str, Any]]:
-    """Returns which backbone a file holds the weights of, and its options."""
-    keys = weights_file.names(path)
-    if "features.0.weight" in keys:
-        return "vgg16", {}
-    matches = [re.match(r"layer(\d)\.(\d+)\.conv1\.weight", key) for key in keys]
-    blocks = [(int(match[1]), int(match[2]) + 1) for match in matches if match]
-    stages = dict(sorted(blocks))  # the last block of each
-    network = _RESNETS.get(stages.get(3, 0))
-    if network is None:
-        raise InputError(
-            f"{path} holds weights of no network that is known without a configuration: name a ResNet-50's, "
-            "a ResNet-101's or a VGG-16's, or give --config."
-        )
-    convention = "caffe" if "mean_bgr" in keys else "torchvision"
-    return network, {"stages": max(stages), "convention": convention}
+def _usual() -> str:
+    """Returns the usual model; what stands in for it is logged where one sees it without asking for it."""
+    source, why = usual()
+    LOG.log(logging.WARNING if source == IMAGENET else logging.INFO, "%s", why)
+    return source

@@ -24,7 +24,6 @@ from fsjax.segmenter.batches import as_input, shape_of, together, working_size
 from fsjax.segmenter.reading import Picture, Pictures
 from fsjax.segmenter.segmentation import Segmentation, segmentation
 from fsjax.segmenter.supports import Sample, Supports, by_way, of_ways
-from fsjax.training.weights import IMAGENET
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ class Segmenter:
     _copies: dict[int, Variables] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def load(cls, source: str | Path = IMAGENET, config: ConfigDict | None = None) -> "Segmenter":
+    def load(cls, source: str | Path | None = None, config: ConfigDict | None = None) -> "Segmenter":
         """Returns a segmenter of trained or pretrained weights; see `fsjax.segmenter.loading.load`."""
         return cls.configured(*loading.load(source, config))
 

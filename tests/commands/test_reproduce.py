@@ -87,3 +87,24 @@ def test_what_failed_is_told_in_the_end_and_the_rest_is_done(place, refusal):
         reproduce, *given
     )
     assert (place / "w/tables/prnet_figure3.csv").read_text().count("\n") == 2
+
+
+FROZEN = (
+    "--scale=own", "--data=shapes", "--folds=0", "--backbones=dinov2-small", "--config.model.weights=random",
+    "--config.model.backbone_options.deep=1", "--config.model.dpnet.width=6", "--config.batch_size=1",
+    "--config.train.steps=2", "--config.train.warmup=1", "--config.train.size=28", "--config.eval.size=28",
+    "--config.eval.runs=1", "--config.eval.episodes=2", "--config.eval.pictures=0",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_foundation_backbone_goes_from_the_command_to_the_table(place):
+    """Drawn weights and one block of the network."""
+    assert start(reproduce, "--table=foundation", "--workdir=w", *FROZEN) == 0
+    text = (place / "w/tables/foundation_table1.md").read_text()
+    for method in ("PRNet, prototypes", "PRNet, fusion", "DPNet"):
+        (ours,) = re.findall(rf"^\| dinov2-small +\| {method} +\| this run +\|(.*)\|$", text, re.MULTILINE)
+        one, five, *others = [float(cell.strip().split()[0]) for cell in ours.split("|")]
+        assert others == [one, five]  # one data set for both columns
+    assert re.search(r"^\| dinov2-small +\| FSSDINO +\| this run +\| +not run", text, re.MULTILINE)
+    assert "--config.model.weights=random" in text.partition("| Backbone")[0]

@@ -6,10 +6,13 @@ import jax
 import numpy as np
 import pytest
 from huggingface_hub import constants
+from safetensors.numpy import save, save_file
 
 from fsjax.config import default
 from fsjax.errors import InputError
 from fsjax.segmenter import Segmenter, loading
+from tests.hub_server import in_place_of_the_hub
+from tests.outlined_weights import weights_of
 from tests.runs import prnet_config
 from tests.segmenter.photos import assert_one_sentence
 from tests.training.test_release import saved
@@ -136,3 +139,23 @@ def test_without_a_network_imagenet_is_a_sentence(tmp_path, monkeypatch):
         Segmenter.load("imagenet")
     assert "\n" not in str(raised.value)
     assert "HF_HUB_OFFLINE is set" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "registers", "side"), [("dinov2_base", True, 518), ("dinov3_small_plus", False, 512)]
+)
+def test_keys_and_shapes_of_a_transformer_s_weights_tell_it(network, registers, side, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    save_file(weights_of(network, blocks=0, registers=registers), file)
+    config = loading.configuration(file)
+    assert (config.model.name, config.model.backbone) == ("prnet", network)
+    assert config.model.backbone_options.to_dict() == ({"registers": registers} if registers else {})
+    assert (config.eval.size, config.eval.input, config.eval.label) == (side, "square", "original")
+
+
+def test_weights_by_name_are_a_model_of_their_own(tmp_path, monkeypatch):
+    with in_place_of_the_hub(monkeypatch, tmp_path / "cache") as hub:
+        hub.add("facebook/dinov2-small", save(weights_of("dinov2_small", blocks=0)))
+        config = loading.configuration("dinov2-small")
+    assert (config.model.backbone, config.model.weights) == ("dinov2_small", "dinov2-small")
+    assert config.model.backbone_options.to_dict() == {"registers": False}

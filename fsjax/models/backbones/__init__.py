@@ -1,6 +1,7 @@
 """The backbones, by the names that configurations call them, and their options."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,13 @@ from fsjax.config import Field, check_fields
 from fsjax.devices import DEVICES
 from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import Backbone
+from fsjax.models.backbones.positions import CODEBASES
 from fsjax.models.backbones.resnet import ResNet, resnet50, resnet101, small
 from fsjax.models.backbones.resnet_backbone import ResNetBackbone
 from fsjax.models.backbones.vgg import VGG
 from fsjax.models.backbones.vgg_backbone import VGGBackbone
+from fsjax.models.backbones.vit import DINOV2, DINOV3, REGISTERS, Architecture, ViT
+from fsjax.models.backbones.vit_backbone import ViTBackbone
 
 _PRETRAINED = {
     "stages": Field(4, "the last stage that is built", low=1, high=4),
@@ -43,6 +47,24 @@ _WITHOUT_NORM = {
 }
 
 
+def _vit_options(depth: int, **own: Field) -> dict[str, Field]:
+    """Returns the options of a vision transformer of so many blocks."""
+    return {
+        "deep": Field(0, "the block whose features are DEEP, from 1; 0: the last", low=0, high=depth),
+        "shallow": Field(0, "the block whose features are SHALLOW; 0: half of deep", low=0, high=depth),
+        "final_norm": Field(True, "whether the last normalisation follows the block of DEEP"),
+        "positions": Field("weights", "whose rule of positions is followed", choices=("weights", *CODEBASES)),
+        "debias": Field(
+            0,
+            "leading directions of an empty photo's features that are projected out of DEEP",
+            low=0,
+            high=1000,
+        ),
+        "stage_blocks": Field(0, "blocks of a stage; 0: a quarter of all, rounded up", low=0, high=depth),
+        **own,
+    }
+
+
 def _resnet(
     network: Callable[..., ResNet],
     repository: str,
@@ -60,10 +82,55 @@ def _vgg(dtype: DTypeLike, remat: str, *, width: int) -> Backbone:
     return VGGBackbone(VGG(width, dtype=dtype, remat=remat), "timm/vgg16.tv_in1k")
 
 
+def _vit(
+    shape: Architecture,
+    named: tuple[str, ...],
+    dtype: DTypeLike,
+    remat: str,
+    *,
+    deep: int,
+    shallow: int,
+    final_norm: bool,
+    positions: str,
+    debias: int,
+    stage_blocks: int,
+    registers: bool = True,
+) -> Backbone:
+    if debias >= shape.width:
+        raise InputError(
+            f"model.backbone_options.debias is {debias}, and features have {shape.width} channels: name "
+            "fewer."
+        )
+    deep = deep or shape.depth
+    shallow = shallow or max(deep // 2, 1)
+    stage = stage_blocks or -(-max(deep, shallow) // 4)
+    network = ViT(
+        replace(shape, registers=REGISTERS if registers else 0),
+        deep,
+        shallow,
+        final_norm,
+        stage,
+        dtype=dtype,
+        remat=remat,
+    )
+    return ViTBackbone(network, None if positions == "weights" else positions, debias, named)
+
+
+def _dinov2(size: str, shape: Architecture) -> tuple[dict[str, Field], Callable[..., Backbone]]:
+    options = _vit_options(shape.depth, registers=Field(False, "with four tokens that belong to no patch"))
+    return options, partial(_vit, shape, (f"dinov2-{size}", f"dinov2-{size}-registers"))
+
+
+def _dinov3(size: str, shape: Architecture) -> tuple[dict[str, Field], Callable[..., Backbone]]:
+    return _vit_options(shape.depth), partial(_vit, shape, (f"dinov3-{size}",))
+
+
 _BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
     "resnet50": (_PRETRAINED, partial(_resnet, resnet50, "timm/resnet50.tv_in1k")),
     "resnet101": (_PRETRAINED, partial(_resnet, resnet101, "timm/resnet101.tv_in1k")),
     "vgg16": (_WITHOUT_NORM, _vgg),
+    **{f"dinov2_{size}": _dinov2(size, shape) for size, shape in DINOV2.items()},
+    **{f"dinov3_{size.replace('-', '_')}": _dinov3(size, shape) for size, shape in DINOV3.items()},
     "small": (_FROM_SCRATCH, partial(_resnet, small, "")),
 }
 """For each name its options, and what makes it: a function of the type to compute in, of what is computed

@@ -12,6 +12,7 @@ import safetensors
 
 from fsjax.errors import InputError
 from fsjax.files import sha256_of
+from fsjax.models.backbones.named import NAMED, alternative, licence
 from fsjax.models.backbones.weights_file import SUFFIXES
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ _FILE = re.compile(
 )
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class UnreachableError(InputError):
+    """A hub does not answer, or not as one does."""
 
 
 class HubFile(NamedTuple):
@@ -45,8 +50,9 @@ class HubFile(NamedTuple):
 def parse(text: str) -> HubFile | None:
     """Returns the file that "owner/name", "owner/name@revision" or "owner/name/file.safetensors" names.
 
-    With "hf://" before it, a text always means the hub. Without, one that could be a path does not: one
-    that begins with "runs/" or with a folder that is here, and "folder/file.safetensors".
+    A name of `NAMED`, which has no slash, is its repository's file. With "hf://" before it, a text always
+    means the hub. Without, one that could be a path does not: one that begins with "runs/" or with a folder
+    that is here, and "folder/file.safetensors".
 
     Raises:
       InputError: a text with "hf://" names no file of weights.
@@ -55,9 +61,13 @@ def parse(text: str) -> HubFile | None:
     HubFile(repository='timm/resnet50.a1_in1k', name='model.safetensors', revision='main')
     >>> parse("hf://me/mine@v2/resnet.safetensors")
     HubFile(repository='me/mine', name='resnet.safetensors', revision='v2')
+    >>> parse("dinov2-small").repository
+    'facebook/dinov2-small'
     >>> parse("runs/prnet_shapes_fold0"), parse("weights/resnet50.safetensors"), parse("resnet50.npz")
     (None, None, None)
     """
+    if text in NAMED:
+        return HubFile(NAMED[text].repository)
     match = _FILE.fullmatch(text.removeprefix(SCHEME))
     if text.startswith(SCHEME):
         if match is None:
@@ -104,10 +114,11 @@ def fetch(file: HubFile) -> Path:
             return kept
         # The download itself would try for minutes where nothing answers.
         hub.get_hf_file_metadata(hub.hf_hub_url(repository, name, revision=revision))
-        LOG.info("Fetching %s from %s.", file, hub.constants.ENDPOINT)
+        under = f", which is under the {licence(repository)}" if licence(repository) else ""
+        LOG.info("Fetching %s from %s%s.", file, hub.constants.ENDPOINT, under)
         path = Path(hub.hf_hub_download(repository, name, revision=revision, force_download=bool(kept)))
     except Exception as error:  # whatever it is, nothing was fetched; types differ from version to version
-        raise InputError(_why_not(file, error)) from error
+        raise _refusal(file, error) from error
     damage = _damage(path)
     if damage:
         raise InputError(f"{file}, as the hub sends it, is no whole .safetensors ({damage}): name another.")
@@ -130,30 +141,38 @@ def _damage(path: Path) -> str:
         return str(error)
 
 
-def _why_not(file: HubFile, error: Exception) -> str:
+def _refusal(file: HubFile, error: Exception) -> InputError:
     """Returns the sentence about a file that could not be fetched."""
     from huggingface_hub import constants, errors, hf_hub_url
 
     repository = file.repository
+    url = hf_hub_url(repository, file.name, revision=file.revision)
+    put = (
+        f"download {url} where there is a network, put it into any folder here, and give "
+        f"--config.model.weights=FOLDER/{file.name}, or --model=FOLDER/{file.name} to predict.py"
+    )
+    other, terms = alternative(repository), licence(repository)
+    same = f", or name {other}, which has the same weights" if other else ""
     if isinstance(error, errors.GatedRepoError):
-        return (
-            f"{repository} is open only to those whom its owner lets in: ask for it at "
-            f"{constants.ENDPOINT}/{repository} and log in with hf auth login, or name another."
+        accept = f"accept the {terms}" if terms else "ask for it"
+        return InputError(
+            f"{repository} is open only to those whom its owner lets in: {accept} at "
+            f"{constants.ENDPOINT}/{repository} and log in with hf auth login; or {put}"
+            f"{same or ', or name another'}."
         )
     if isinstance(error, errors.RepositoryNotFoundError):
-        return (
+        return InputError(
             f"model.weights names {repository}, which is no file or folder here and no repository that "
-            f"{constants.ENDPOINT} shows you: correct the name."
+            f"{constants.ENDPOINT} shows you: {f'{put}{same}' if other else 'correct the name'}."
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repository} has no revision {file.revision}: name another after the @, or none."
+        return InputError(f"{repository} has no revision {file.revision}: name another after the @, or none.")
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return f"{repository} has no {file.name}: name a file of it as {repository}/FILE.safetensors."
-    url = hf_hub_url(repository, file.name, revision=file.revision)
-    return (
-        f"{file} is not in the cache, or damaged there, and cannot be fetched ({_reason(error)}): download "
-        f"{url} where there is a network, put it into any folder here, and give "
-        f"--config.model.weights=FOLDER/{file.name}, or --model=FOLDER/{file.name} to predict.py."
+        return InputError(
+            f"{repository} has no {file.name}: name a file of it as {repository}/FILE.safetensors."
+        )
+    return UnreachableError(
+        f"{file} is not in the cache, or damaged there, and cannot be fetched ({_reason(error)}): {put}."
     )
 
 

@@ -107,12 +107,27 @@ def _stored(shape):
     return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else tuple(shape)
 
 
-def _as_ours(weight, path, key):
+def finite(weight: np.ndarray, path: str | Path, key: str) -> np.ndarray:
+    """Returns a weight in float32.
+
+    Args:
+      weight: as a file has it.
+      path: of that file, for sentences.
+      key: its name there.
+
+    Raises:
+      InputError: it holds whole numbers, or values that are not finite.
+    """
     if not jnp.issubdtype(weight.dtype, jnp.floating):
         raise InputError(f"{path}: {key} holds {weight.dtype}; name weights of floating-point numbers.")
     weight = weight.astype(np.float32)
     if not np.isfinite(weight).all():
         raise InputError(f"{path}: {key} holds values that are not finite; download the weights again.")
+    return weight
+
+
+def _as_ours(weight, path, key):
+    weight = finite(weight, path, key)
     is_variance = key.endswith(_LEAVES["var"])
     if is_variance and (weight < 0).any():
         raise InputError(f"{path}: {key} holds negative variances; download the weights again.")

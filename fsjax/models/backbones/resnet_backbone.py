@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from fsjax.errors import InputError
-from fsjax.models.backbones import pretrained
+from fsjax.models.backbones import pretrained, recognition
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.backbones.resnet import ResNet
 from fsjax.models.layers.padding import nearest_fit
@@ -88,7 +88,8 @@ class ResNetBackbone:
     def load(self, path: Path) -> Variables:
         """Returns the variables of a file with torchvision's names; see `pretrained.load`."""
         shapes = jax.eval_shape(self.network.init, jax.random.key(0), *_blank_photo())
-        return pretrained.load(path, shapes, convention=self.network.convention)
+        with recognition.naming_the_backbone(path, self._name):
+            return pretrained.load(path, shapes, convention=self.network.convention)
 
     def embed(
         self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"]
@@ -119,6 +120,11 @@ class ResNetBackbone:
         """Returns where a parameter belongs, e.g. ("layer4_0", "bn1", "scale") to stage 4's normalisation."""
         stage = re.match(r"layer(\d+)_", path[0])
         return Group(int(stage[1]) if stage else 0, path[-1] in ("scale", "bias"))
+
+    @property
+    def _name(self) -> str:
+        """What configurations call it, if it has pretrained weights."""
+        return self.repository.partition("/")[2].partition(".")[0]
 
     @property
     def _stride(self) -> int:

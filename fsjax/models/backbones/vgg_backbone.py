@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from fsjax.errors import InputError
-from fsjax.models.backbones import pretrained, weights_file
+from fsjax.models.backbones import pretrained, recognition, weights_file
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.backbones.vgg import DEPTHS, VGG
 from fsjax.models.layers.padding import nearest_fit
@@ -92,7 +92,8 @@ class VGGBackbone:
         """
         shapes = jax.eval_shape(self.network.init, jax.random.key(0), *_blank_photo())
         weights = weights_file.read(path)
-        return pretrained.place(path, weights, shapes, _key, lambda key: key.startswith(_CLASSIFIER))
+        with recognition.naming_the_backbone(path, "vgg16"):
+            return pretrained.place(path, weights, shapes, _key, lambda key: key.startswith(_CLASSIFIER))
 
     def embed(
         self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"]

@@ -57,17 +57,20 @@ def read(path: Path) -> Weights:
     return weights
 
 
-def names(path: Path) -> frozenset[str]:
-    """Returns the names of a file's arrays, of which a .safetensors gives them without being read whole.
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a file's arrays by name; a .safetensors gives them without being read whole.
 
     Raises:
       InputError: as `read`.
     """
     if path.suffix != SAFETENSORS or not path.is_file():
-        return frozenset(read(path))
+        return {name: array.shape for name, array in read(path).items()}
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return frozenset(name.removeprefix(_PARALLEL) for name in file.keys())  # noqa: SIM118
+            return {
+                name.removeprefix(_PARALLEL): tuple(file.get_slice(name).get_shape())
+                for name in file.keys()  # noqa: SIM118
+            }
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error
 

@@ -1,5 +1,7 @@
 """ImageNet weights in the hub's real names and shapes, and which backbones have them."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -92,9 +94,10 @@ def test_every_weight_of_the_stages_is_loaded(stages, file):
 def test_another_depth_is_told(file):
     network, path = file
     (other,) = BLOCKS.keys() - {network}
-    said = "layer3.* is missing" if other == "resnet101" else "layer3.* has no place"
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=f"give --config.model.backbone={network} for them") as refusal:
         make(other, {}, "float32").load(path)
+    said = "layer3.* is missing" if other == "resnet101" else "layer3.* has no place"
+    assert re.search(said, str(refusal.value.__cause__))
 
 
 @pytest.mark.parametrize("network", BLOCKS)

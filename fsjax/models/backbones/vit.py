@@ -1,0 +1,321 @@
+"""Vision transformers as DINOv2 and DINOv3 build them, exact under padding, as linen modules.
+
+Oquab and others, arXiv 2304.07193; Darcet and others (registers), arXiv 2309.16588; Simeoni and others,
+arXiv 2508.10104.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features
+from fsjax.models.backbones.normalization import normalize
+from fsjax.models.backbones.positions import OFFICIAL, periods, resized_table, rotated, rotations, table_rule
+from fsjax.models.layers.padding import inside, strided, zero_padding
+from fsjax.models.layers.parameter import parameter
+from fsjax.models.layers.remat import forgetting
+
+POSITIONS = "positions"
+"""The collection of what tells rules of positions apart: a table's `rule`, or the rotations' `periods`."""
+
+Rotation = tuple[Float[Array, "b t 1 head"], Float[Array, "b t 1 head"]] | None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a network.
+
+    Attributes:
+      width: of a token.
+      depth: blocks.
+      heads: of each attention.
+      hidden: width within a block's feed-forward network.
+      gated: whether that is SwiGLU's, with a gate, or a plain one with an exact GELU.
+      patch: side of a patch, in pixels.
+      grid: side of the table of learned positions, in cells; 0 for rotations in its place.
+      registers: tokens beside the class token that belong to no patch.
+      key_bias: whether keys have a bias, as queries and values have.
+      epsilon: of the layer normalisations.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    hidden: int
+    gated: bool = False
+    patch: int = 14
+    grid: int = 37
+    registers: int = 0
+    key_bias: bool = True
+    epsilon: float = 1e-6
+
+
+REGISTERS = 4
+"""Of the networks that have any."""
+
+DINOV2 = {
+    "small": Architecture(384, 12, 6, 1536),
+    "base": Architecture(768, 12, 12, 3072),
+    "large": Architecture(1024, 24, 16, 4096),
+    "giant": Architecture(1536, 40, 24, 4096, gated=True),
+}
+"""By the names that its sizes have; each without registers."""
+
+_DINOV3 = partial(Architecture, patch=16, grid=0, registers=REGISTERS, key_bias=False, epsilon=1e-5)
+
+DINOV3 = {
+    "small": _DINOV3(384, 12, 6, 1536),
+    "small-plus": _DINOV3(384, 12, 6, 1536, gated=True),
+    "base": _DINOV3(768, 12, 12, 3072),
+    "large": _DINOV3(1024, 24, 16, 4096),
+    "huge-plus": _DINOV3(1280, 32, 20, 5120, gated=True),
+}
+"""By the names that its sizes have."""
+
+
+class ViT(nn.Module):
+    """A vision transformer without a classifier.
+
+    The variables are "params", float32, and "positions", which nothing trains. The class token's learned
+    position is part of the token.
+
+    Attributes:
+      shape: what is built.
+      deep: the block whose tokens are DEEP, from 1; later ones are not built.
+      shallow: likewise of SHALLOW.
+      final_norm: whether the last normalisation follows the block of DEEP.
+      stage: blocks that are computed again together where `remat` is "stages".
+      dtype: what products of matrices and attention compute in; normalisations, sums along the network and
+        results are float32.
+      remat: what is computed again for gradients: "none", "stages" or "blocks".
+    """
+
+    shape: Architecture
+    deep: int
+    shallow: int
+    final_norm: bool
+    stage: int
+    dtype: Any = jnp.float32
+    remat: str = field(default="none", repr=False)  # changes no features, and so not what they are called
+
+    @nn.compact
+    def __call__(self, images: UInt8[Array, "b h w 3"], sizes: Int[Array, "b 2"]) -> dict[str, Features]:
+        """Returns the features of each role, one cell a patch.
+
+        A padded photo's features are the unpadded one's: no patch attends to one that lies beyond its photo.
+        A patch that is partly within counts, its other pixels being ImageNet's mean colour.
+
+        Args:
+          images: RGB; what lies beyond `sizes` is not used.
+          sizes: valid height and width of each image, in pixels.
+        """
+        shape, cells = self.shape, strided(sizes, self.shape.patch)
+        patches, rotation = self._placed(
+            _patches(normalize(images, sizes, "torchvision"), shape.patch), cells
+        )
+        batch, height, width, _ = patches.shape
+        tokens = self._with_others(patches.reshape(batch, height * width, shape.width))
+        others = tokens.shape[1] - height * width
+        seen = jnp.pad(
+            inside((height, width), cells).reshape(batch, -1), ((0, 0), (others, 0)), constant_values=True
+        )
+        kept: dict[int, Float[Array, "b t c"]] = {}
+        step = self.stage if self.remat == "stages" else 1
+        last = max(self.deep, self.shallow)
+        for begin in range(0, last, step):
+            numbers = range(begin, min(begin + step, last))
+            made = forgetting(partial(_blocks, numbers), self.remat != "none")(self, tokens, rotation, seen)
+            tokens = made[-1]
+            kept.update(zip(numbers, made, strict=True))
+        deep = kept[self.deep - 1]
+        if self.final_norm:
+            deep = LayerNorm(shape.epsilon, name="norm")(deep)
+        maps = {SHALLOW: kept[self.shallow - 1], DEEP: deep}
+        return {
+            role: Features(
+                zero_padding(found[:, others:].reshape(batch, height, width, shape.width), cells), cells
+            )
+            for role, found in maps.items()
+        }
+
+    def _placed(self, patches, cells):
+        """The patches as tokens with learned positions, or their rotations beside them."""
+        shape, grid = self.shape, patches.shape[1:3]
+        tokens = Linear(shape.width, dtype=self.dtype, name="patch")(patches).astype(jnp.float32)
+        if shape.grid:
+            table = parameter(self, "position", _DRAWN, (shape.grid, shape.grid, shape.width))
+            rule = self.variable(POSITIONS, "rule", table_rule, OFFICIAL, shape.registers)
+            return tokens + resized_table(table, grid, cells, jnp.asarray(rule.value)), None
+        head = shape.width // shape.heads
+        period = self.variable(POSITIONS, "periods", periods, OFFICIAL, head)
+        cosine, sine = rotations(grid, cells, jnp.asarray(period.value))
+        still = ((0, 0), (1 + shape.registers, 0), (0, 0))
+        flat = (cosine.shape[0], -1, head)
+        cosine = jnp.pad(cosine.reshape(flat), still, constant_values=1)
+        sine = jnp.pad(sine.reshape(flat), still)
+        return tokens, (cosine[:, :, None], sine[:, :, None])
+
+    def _with_others(self, patches):
+        """The class token and the registers, and behind them the patches."""
+        shape = self.shape
+        others = parameter(self, "cls_token", _DRAWN, (1, shape.width))
+        if shape.registers:
+            registers = parameter(self, "registers", _DRAWN, (shape.registers, shape.width))
+            others = jnp.concatenate([others, registers])
+        each = jnp.broadcast_to(others[None], (patches.shape[0], *others.shape))
+        return jnp.concatenate([each, patches], axis=1)
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward network, each normalised before and scaled by channel after.
+
+    Attributes:
+      shape: of the network.
+      dtype: what products compute in.
+    """
+
+    shape: Architecture
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t c"], rotation: Rotation, seen: Bool[Array, "b t"]
+    ) -> Float[Array, "b t c"]:
+        """Returns the tokens after the block, float32.
+
+        Args:
+          x: tokens.
+          rotation: cosines and sines of each token; None for no rotation.
+          seen: which tokens are attended to.
+        """
+        shape = self.shape
+        attended = Attention(shape, self.dtype, name="attention")(
+            LayerNorm(shape.epsilon, name="norm1")(x), rotation, seen
+        )
+        x = x + self._scaled("scale1", attended)
+        fed = FeedForward(shape, self.dtype, name="mlp")(LayerNorm(shape.epsilon, name="norm2")(x))
+        return x + self._scaled("scale2", fed)
+
+    def _scaled(self, name, x):
+        """LayerScale (Touvron and others, ICCV 2021)."""
+        gamma = parameter(self, name, nn.initializers.ones, (self.shape.width,))
+        return x.astype(jnp.float32) * gamma[None, None]
+
+
+class Attention(nn.Module):
+    """Attention of all tokens to those that are seen.
+
+    Attributes:
+      shape: of the network.
+      dtype: what it computes in and returns.
+    """
+
+    shape: Architecture
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t c"], rotation: Rotation, seen: Bool[Array, "b t"]
+    ) -> Float[Array, "b t c"]:
+        """Returns what each token takes from the others; see `Block`."""
+        shape = self.shape
+        heads = (*x.shape[:2], shape.heads, shape.width // shape.heads)
+        q, k, v = (
+            Linear(shape.width, biased, self.dtype, name=name)(x).reshape(heads)
+            for name, biased in (("query", True), ("key", shape.key_bias), ("value", True))
+        )
+        if rotation is not None:
+            q, k = (rotated(part.astype(jnp.float32), *rotation).astype(self.dtype) for part in (q, k))
+        taken = jax.nn.dot_product_attention(q, k, v, mask=seen[:, None, None])
+        return Linear(shape.width, dtype=self.dtype, name="out")(taken.reshape(x.shape))
+
+
+class FeedForward(nn.Module):
+    """A block's feed-forward network: GELU, exactly, or SwiGLU (Shazeer, arXiv 2002.05202).
+
+    Attributes:
+      shape: of the network.
+      dtype: what it computes in and returns.
+    """
+
+    shape: Architecture
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t c"]:
+        """Returns each token's own."""
+        up = Linear(self.shape.hidden, dtype=self.dtype, name="up")(x)
+        if self.shape.gated:
+            up = nn.silu(Linear(self.shape.hidden, dtype=self.dtype, name="gate")(x)) * up
+        else:
+            up = nn.gelu(up, approximate=False)
+        return Linear(self.shape.width, dtype=self.dtype, name="down")(up)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation in float32; `scale` and `bias` are parameters.
+
+    Attributes:
+      epsilon: added to the variance.
+    """
+
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t c"]:
+        """Returns the tokens with mean 0 and variance 1 over channels, then scaled and shifted."""
+        scale = parameter(self, "scale", nn.initializers.ones, (x.shape[-1],))
+        bias = parameter(self, "bias", nn.initializers.zeros, (x.shape[-1],))
+        centred = x - x.mean(-1, keepdims=True)
+        gain = jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + self.epsilon)
+        return centred * gain * scale[None, None] + bias[None, None]
+
+
+class Linear(nn.Module):
+    """A product with a matrix; its parameters `kernel` and `bias` are float32.
+
+    Attributes:
+      features: channels of the output.
+      use_bias: whether a bias is added.
+      dtype: what it computes in and returns.
+    """
+
+    features: int
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... d"]:
+        """Returns the product with each vector of channels."""
+        kernel = parameter(self, "kernel", _DRAWN, (x.shape[-1], self.features))
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if not self.use_bias:
+            return y
+        bias = parameter(self, "bias", nn.initializers.zeros, (self.features,))
+        return y + bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+_DRAWN = nn.initializers.truncated_normal(0.02)
+
+
+def _blocks(numbers, network, tokens, rotation, seen):
+    """The tokens after each of some blocks."""
+    made = []
+    for number in numbers:
+        tokens = Block(network.shape, network.dtype, name=f"block{number}")(tokens, rotation, seen)
+        made.append(tokens)
+    return made
+
+
+def _patches(photos, side):
+    """The pixels of each patch, [b, h, w, side x side x 3], row by row."""
+    batch, height, width, channels = photos.shape
+    rows, columns = -(-height // side), -(-width // side)
+    whole = jnp.pad(photos, ((0, 0), (0, rows * side - height), (0, columns * side - width), (0, 0)))
+    apart = whole.reshape(batch, rows, side, columns, side, channels).swapaxes(2, 3)
+    return apart.reshape(batch, rows, columns, side * side * channels)
