@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from fsjax.models.backbones.backbone import Backbone
 from fsjax.training.weights import IMAGENET
 
-_METHODS = {"prnet": "PRNet", "dpnet": "DPNet"}
+_METHODS = {"prnet": "PRNet", "dpnet": "DPNet", "fssdino": "FSSDINO"}
 
 
 def described(source: str, config: ConfigDict, backbone: Backbone) -> str:

@@ -10,7 +10,7 @@ from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 from fsjax.training import release
 from fsjax.training.runs import Run
@@ -47,7 +47,7 @@ def configuration(source: str | Path) -> ConfigDict:
     return config
 
 
-def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDict, Trainable, Variables]:
+def load(source: str | Path, config: ConfigDict | None = None) -> tuple[ConfigDict, Networked, Variables]:
     """Returns the configuration, the method and the variables of a model.
 
     Args:

@@ -15,9 +15,10 @@ from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.paired import Comparison
 from fsjax.evaluation.rows import Evaluation, check_rows
-from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
+from fsjax.models.baselines.over_features import OverFeatures
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
+from fsjax.models.prnet.prnet import PRNet
 from tests.evaluation.episodes import SIDE, SOURCE, Alike, dpnet, photos, prnet, sampler
 from tests.evaluation.spied import once, query_photos, support_photos
 
@@ -122,7 +123,9 @@ def test_the_oracle_is_shown_the_queries(of_prnet):
 
 def test_prototypes_of_the_frozen_backbone_stand_beside_the_method(of_dpnet):
     whole, rows = of_dpnet
-    beside = replace(dpnet(), method=FrozenPrototypes(dpnet().method), settings=FusionSettings())
+    method = dpnet().method
+    over = OverFeatures(method, PRNet(method.backbone))
+    beside = replace(dpnet(), method=over, settings=FusionSettings())
     for number in range(3):
         found = counted(beside, whole.specs, f"fusion{number}", read=whole.photos)
         # Other programs round sums differently, and a pixel that is nearly tied turns.
