@@ -116,8 +116,8 @@ def cluster(
     cells = jnp.pad(cells, ((0, lacking), (0, 0)))
     members = jnp.pad(members, ((0, 0), (0, lacking)))
 
-    def of_class(member: Bool[Array, " cells"], key: Key[Array, ""]) -> Centres:
-        begin, later = jax.random.split(key)
+    def of_class(member: Bool[Array, " cells"], keys: Key[Array, "2"]) -> Centres:
+        begin, later = keys
         count = jnp.sum(member)
         first = cells[first_cells(member, begin, settings.clusters)]
         enough = count >= settings.clusters
@@ -126,6 +126,10 @@ def cluster(
         known = jnp.arange(settings.clusters) < count
         return Centres(jnp.where(known[:, None], jnp.where(enough, means, first), 0.0), known)
 
-    numbers = jnp.arange(len(members))
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(settings.seed), numbers)
-    return jax.vmap(of_class)(members, keys)
+    return jax.vmap(of_class)(members, keys_of_classes(settings.seed, len(members)))
+
+
+def keys_of_classes(seed: int, classes: int) -> Key[Array, "classes 2"]:
+    """Returns two keys for each class: of its first cells, and of those that replace empty clusters."""
+    key = jax.random.key(seed)
+    return jax.vmap(lambda number: jax.random.split(jax.random.fold_in(key, number)))(jnp.arange(classes))
