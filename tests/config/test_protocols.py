@@ -108,5 +108,5 @@ def test_no_protocol_is_no_departure():
 
 
 def test_an_unknown_protocol_is_refused():
-    with pytest.raises(InputError, match=r"^eval.protocol is 'voc': give '', 'panet', .* or 'dpnet'\.$"):
+    with pytest.raises(InputError, match=r"^eval.protocol is 'voc': give '', 'panet', .* or 'fssdino'\.$"):
         on("mine", "--config.eval.protocol=voc")
