@@ -41,6 +41,15 @@ DPNET = {
 }
 """Four steps over a frozen backbone, a checkpoint after every second."""
 
+FSSDINO = {
+    **PRNET,
+    "model.name": "fssdino",
+    "model.weights": "random",
+    "train.steps": 0,
+    "eval.rows": ("prototypes", "fssdino"),
+}
+"""It has no steps."""
+
 
 def prnet_config(values=None):
     """PRNET's configuration with some fields, named as in the table, replaced."""
@@ -50,6 +59,11 @@ def prnet_config(values=None):
 def dpnet_config(values=None):
     """DPNET's configuration with some fields, named as in the table, replaced."""
     return changed({**DPNET, **(values or {})})
+
+
+def fssdino_config(values=None):
+    """FSSDINO's configuration with some fields, named as in the table, replaced."""
+    return changed({**FSSDINO, **(values or {})})
 
 
 def toy_sources(folder):

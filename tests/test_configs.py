@@ -30,7 +30,7 @@ def test_a_configuration_is_sound(path, argument):
 def test_a_configuration_builds_its_method(path):
     config = cli.load_config(path)
     method = build.method(config.model)
-    assert method.frozen == (config.model.name == "dpnet")
+    assert method.frozen == (config.model.name != "prnet")
     build.segment_settings(config)
 
 

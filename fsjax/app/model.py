@@ -8,7 +8,7 @@ from fsjax.models.backbones.backbone import Backbone
 from fsjax.models.backbones.named import NAMED, licence
 from fsjax.training.weights import IMAGENET
 
-_METHODS = {"prnet": "PRNet", "dpnet": "DPNet"}
+_METHODS = {"prnet": "PRNet", "dpnet": "DPNet", "fssdino": "FSSDINO"}
 
 
 def described(source: str, config: ConfigDict, backbone: Backbone) -> str:

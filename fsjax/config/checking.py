@@ -130,6 +130,12 @@ def _training_faults(values: Mapping[str, Any]) -> Iterator[str]:
             "train.cached_features is True, and only dpnet's backbone is frozen: set model.name=dpnet, or "
             "train.cached_features=False."
         )
+    for name in ("steps", "epochs"):
+        if train[name] and values["model.name"] == "fssdino":
+            yield (
+                f"train.{name} is {train[name]}, and fssdino is never trained: set train.{name}=0, or "
+                "another model.name."
+            )
     linear = values["lr_scaling"] == "linear"
     factor = values["batch_size"] / train["reference_batch_size"] if linear else 1.0
     warmup, steps = round(train["warmup"] / factor), max(1, round(train["steps"] / factor))

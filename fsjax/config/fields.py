@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from fsjax.errors import InputError
 
+SEED = 2**31 - 1
+"""The largest seed."""
+
 Free = Literal["never", "resume", "evaluation", "always"]
 
 

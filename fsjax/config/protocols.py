@@ -44,6 +44,9 @@ _VALUES: dict[str, tuple[Any, ...]] = {
     "pfenet": (473, "longside", "original", "ignore", "ignore", "strict", "image_walk", 1, 5000, "pfenet"),
     "hsnet": (400, "square", "input", "ignore", "background", "strict", "class_uniform", 1, 1000, "oslsm"),
     "dpnet": (321, "square", "original", "background", "ignore", "strict", "class_uniform", 1, 1000, "oslsm"),
+    "fssdino": (
+        512, "longside", "original", "background", "background", "strict", "class_uniform", 1, 1000, "pfenet",
+    ),
 }  # fmt: skip
 
 _ON_PASCAL: dict[str, dict[str, Any]] = {

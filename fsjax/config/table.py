@@ -1,6 +1,7 @@
 """The one table of a configuration's fields: default, one line of help, what is allowed, what it decides."""
 
-from fsjax.config.fields import Field
+from fsjax.config.fields import SEED, Field
+from fsjax.config.refinement import REFINEMENT
 
 SECTIONS_LEFT_FREE = ("model.backbone_options",)
 """Sections whose fields are told elsewhere, because they differ from one network to the next."""
@@ -11,7 +12,6 @@ AREA_RULES = ("none", "oslsm", "pfenet")
 SIDE = 4096  # pixels
 BATCH = 65_536
 COUNT = 1_000_000_000
-SEED = 2**31 - 1
 THREADS = 256
 
 _CLASS = Field("", "The name of a class.", least=1)
@@ -74,7 +74,7 @@ TABLE: dict[str, Field] = {
         low=0, high=THREADS, free="always",
     ),
     # The method
-    "model.name": Field("prnet", "The method.", choices=("prnet", "dpnet")),
+    "model.name": Field("prnet", "The method; fssdino never trains.", choices=("prnet", "dpnet", "fssdino")),
     "model.backbone": Field(
         "resnet101",
         "The network that turns photos into features; small is for training from scratch.",
@@ -87,7 +87,7 @@ TABLE: dict[str, Field] = {
         "folder, or random; prnet: or none.",
         free="resume",
     ),
-    "model.scale": Field(20.0, "prnet: of the cosines.", above=0, high=10_000),
+    "model.scale": Field(20.0, "prnet: of the cosines; fssdino: of the scores.", above=0, high=10_000),
     "model.support_loss": Field(
         "nway",
         "prnet, training: query prototypes segment the supports among all classes (Eq. 4), or, as PANet's, "
@@ -223,7 +223,7 @@ TABLE: dict[str, Field] = {
     "eval.protocol": Field(
         "",
         "The field's protocol that other fields follow; those given beside it depart from it.",
-        choices=("", "panet", "canet", "pfenet", "hsnet", "dpnet"), free="always",
+        choices=("", "panet", "canet", "pfenet", "hsnet", "dpnet", "fssdino"), free="always",
     ),
     "eval.ways": Field(1, "Classes of an episode.", low=1, high=1000, free="always"),
     "eval.shots": Field(1, "Supports of each class.", low=1, high=1000, free="always"),
@@ -246,13 +246,14 @@ TABLE: dict[str, Field] = {
     "eval.seed": Field(1234, "Of the evaluation's episodes.", low=0, high=SEED, free="always"),
     "eval.rows": Field(
         ("fusion0", "fusion1", "fusion2"),
-        "Of the table: the method's outputs (dpnet: aux, master), adapted, controls, baselines, oracle.",
+        "Of the table: the method's outputs (dpnet: aux, master; fssdino: prototypes, fssdino), adapted, "
+        "controls, baselines, fssdino, oracle.",
         each=Field("", "A row.", least=1), least=1, repeats=False, free="always",
     ),
     "eval.variants": Field(
         (),
         "Other settings of the segmentation that are rows beside, as threshold_over=predicted or beta=0.3.",
-        each=Field("", "field=value of eval.fusion, or beta; several with + between.", least=1),
+        each=Field("", "field=value of eval.fusion, eval.fssdino, or beta; several with + between.", least=1),
         repeats=False, free="always",
     ),
     "eval.size": Field(
@@ -303,38 +304,6 @@ TABLE: dict[str, Field] = {
         "around the median, the worst, or a third of each (spread).",
         choices=("first", "spread", "best", "median", "worst"), free="always",
     ),
-    "eval.adapt.steps": Field(5, "Gradient steps on an episode's supports.", low=0, high=1000, free="always"),
-    "eval.adapt.learning_rate": Field(7e-4, "Of these steps.", above=0, high=100, free="always"),
-    "eval.adapt.momentum": Field(0.9, "Of these steps.", low=0, below=1, free="always"),
-    "eval.adapt.parameters": Field(
-        "all",
-        "What is tuned: the whole backbone, its last stage, or scales and biases of its normalisation.",
-        choices=("all", "last_stage", "norm_affine"), free="always",
-    ),
-    "eval.adapt.leave_one_out": Field(
-        False, "Segments each of several shots by the prototypes of the others.", free="always"
-    ),
-    "eval.fusion.omega_s": Field(
-        0.5, "Weight of the support prototypes in the first stage (Eq. 9).", low=0, high=1, free="always"
-    ),
-    "eval.fusion.omega_q": Field(
-        0.5, "Weight of the query prototypes in both stages (Eq. 9, Eq. 12).", low=0, high=1, free="always"
-    ),
-    "eval.fusion.omega_f": Field(
-        0.5, "Weight of the first stage's prototypes in the second (Eq. 12).", low=0, high=1, free="always"
-    ),
-    "eval.fusion.second_mask": Field(
-        "m3",
-        "Whose argmax is the second stage's mask (Eq. 11): the fused map's, or the second map's.",
-        choices=("m3", "m2"), free="always",
-    ),
-    "eval.fusion.threshold_over": Field(
-        "map",
-        "Cells that the maximum and the mean of Eq. 14 run over: the map, or those predicted as the class.",
-        choices=("map", "predicted"), free="always",
-    ),
-    "eval.fusion.joint": Field(
-        False, "Averages query prototypes over all queries of an episode (Eq. 7).", free="always"
-    ),
+    **REFINEMENT,
 }  # fmt: skip
 """The fields by their dotted names."""

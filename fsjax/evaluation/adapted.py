@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from fsjax.evaluation.metrics import confusion
 from fsjax.evaluation.parts import Finished, Unit
 from fsjax.evaluation.photos import Photos, in_batches
 from fsjax.evaluation.team import Team
-from fsjax.models.method import Adaptable, Segmenting
+from fsjax.models.method import Adaptable, Segmenting, suited
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prototypes import masks_by_way
 from fsjax.models.scales import Scales, mean_prediction, rescale
@@ -63,7 +63,8 @@ def evaluate_adapted(
     """
     finished, team = finished or Finished(), team or Team.here()
     settings = {"": segmenter.settings, **(variants or {})}
-    count = _counting(segmenter.method, tuple(settings.items()), segmenter.scales, adapt, curve)
+    method = reduce(suited, settings.values(), segmenter.method)
+    count = _counting(method, tuple(settings.items()), segmenter.scales, adapt, curve)
     done = finished.agree(team)
     if done:
         LOG.info("An earlier run has finished %d of %d episodes.", len(done), len(specs))

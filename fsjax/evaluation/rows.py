@@ -28,8 +28,10 @@ from fsjax.evaluation.team import Team
 from fsjax.models.backbones.filters import FilterBank, RawRGB
 from fsjax.models.backbones.hand_made import HandMade
 from fsjax.models.baselines.color_histogram import ColorHistogram
-from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
-from fsjax.models.method import Adaptable, Comparing, Segmenting, why_lacking
+from fsjax.models.baselines.over_features import OverFeatures
+from fsjax.models.fssdino.clustering import Clustering
+from fsjax.models.fssdino.fssdino import FSSDINO
+from fsjax.models.method import Adaptable, Comparing, Networked, Segmenting, changes_plain, why_lacking
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import PRNet
@@ -47,8 +49,11 @@ BASELINES: dict[str, Segmenting] = {
 }
 """Methods without variables; prototypes of raw colours and textures are fused as the network's are."""
 
-FROZEN_PROTOTYPES = {f"frozen_{name}": name for name in FrozenPrototypes.outputs}
-"""Rows of `FrozenPrototypes`, and its outputs."""
+FROZEN_PROTOTYPES = {f"frozen_{name}": name for name in PRNet.outputs}
+"""Rows of PRNet over the frozen features of a method, and its outputs."""
+
+BY_FSSDINO = {"fssdino_prototypes": FSSDINO.plain, "fssdino": FSSDINO.final}
+"""Rows of FSSDINO over the features of a method, and its outputs."""
 
 NO_VARIABLES: Variables = {"backbone": {"params": {}}, "head": {}}
 
@@ -69,7 +74,9 @@ def check_rows(names: Sequence[str], method: Segmenting) -> None:
     """
     adapted = (ADAPTED,) if isinstance(method, Adaptable) else ()
     prototypes = tuple(FROZEN_PROTOTYPES) if isinstance(method, Comparing) else ()
-    choices = (*method.outputs, ORACLE, UNTRAINED, *adapted, *ONE_WAY, *BASELINES, *prototypes)
+    fssdino = tuple(BY_FSSDINO) if isinstance(method, Networked) else ()
+    choices = (*method.outputs, ORACLE, UNTRAINED, *adapted, *ONE_WAY, *BASELINES, *prototypes, *fssdino)
+    choices = tuple(dict.fromkeys(choices))
     for name in names:
         if name not in choices:
             why = why_lacking(method, name)
@@ -89,6 +96,7 @@ class Evaluation:
       run_length: episodes of each run.
       adapt_length: of each run, the first so many episodes are adapted to.
       fusion: settings of prototypes that are rows beside a method's own.
+      fssdino: settings of FSSDINO where it is a row beside.
       adapt: settings of the adaptation.
       adapt_curve: whether all outputs are scored before the first step of the adaptation and after each.
       variants: other settings of the segmenter whose rows stand beside its own, by name.
@@ -108,6 +116,7 @@ class Evaluation:
     adapt_length: int
     fusion: FusionSettings
     adapt: AdaptSettings
+    fssdino: Clustering = field(default_factory=Clustering)
     adapt_curve: bool = False
     variants: Mapping[str, Any] = field(default_factory=dict)
     extracted: Extracted = field(default_factory=Counter)
@@ -121,8 +130,9 @@ class Evaluation:
         Args:
           names: outputs of the method (for PRNet "fusion0", "fusion1", "fusion2", for DPNet "aux", "master"),
             "oracle", "untrained", "adapted", "wrong_support_absent", "wrong_support_present", "any_object",
-            the baselines "rgb", "texture" and "color_histogram", and prototypes of a frozen backbone,
-            "frozen_fusion0" and so on; see `check_rows`.
+            the baselines "rgb", "texture" and "color_histogram", prototypes of a frozen backbone,
+            "frozen_fusion0" and so on, and FSSDINO over the same features, "fssdino_prototypes" and
+            "fssdino"; see `check_rows`.
         """
         fitting = list(self._fitting(names))
         rows: list[Scored] = []
@@ -142,10 +152,16 @@ class Evaluation:
     @property
     def comparisons(self) -> list[Comparison]:
         """The rows that are compared in pairs, where both are there: the second is subtracted."""
-        final, others = self._method.final, [self._method.plain, *reversed(FROZEN_PROTOTYPES)]
+        final, plain = self._method.final, self._method.plain
+        others = [plain, *reversed(FROZEN_PROTOTYPES), *reversed(BY_FSSDINO)]
         last, before = _adapted_name(final, self.adapt.steps), _adapted_name(final, 0)
         adapted = Comparison(last, before) if self.adapt_curve else Comparison(last, final, restricted=True)
-        variants = [Comparison(named(final, variant), final) for variant in self.variants]
+        variants = [
+            Comparison(named(output, variant), output)
+            for variant in self.variants
+            for output in dict.fromkeys((final, plain))
+            if output in self._varied(variant)
+        ]
         return [adapted, *(Comparison(final, other) for other in others if other != final), *variants]
 
     @property
@@ -154,7 +170,8 @@ class Evaluation:
 
     def _position(self, name: str) -> int:
         """Returns where a row stands in a table: baselines first, then controls, then the method's own."""
-        controls = [*BASELINES, *FROZEN_PROTOTYPES, UNTRAINED, *ONE_WAY]
+        controls = [*BASELINES, *FROZEN_PROTOTYPES, *BY_FSSDINO, UNTRAINED, *ONE_WAY]
+        controls = [name for name in controls if name not in self._method.outputs]
         own = [named(output, v) for output in self._method.outputs for v in self._settings]
         return [*controls, *own, *self._adapted_rows(self._method.outputs), ORACLE].index(name)
 
@@ -162,6 +179,12 @@ class Evaluation:
     def _settings(self) -> Sequence[str]:
         """The names of the segmenter's own settings and of the variants."""
         return "", *self.variants
+
+    def _varied(self, variant: str) -> Sequence[str]:
+        """Returns the outputs that are rows under a variant, or by the segmenter's own settings, ""."""
+        own = self.segmenter.settings
+        changed = not variant or changes_plain(own, self.variants[variant])
+        return [name for name in self._method.outputs if changed or name != self._method.plain]
 
     def _adapted_rows(self, names: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Returns the rows of an adaptation; of each its place among the moments, and the output there.
@@ -175,7 +198,7 @@ class Evaluation:
             for moment, step in enumerate(steps)
             for output in asked or [self._method.final]
             for variant in self._settings
-            if not (variant and output == self._method.plain)
+            if output in self._varied(variant)
         }
 
     def _fitting(self, names: Sequence[str]) -> Iterator[str]:
@@ -191,14 +214,11 @@ class Evaluation:
         outputs = tuple(name for name in names if name in self._method.outputs)
         own = Scoring(self.segmenter, self.specs, outputs)
         yield from (Row(name, own, name) for name in outputs)
-        refined = tuple(name for name in outputs if name != plain)
         for variant, settings in self.variants.items():
-            beside = Scoring(self.segmenter.with_settings(settings), self.specs, refined)
-            yield from (Row(named(name, variant), beside, name) for name in refined)
-        prototypes = {name: FROZEN_PROTOTYPES[name] for name in names if name in FROZEN_PROTOTYPES}
-        if prototypes:
-            beside = Scoring(self._prototypes(), self.specs, tuple(prototypes.values()))
-            yield from (Row(name, beside, output) for name, output in prototypes.items())
+            varied = tuple(name for name in outputs if name in self._varied(variant))
+            beside = Scoring(self.segmenter.with_settings(settings), self.specs, varied)
+            yield from (Row(named(name, variant), beside, name) for name in varied)
+        yield from self._over_features([name for name in names if name not in outputs])
         for name in names:
             if name == ANY_OBJECT:
                 yield Row(name, Scoring(None, self.specs, (name,)), name)
@@ -211,13 +231,19 @@ class Evaluation:
                 else:
                     LOG.info("The row %s is left out: no episode fits it.", name)
 
-    def _prototypes(self) -> Segmenter:
-        assert isinstance(self._method, Comparing), "rows are checked before they are made"
-        return replace(
-            self.segmenter,
-            method=FrozenPrototypes(self._method),
-            settings=self.fusion,
-        )
+    def _over_features(self, names: Sequence[str]) -> Iterator[Row]:
+        """Yields the rows of other methods over the segmenter's own features."""
+        for rows, head, settings in (
+            (FROZEN_PROTOTYPES, PRNet, self.fusion),
+            (BY_FSSDINO, FSSDINO, self.fssdino),
+        ):
+            asked = {name: rows[name] for name in names if name in rows}
+            if asked:
+                assert isinstance(self._method, Networked), "rows are checked before they are made"
+                over = OverFeatures(self._method, head(self._method.backbone))
+                segmenter = replace(self.segmenter, method=over, settings=settings)
+                beside = Scoring(segmenter, self.specs, tuple(asked.values()))
+                yield from (Row(name, beside, output) for name, output in asked.items())
 
     def _wrong(self, present: bool) -> list[EpisodeSpec]:
         drawn = (other_support(spec, self.sampler, present) for spec in self.specs)

@@ -39,7 +39,7 @@ from fsjax.experiment.settings import (
 )
 from fsjax.experiment.unfinished import kept
 from fsjax.models import build
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked, Trainable
 from fsjax.models.variables import Variables
 from fsjax.segmenter import Segmenter
 from fsjax.training import frozen
@@ -130,7 +130,7 @@ def _shown(config: ConfigDict, evaluation: Evaluation, scored: Sequence[Scored])
 
 def _evaluation(
     config: ConfigDict,
-    method: Trainable,
+    method: Networked,
     source: Source,
     run: Run | None,
     header: manifest.Header,
@@ -159,7 +159,7 @@ def _evaluation(
     variables = run.variables(method) if run else untrained()
     if UNTRAINED in config.eval.rows:
         untrained()
-    if run is None and method.frozen:
+    if run is None and method.frozen and isinstance(method, Trainable):
         LOG.info("Without a run the head is as it was drawn, before any training.")
     segmenter = Segmenter.configured(config, method, variables)
     return evaluation_of(config, segmenter, source, sampler, specs, len(specs) // header.runs, untrained)

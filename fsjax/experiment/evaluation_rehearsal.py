@@ -21,7 +21,7 @@ from fsjax.experiment.sentences import ELSEWHERE, classes, cost_of, devices, in_
 from fsjax.experiment.settings import Sources, check, check_settings, novel_episodes, photos_of
 from fsjax.experiment.shapes import of, stacked, variables_of
 from fsjax.models import build
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import rescale
 from fsjax.training import weights
@@ -93,7 +93,7 @@ def _task(config: ConfigDict, header: manifest.Header | None) -> _Task:
     return _Task(part.ways, part.shots, part.queries, part.policy, part.seed)
 
 
-def _what(config: ConfigDict, method: Trainable, run: Run | None) -> list[str]:
+def _what(config: ConfigDict, method: Networked, run: Run | None) -> list[str]:
     count = sum(leaf.size for leaf in jax.tree.leaves(variables_of(method)))
     said = f"{config.model.name} over {config.model.backbone}, {count:,} values."
     if run:
@@ -155,7 +155,7 @@ def _protocol(
     ]
 
 
-def _costs(config: ConfigDict, method: Trainable, task: _Task, shape: tuple[int, int]) -> list[str]:
+def _costs(config: ConfigDict, method: Networked, task: _Task, shape: tuple[int, int]) -> list[str]:
     """Says what the calls of an evaluation cost a device; each device works for itself."""
     part, S = config.eval, config.eval.size
     variables, photo = variables_of(method), (of(np.uint8, S, S, 3), of(np.int32, 2))
@@ -178,7 +178,7 @@ def _costs(config: ConfigDict, method: Trainable, task: _Task, shape: tuple[int,
     return [*said, ELSEWHERE]
 
 
-def _segmenting(config: ConfigDict, method: Trainable, task: _Task, shape: tuple[int, int]) -> Costs:
+def _segmenting(config: ConfigDict, method: Networked, task: _Task, shape: tuple[int, int]) -> Costs:
     """Returns what it costs to segment one episode's queries, whose features are there, at all scales."""
     N, K, T, S = task.ways, task.shots, task.queries, config.eval.size
     variables, one = variables_of(method), stacked((of(np.uint8, S, S, 3), of(np.int32, 2)), 1)

@@ -74,7 +74,7 @@ def rehearse(config: ConfigDict, sources: Sources, workdir: str | Path, why: str
         return in_lines(_without_data(config, Path(workdir), why))
     check(config, sources)
     workdir, source = Path(workdir), sources["train"]
-    method, plan = build.method(config.model), plan_of(config, source)
+    method, plan = build.trainable(config.model), plan_of(config, source)
     selection = Selection.configured(config, sources, method, plan.steps)
     with Checkpoints(workdir) as checkpoints:
         reached = checkpoints.latest_step or 0
@@ -109,7 +109,7 @@ def _without_data(config: ConfigDict, workdir: Path, why: str) -> list[str]:
         reached = checkpoints.latest_step or 0
     if reached:
         configuration.check_resumable(Run.open(workdir).config, config, workdir)
-    method = build.method(config.model)
+    method = build.trainable(config.model)
     lacking = "" if reached else weights.missing(config.model.weights, method.backbone)
     train, settings = config.train, optimizer_of(config)
     factor = rate_factor(config.batch_size, train.reference_batch_size, config.lr_scaling)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from fsjax import config as configuration
 from fsjax import distributed, preemption
 from fsjax.config import Found, Selected
-from fsjax.config.table import SEED
+from fsjax.config.fields import SEED
 from fsjax.data import manifest
 from fsjax.data.index import ClassIndex, build_index
 from fsjax.data.sampling import (

@@ -20,7 +20,8 @@ from fsjax.errors import InputError
 from fsjax.evaluation.photos import Photos
 from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.models import build
-from fsjax.models.method import Adaptable, Trainable
+from fsjax.models.fssdino.clustering import Clustering
+from fsjax.models.method import Adaptable, Networked
 from fsjax.models.prnet.adaptation import AdaptSettings, check_adapted
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.variables import Variables
@@ -255,6 +256,7 @@ def evaluation_of(
         run_length=run_length,
         adapt_length=config.eval.adapt_episodes,
         fusion=FusionSettings(**config.eval.fusion),
+        fssdino=Clustering(**config.eval.fssdino),
         adapt=AdaptSettings(**config.eval.adapt),
         adapt_curve=config.eval.adapt_curve,
         variants=build.variants(config),
@@ -287,7 +289,7 @@ def what_is_known(config: ConfigDict, source: Source, plan: Plan | None = None) 
     return found
 
 
-def variables_before_training(config: ConfigDict, method: Trainable, source: Source) -> Variables:
+def variables_before_training(config: ConfigDict, method: Networked, source: Source) -> Variables:
     """Returns a method's variables before any training.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fsjax.episode import Episode
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 
 Shapes = Any
@@ -19,12 +19,12 @@ def stacked(tree: Any, *lead: int) -> Shapes:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lead, *leaf.shape), leaf.dtype), tree)
 
 
-def variables_of(method: Trainable) -> Variables:
+def variables_of(method: Networked) -> Variables:
     """Returns the shapes of a method's variables."""
     return jax.eval_shape(method.init, jax.random.key(0))
 
 
-def episode_of(config: ConfigDict, method: Trainable) -> Episode:
+def episode_of(config: ConfigDict, method: Networked) -> Episode:
     """Returns the shapes of an episode of `config.train`, as a training reads it."""
     train = config.train
     N, K, T, S = train.ways, train.shots, train.queries, train.size

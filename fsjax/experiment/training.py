@@ -71,7 +71,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
     if not configuration.trains(config):
         raise InputError("train.steps is 0: this configuration trains nothing, give it to eval.py.")
     workdir, source = Path(workdir), sources["train"]
-    method, plan = build.method(config.model), plan_of(config, source)
+    method, plan = build.trainable(config.model), plan_of(config, source)
     selection = Selection.configured(config, sources, method, plan.steps)
     with alone(workdir), Checkpoints(workdir) as checkpoints:
         config = _keeping(config, checkpoints)

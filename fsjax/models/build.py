@@ -12,12 +12,14 @@ from fsjax.models import backbones
 from fsjax.models.backbones.backbone import SHALLOW, Backbone
 from fsjax.models.dpnet.dpnet import DPNet, DPNetSettings
 from fsjax.models.dpnet.head import Head, Switches
-from fsjax.models.method import Trainable
+from fsjax.models.fssdino.clustering import Clustering
+from fsjax.models.fssdino.fssdino import FSSDINO
+from fsjax.models.method import Networked, Trainable
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import PRNet
 
 
-def method(model: ConfigDict) -> Trainable:
+def method(model: ConfigDict) -> Networked:
     """Builds the method that `config.model`, which has been checked, describes.
 
     Raises:
@@ -27,13 +29,29 @@ def method(model: ConfigDict) -> Trainable:
     backbone = backbones.make(model.backbone, options, model.compute_dtype, model.remat)
     if model.name == "prnet":
         return PRNet(backbone, model.scale, model.support_loss)
+    if model.name == "fssdino":
+        return FSSDINO(backbone, model.scale)
     return _dpnet(model, backbone)
+
+
+def trainable(model: ConfigDict) -> Trainable:
+    """Builds the method that is to be trained.
+
+    Raises:
+      InputError: as `method`, and for one that is never trained.
+    """
+    made = method(model)
+    if not isinstance(made, Trainable):
+        raise InputError(f"model.name is {model.name!r}, which is never trained: give it to eval.py.")
+    return made
 
 
 def segment_settings(config: ConfigDict) -> Any:
     """Returns the settings of the method's `segment`, a frozen dataclass."""
     if config.model.name == "prnet":
         return FusionSettings(**config.eval.fusion)
+    if config.model.name == "fssdino":
+        return Clustering(**config.eval.fssdino)
     return DPNetSettings(config.eval.beta)
 
 
@@ -49,7 +67,7 @@ def variants(config: ConfigDict) -> dict[str, Any]:
 
 
 def _changed(settings: Any, text: str, method: str) -> Any:
-    prefix = "eval.fusion." if method == "prnet" else "eval."
+    prefix = {"prnet": "eval.fusion.", "fssdino": "eval.fssdino."}.get(method, "eval.")
     names = [field.name for field in fields(settings)]
     changes = {}
     for part in text.split("+"):

@@ -99,8 +99,8 @@ class Segmenting(Protocol):
 
 
 @runtime_checkable
-class Trainable(Segmenting, Protocol):
-    """A method with variables: {"backbone", "head"}."""
+class Networked(Segmenting, Protocol):
+    """A method over a network, with variables: {"backbone", "head"}. It need not be one that learns."""
 
     @property
     def backbone(self) -> Backbone:
@@ -115,6 +115,11 @@ class Trainable(Segmenting, Protocol):
 
     def init_head(self, rng: jax.Array) -> dict[str, Any]:
         """Returns the head's part of them alone."""
+
+
+@runtime_checkable
+class Trainable(Networked, Protocol):
+    """A method that learns."""
 
     def embed_training(
         self,
@@ -175,6 +180,14 @@ class Comparing(Segmenting, Protocol):
 
 
 @runtime_checkable
+class Suited(Protocol):
+    """A method some of whose settings decide what it describes or fits, before anything is segmented."""
+
+    def suited(self, settings: Any) -> Segmenting:
+        """Returns it as these settings of its segmentation need it."""
+
+
+@runtime_checkable
 class Explainable(Protocol):
     """A method that can show how it comes to its answer."""
 
@@ -183,6 +196,19 @@ class Explainable(Protocol):
 
         The arguments are those of `segment`.
         """
+
+
+def suited(method: Segmenting, settings: Any) -> Segmenting:
+    """Returns a method as settings of its segmentation need it; itself if it is no `Suited` one."""
+    return method.suited(settings) if isinstance(method, Suited) else method
+
+
+def changes_plain(own: Any, other: Any) -> bool:
+    """Says whether a method's plain output differs between two of its settings.
+
+    Those that decide more than refinements name such fields: `of_plain`.
+    """
+    return any(getattr(own, name) != getattr(other, name) for name in getattr(own, "of_plain", ()))
 
 
 def why_lacking(method: Segmenting, output: str) -> str:

@@ -10,7 +10,7 @@ from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
 from fsjax.models.backbones.recognition import recognised
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 from fsjax.segmenter.usual import usual
 from fsjax.training import release
@@ -56,7 +56,7 @@ def configuration(source: str | Path) -> ConfigDict:
 
 def load(
     source: str | Path | None, config: ConfigDict | None = None
-) -> tuple[ConfigDict, Trainable, Variables]:
+) -> tuple[ConfigDict, Networked, Variables]:
     """Returns the configuration, the method and the variables of a model.
 
     Args:

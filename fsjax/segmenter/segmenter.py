@@ -15,7 +15,7 @@ from fsjax.data.images import InputSettings
 from fsjax.devices import replicate
 from fsjax.errors import InputError
 from fsjax.models import build
-from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape, check_output
+from fsjax.models.method import Adaptable, Explainable, Segmenting, Shape, check_output, suited
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.scales import ONE_SCALE, Scales
 from fsjax.models.variables import Variables
@@ -34,7 +34,7 @@ class Segmenter:
     take and return arrays whose first axis is that of the devices they run on.
 
     Attributes:
-      method: what segments.
+      method: what segments; whichever is given, it is one that suits the settings.
       variables: of the method, not replicated.
       settings: of the method's segmentation.
       inputs: how photos are resized.
@@ -47,6 +47,10 @@ class Segmenter:
     inputs: InputSettings
     scales: Scales = ONE_SCALE
     _copies: dict[int, Variables] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Makes the method suit the settings."""
+        object.__setattr__(self, "method", suited(self.method, self.settings))
 
     @classmethod
     def load(cls, source: str | Path | None = None, config: ConfigDict | None = None) -> "Segmenter":
@@ -61,13 +65,9 @@ class Segmenter:
           InputError: for a configuration that is not sound.
         """
         check(config)
-        return cls(
-            method,
-            variables,
-            build.segment_settings(config),
-            InputSettings(size=config.eval.size, input=config.eval.input),
-            Scales(tuple(config.eval.scales), config.eval.scale_average),
-        )
+        inputs = InputSettings(size=config.eval.size, input=config.eval.input)
+        scales = Scales(tuple(config.eval.scales), config.eval.scale_average)
+        return cls(method, variables, build.segment_settings(config), inputs, scales)
 
     def with_settings(self, settings: Any) -> "Segmenter":
         """Returns it with other settings; both share the variables, also on the devices."""
@@ -76,7 +76,7 @@ class Segmenter:
         return changed
 
     def describes_as(self, other: "Segmenter") -> bool:
-        """Says whether another segmenter sees the same in supports, whatever the settings of both."""
+        """Says whether another segmenter sees the same in supports."""
         return self.method == other.method and self.variables is other.variables
 
     @property

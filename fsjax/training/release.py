@@ -23,7 +23,7 @@ from fsjax.errors import InputError
 from fsjax.files import replacing
 from fsjax.models import build
 from fsjax.models.backbones import hub
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 from fsjax.training import frozen
 from fsjax.training.release_header import damaged, is_export, sealed, unsealed
@@ -61,7 +61,7 @@ class Export:
     path: Path
     config: ConfigDict
     found: Found
-    method: Trainable
+    method: Networked
     variables: Variables = field(repr=False)
     header: Mapping[str, Any] = field(repr=False)
 
@@ -147,7 +147,7 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _described(path: Path, header: Mapping[str, Any]) -> tuple[ConfigDict, Found, Trainable]:
+def _described(path: Path, header: Mapping[str, Any]) -> tuple[ConfigDict, Found, Networked]:
     """Returns what a header says of its model, of this or an older fsjax."""
     try:
         config, found = upgrade({name: header.get(name) for name in ("version", "config", "found")})

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from fsjax.config import Found
 from fsjax.errors import InputError
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 from fsjax.training import frozen
 from fsjax.training.checkpoints import Checkpoints
@@ -55,7 +55,7 @@ class Run:
         best = found["selection"]["step"] if step is None and "selection" in found else reached
         return cls(Path(folder), config, found, best, named=step is not None)
 
-    def variables(self, method: Trainable) -> Variables:
+    def variables(self, method: Networked) -> Variables:
         """Returns the variables of the checkpoint, those that are never trained included.
 
         Raises:

@@ -11,7 +11,7 @@ import optax
 from fsjax.compiled import kept
 from fsjax.devices import DEVICES
 from fsjax.episode import Episode
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked, Trainable
 from fsjax.models.variables import Variables
 
 LOG = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class TrainState(NamedTuple):
     optimizer_state: Any
 
 
-def split(method: Trainable, variables: Variables) -> tuple[Variables, Variables]:
+def split(method: Networked, variables: Variables) -> tuple[Variables, Variables]:
     """Returns the variables that training changes, and those that it never touches."""
     if not method.frozen:
         return variables, {}

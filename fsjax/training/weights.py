@@ -8,7 +8,7 @@ import jax
 from fsjax.errors import InputError
 from fsjax.models.backbones import hub
 from fsjax.models.backbones.backbone import Backbone
-from fsjax.models.method import Trainable
+from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 from fsjax.training.runs import Run
 
@@ -17,7 +17,7 @@ RANDOM, IMAGENET = "random", "imagenet"
 
 
 def initial_variables(
-    method: Trainable,
+    method: Networked,
     seed: int,
     weights: str,
     check_run: Callable[[Run], None],

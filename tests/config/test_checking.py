@@ -125,6 +125,11 @@ def test_settings_that_were_once_accepted_are_refused(name, value):
              "lr_scaling": "linear"},
             "train.warmup is 40 and takes 1 of 1 steps",
         ),
+        ({"model.name": "fssdino"}, "train.steps is 30000, and fssdino is never trained: set train.steps=0"),
+        (
+            {"model.name": "fssdino", "train.steps": 0, "train.epochs": 3, "train.policy": "pair_epoch"},
+            "train.epochs is 3, and fssdino is never trained",
+        ),
         ({"train.policy": "pair_epoch", "train.ways": 2}, "train.ways is 2: set train.ways=1"),
         ({"train.policy": "pair_epoch", "train.queries": 3}, "train.queries is 3"),
         ({"train.policy": "list_walk", "train.ways": 2}, "train.policy is 'list_walk', one-way with one"),

@@ -38,6 +38,8 @@ PASCAL = {
               1, 1_000, "oslsm"),
     "dpnet": ("val", 321, "square", "original", "background", "ignore", "strict", "class_uniform",
               1, 1_000, "oslsm"),
+    "fssdino": ("val", 512, "longside", "original", "background", "background", "strict", "class_uniform",
+                1, 1_000, "pfenet"),
 }  # fmt: skip
 COCO = {
     "panet": ("train", 417, "square", "input", "ignore", "background", "panet_compat", "class_uniform",
@@ -50,6 +52,8 @@ COCO = {
               1, 1_000, "oslsm"),
     "dpnet": ("val", 641, "square", "original", "background", "ignore", "strict", "class_uniform",
               1, 1_000, "pfenet"),
+    "fssdino": ("val", 512, "longside", "original", "background", "background", "strict", "class_uniform",
+                1, 1_000, "pfenet"),
 }  # fmt: skip
 """Typed from what the codebases and papers do, not from the presets."""
 
@@ -104,5 +108,5 @@ def test_no_protocol_is_no_departure():
 
 
 def test_an_unknown_protocol_is_refused():
-    with pytest.raises(InputError, match=r"^eval.protocol is 'voc': give '', 'panet', .* or 'dpnet'\.$"):
+    with pytest.raises(InputError, match=r"^eval.protocol is 'voc': give '', 'panet', .* or 'fssdino'\.$"):
         on("mine", "--config.eval.protocol=voc")

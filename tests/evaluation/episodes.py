@@ -9,6 +9,8 @@ from fsjax.data.images import InputSettings
 from fsjax.data.index import build_index
 from fsjax.data.sampling import EpisodeSampler, EpisodeSpec
 from fsjax.evaluation.photos import Photos
+from fsjax.models.fssdino.clustering import Clustering
+from fsjax.models.fssdino.fssdino import FSSDINO
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import PRNet
 from fsjax.models.scales import ONE_SCALE
@@ -18,6 +20,7 @@ from tests.models.tiny import linear_backbone
 from tests.toy import ToySource
 
 SIDE = 32
+CLUSTERING = Clustering(clusters=3, seed=4)
 BACKBONE = linear_backbone()
 LONGSIDE = {"input": "longside", "label": "original"}
 
@@ -92,6 +95,12 @@ def dpnet(scales=ONE_SCALE):
     method = dpnet_toy.METHOD
     variables = {"backbone": method.backbone.init(jax.random.key(0)), "head": dpnet_toy.PARAMS}
     return Segmenter(method, variables, dpnet_toy.SETTINGS, InputSettings(SIDE + 1), scales)
+
+
+@cache
+def fssdino(clustering=CLUSTERING, scales=ONE_SCALE):
+    method = FSSDINO(BACKBONE)
+    return Segmenter(method, method.init(jax.random.key(0)), clustering, InputSettings(SIDE), scales)
 
 
 def assert_same(counts, expected, outputs):

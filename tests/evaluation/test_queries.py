@@ -22,8 +22,9 @@ from fsjax.evaluation.queries import Queries
 from fsjax.evaluation.scoring import Scoring, group_queries
 from fsjax.evaluation.supports import Supports
 from fsjax.evaluation.trees import Trees
-from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
+from fsjax.models.baselines.over_features import OverFeatures
 from fsjax.models.prnet.fusion import FusionSettings
+from fsjax.models.prnet.prnet import PRNet
 from fsjax.models.scales import Scales
 from fsjax.segmenter import Segmenter
 from tests.evaluation.episodes import BACKBONE, SIDE, Toy, dpnet, drawn, photos, prnet, sampler
@@ -64,7 +65,9 @@ def test_each_scale_of_a_query_is_embedded_once(memory):
 def test_rows_of_the_same_variables_share_every_extraction():
     backbone, seen = spied(METHOD.backbone)
     own = replace(dpnet(), method=replace(METHOD, backbone=backbone))
-    prototypes = replace(own, method=FrozenPrototypes(own.method), settings=FusionSettings())
+    prototypes = replace(
+        own, method=OverFeatures(own.method, PRNet(own.method.backbone)), settings=FusionSettings()
+    )
     draw = {"classes": (1, 2, 3)}
     specs = drawn(20, **draw)
     wrong = [s for spec in specs if (s := other_support(spec, sampler(**draw), present=False))]

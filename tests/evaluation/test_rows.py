@@ -15,21 +15,26 @@ from fsjax.errors import InputError
 from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.paired import Comparison
 from fsjax.evaluation.rows import Evaluation, check_rows
-from fsjax.models.baselines.frozen_prototypes import FrozenPrototypes
+from fsjax.models.baselines.over_features import OverFeatures
+from fsjax.models.fssdino.fssdino import FSSDINO
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
-from tests.evaluation.episodes import SIDE, SOURCE, Alike, dpnet, photos, prnet, sampler
+from fsjax.models.prnet.prnet import PRNet
+from tests.evaluation.episodes import CLUSTERING, SIDE, SOURCE, Alike, dpnet, fssdino, photos, prnet, sampler
 from tests.evaluation.spied import once, query_photos, support_photos
 
 ADAPT = AdaptSettings(steps=2, learning_rate=0.1)
 RUNS, LENGTH = 3, 4
 OF_PRNET = (
-    "rgb", "texture", "color_histogram", "untrained", "any_object", "wrong_support_absent",
-    "wrong_support_present", "fusion0", "fusion1", "fusion2", "adapted", "oracle",
+    "rgb", "texture", "color_histogram", "fssdino_prototypes", "fssdino", "untrained", "any_object",
+    "wrong_support_absent", "wrong_support_present", "fusion0", "fusion1", "fusion2", "adapted", "oracle",
 )  # fmt: skip
 OF_DPNET = (
-    "frozen_fusion0", "frozen_fusion1", "frozen_fusion2", "any_object", "wrong_support_absent",
+    "frozen_fusion0", "frozen_fusion1", "frozen_fusion2", "fssdino", "any_object", "wrong_support_absent",
     "aux", "master", "oracle",
+)  # fmt: skip
+OF_FSSDINO = (
+    "frozen_fusion0", "frozen_fusion2", "wrong_support_absent", "prototypes", "fssdino", "oracle",
 )  # fmt: skip
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 
@@ -47,7 +52,7 @@ def evaluation(segmenter=None, drawing=never, read=None, adapt_length=2, **draw)
     return Evaluation(
         segmenter=segmenter, untrained=drawing, sampler=draw, photos=read or photos(),
         specs=[draw(i) for i in range(RUNS * LENGTH)], run_length=LENGTH, adapt_length=adapt_length,
-        fusion=FusionSettings(), adapt=ADAPT,
+        fusion=FusionSettings(), fssdino=CLUSTERING, adapt=ADAPT,
     )  # fmt: skip
 
 
@@ -73,17 +78,24 @@ def of_dpnet():
     return whole, {row.name: row for row in whole.score(OF_DPNET[::-1])}
 
 
-def test_rows_stand_in_the_order_of_a_table(of_prnet, of_dpnet):
+@pytest.fixture(scope="module")
+def of_fssdino():
+    whole = evaluation(fssdino())
+    return whole, {row.name: row for row in whole.score(OF_FSSDINO[::-1])}
+
+
+def test_rows_stand_in_the_order_of_a_table(of_prnet, of_dpnet, of_fssdino):
     names = ["fusion2_adapt2" if name == "adapted" else name for name in OF_PRNET]
     assert list(of_prnet[1]) == names
     assert list(of_dpnet[1]) == list(OF_DPNET)
+    assert list(of_fssdino[1]) == list(OF_FSSDINO)
 
 
 def test_every_row_that_a_configuration_names_was_run():
     assert CONFIGS
     for path in CONFIGS:
         config = cli.load_config(path)
-        run = OF_PRNET if config.model.name == "prnet" else OF_DPNET
+        run = {"prnet": OF_PRNET, "dpnet": OF_DPNET, "fssdino": OF_FSSDINO}[config.model.name]
         assert set(config.eval.rows) <= set(run)
 
 
@@ -122,7 +134,9 @@ def test_the_oracle_is_shown_the_queries(of_prnet):
 
 def test_prototypes_of_the_frozen_backbone_stand_beside_the_method(of_dpnet):
     whole, rows = of_dpnet
-    beside = replace(dpnet(), method=FrozenPrototypes(dpnet().method), settings=FusionSettings())
+    method = dpnet().method
+    over = OverFeatures(method, PRNet(method.backbone))
+    beside = replace(dpnet(), method=over, settings=FusionSettings())
     for number in range(3):
         found = counted(beside, whole.specs, f"fusion{number}", read=whole.photos)
         # Other programs round sums differently, and a pixel that is nearly tied turns.
@@ -130,6 +144,27 @@ def test_prototypes_of_the_frozen_backbone_stand_beside_the_method(of_dpnet):
         assert turned.max() <= 2
         assert turned.sum() <= len(whole.specs) // 4
     assert confusions(rows["aux"]) == counted(dpnet(), whole.specs, "aux", read=whole.photos)
+
+
+def test_fssdino_stands_beside_prnet_as_it_stands_alone(of_prnet, of_fssdino):
+    whole, rows = of_prnet
+    for name, output in (("fssdino_prototypes", "prototypes"), ("fssdino", "fssdino")):
+        assert confusions(rows[name]) == counted(fssdino(), whole.specs, output)
+        assert confusions(rows[name]) == confusions(of_fssdino[1][output])
+    assert confusions(rows["fssdino"]) != confusions(rows["fssdino_prototypes"])
+    assert confusions(of_fssdino[1]["frozen_fusion2"]) == confusions(rows["fusion2"])
+
+
+def test_fssdino_goes_by_the_deep_features_of_another_method(of_dpnet):
+    whole, rows = of_dpnet
+    method = dpnet().method
+    over = OverFeatures(method, FSSDINO(method.backbone))
+    assert (over.outputs, over.plain, over.final) == (FSSDINO.outputs, FSSDINO.plain, FSSDINO.final)
+    alone = replace(dpnet(), method=over, settings=CLUSTERING)
+    assert alone.method.head.clustering == CLUSTERING
+    found = counted(alone, whole.specs, "fssdino", read=whole.photos)
+    turned = np.abs(np.subtract(confusions(rows["fssdino"]), found)).sum((1, 2, 3)) // 2
+    assert turned.sum() <= len(whole.specs) // 2
 
 
 def test_baselines_need_no_variables(of_prnet):
@@ -174,8 +209,11 @@ def test_a_final_row_is_compared_with_what_it_refines(of_prnet, of_dpnet):
         Comparison("fusion2", "fusion0"),
     ]
     assert of_dpnet[0].comparisons[1:] == [
-        Comparison("master", other) for other in ("aux", "frozen_fusion2", "frozen_fusion1", "frozen_fusion0")
-    ]
+        Comparison("master", other)
+        for other in (
+            "aux", "frozen_fusion2", "frozen_fusion1", "frozen_fusion0", "fssdino", "fssdino_prototypes",
+        )
+    ]  # fmt: skip
 
 
 def test_two_ways_leave_the_controls_of_one_out(caplog):
@@ -198,6 +236,7 @@ def test_a_control_that_no_episode_fits_is_left_out(caplog):
 def test_unknown_rows_are_refused():
     check_rows(OF_PRNET, prnet().method)
     check_rows(OF_DPNET, dpnet().method)
+    check_rows(OF_FSSDINO, fssdino().method)
     with pytest.raises(InputError, match=r"^eval.rows holds 'fusion3': choose from fusion0, .*, oracle.*\.$"):
         check_rows(("fusion0", "fusion3"), prnet().method)
     with pytest.raises(InputError, match="'adapted'"):

@@ -9,10 +9,10 @@ import pytest
 from fsjax import cli, experiment
 from fsjax.evaluation import controls
 from fsjax.evaluation.results import read_records
-from tests.runs import dpnet_config, prnet_config
+from tests.runs import dpnet_config, fssdino_config, prnet_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
-MAKE = {"prnet": prnet_config, "dpnet": dpnet_config}
+MAKE = {"prnet": prnet_config, "dpnet": dpnet_config, "fssdino": fssdino_config}
 RENAMED = {"adapted": "fusion2_adapt5"}
 
 
@@ -57,7 +57,7 @@ def test_every_row_is_in_the_table(scored):
         counts[record["row"]] = counts.get(record["row"], 0) + 1
     assert counts == {name: row["episodes"] for name, row in found.items()}
     of_method = {"dpnet": {"cycles.png", "branches.png"}, "prnet": {"fusion.png", "stages.png"}}
-    pictures = {"episodes.png"} | of_method[method]
+    pictures = {"episodes.png"} | of_method.get(method, set())
     assert {path.name for path in out.glob("*.png")} == pictures
 
 
@@ -85,7 +85,7 @@ def test_every_episode_says_what_its_queries_show(scored, sources):
 
 def test_a_row_does_not_depend_on_its_neighbours(scored, sources, tmp_path):
     method, _, out, _ = scored
-    alone = {"prnet": "fusion2", "dpnet": "master"}[method]
+    alone = {"prnet": "fusion2", "dpnet": "master", "fssdino": "fssdino"}[method]
     config = MAKE[method]({"eval.rows": (alone,), "eval.episodes": 8})
     experiment.evaluate(config, sources, tmp_path)
     together = [r for r in read_records(out / "episodes.jsonl") if r["row"] == alone]

@@ -71,3 +71,26 @@ def test_no_other_number_is_named(paper):
     for path in (ROOT / "fsjax" / "models" / paper).glob("*.py"):
         numbers = {int(number) for number in re.findall(r"Eq\. (\d+)", path.read_text())}
         assert numbers <= set(PAPERS[paper])
+
+
+def steps_of_fssdino():
+    """(functions, test, fields) of every line of FSSDINO's table, whose steps have no numbers."""
+    section = TEXT.split("## FSSDINO\n")[1]
+    lines = re.findall(r"^\| (?!Step|---).*\|$", section, re.M)
+    for line in lines:
+        _, _, *cells = (re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split(" | "))
+        yield tuple(cells)
+
+
+@pytest.mark.parametrize(("functions", "test", "fields"), list(steps_of_fssdino()))
+def test_a_step_of_fssdino_is_where_it_is_said_to_be(functions, test, fields):
+    papers = dict.fromkeys(("prototypes", "gram", "prnet"), "prnet")
+    for function in functions:
+        module, _, name = function.partition(".")
+        reduce(
+            getattr, name.split("."), import_module(f"fsjax.models.{papers.get(module, 'fssdino')}.{module}")
+        )
+    file, _, test_name = test[0].partition(".")
+    (path,) = (ROOT / "tests" / "models").glob(f"*/{file}.py")
+    assert test_name in definitions(path)
+    assert set(fields) <= set(TABLE)

@@ -5,7 +5,7 @@ All similarities here are raw cosines, on the grid of the features.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ class FusionSettings:
         without adaptation (docs/results.md).
       joint: whether the query prototypes of all T queries are averaged, as Eq. 7 and Eq. 11 write it; by
         default each query is refined by itself. With one query both agree.
+      gram: whether the similarity maps that are answered with, fused or not, are refined by FSSDINO's Gram
+        maps. What fusion itself selects goes by cosines alone.
     """
 
     omega_s: float = 0.5
@@ -37,6 +39,9 @@ class FusionSettings:
     second_mask: str = "m3"
     threshold_over: str = "map"
     joint: bool = False
+    gram: bool = False
+
+    of_plain: ClassVar[tuple[str, ...]] = ("gram",)
 
 
 class Stages(NamedTuple):

@@ -6,8 +6,8 @@ extractor. Without refinement (`fusion0`) and with `support_loss="panet"` it is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,13 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from fsjax.episode import Episode
 from fsjax.models.backbones.backbone import DEEP, Backbone, Features
 from fsjax.models.layers.cross_entropy import ABSENT, cross_entropy, upsample
+from fsjax.models.layers.resize import resize_adjoint
 from fsjax.models.prnet.adaptation import AdaptSettings, adapt, is_adapted
 from fsjax.models.prnet.explanation import FusionExplanation, explanation
 from fsjax.models.prnet.fusion import FusionSettings, fuse, fusion_stages
+from fsjax.models.prnet.gram import Score, SupportCells, gram_maps, of_classes, support_cells
 from fsjax.models.prnet.losses import SUPPORT_LOSSES, segmentation_loss
 from fsjax.models.prnet.prototypes import (
-    Pooled,
     Prototypes,
     average_shots,
     cosine_map,
@@ -34,8 +35,18 @@ from fsjax.models.prnet.prototypes import (
 )
 from fsjax.models.variables import Variables
 
-Description = tuple[tuple[()], tuple[Pooled, Pooled]]
-"""No cells; a photo's mean features under its class and under background."""
+Description = tuple[Any, Any]
+"""No cells; a photo's mean features under its class and under background.
+
+With `PRNet.gram` all its features, and beside the means how much of each every cell is.
+"""
+
+
+class Known(NamedTuple):
+    """What is known of background and each way: prototypes, and for Gram maps the cells, too."""
+
+    prototypes: Prototypes
+    supports: SupportCells | None = None
 
 
 @dataclass(frozen=True)
@@ -47,16 +58,22 @@ class PRNet:
       scale: of the cosines before the softmax; the paper gives none, PANet takes 20.
       support_loss: how query prototypes segment the supports in training: among all N + 1 classes ("nway",
         Eq. 4), or each way against background alone ("panet").
+      gram: whether descriptions hold what Gram maps need: all features of every support.
     """
 
     backbone: Backbone
     scale: float = 20.0
     support_loss: str = "nway"
+    gram: bool = False
 
     frozen: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, ...]] = ("fusion0", "fusion1", "fusion2")
     plain: ClassVar[str] = "fusion0"
     final: ClassVar[str] = "fusion2"
+
+    def suited(self, settings: FusionSettings) -> "PRNet":
+        """Returns it with descriptions that hold what the settings need."""
+        return replace(self, gram=True) if settings.gram else self
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn variables."""
@@ -210,10 +227,15 @@ class PRNet:
           size: the mask's valid height and width, in pixels.
         """
         del variables
-        return (), pool_classes(features.map, mask, features.sizes, size)
+        pooled = pool_classes(features.map, mask, features.sizes, size)
+        if not self.gram:
+            return (), pooled
+        shown = (mask[None] == jnp.array([1, 0], mask.dtype)[:, None, None]).astype(jnp.float32)
+        weights = resize_adjoint(shown, features.map.shape[:2], in_size=features.sizes, out_size=size)
+        return features.map, (*pooled, weights)
 
-    def fit(self, variables: Variables, descriptions: Description, present: Bool[Array, "N K"]) -> Prototypes:
-        """Returns the support prototypes p_s (PRNet Eq. 1), all that segmenting needs of the supports.
+    def fit(self, variables: Variables, descriptions: Description, present: Bool[Array, "N K"]) -> Known:
+        """Returns the support prototypes p_s (PRNet Eq. 1), and with `gram` the cells that they are means of.
 
         Args:
           variables: unused, the head has none.
@@ -221,13 +243,15 @@ class PRNet:
           present: which of them are there.
         """
         del variables
-        ways, background = (restricted(pooled, present) for pooled in descriptions[1])
-        return average_shots(ways, background)
+        features, (ways, background, *weights) = descriptions
+        prototypes = average_shots(restricted(ways, present), restricted(background, present))
+        supports = support_cells(features, of_classes(weights[0], present)) if self.gram else None
+        return Known(prototypes, supports)
 
     def segment(
         self,
         variables: Variables,
-        fitted: Prototypes,
+        fitted: Known,
         queries: Features,
         shape: tuple[int, int],
         sizes: Int[Array, "T 2"],
@@ -237,33 +261,45 @@ class PRNet:
 
         Args:
           variables: unused, the head has none.
-          fitted: p_s.
+          fitted: of `fit`.
           queries: features of the queries, [T, h, w, C].
           shape: height and width of the arrays that the masks lie in, in pixels.
           sizes: the masks' valid heights and widths.
           settings: of the fusion.
 
         Returns:
-          "fusion0", "fusion1" and "fusion2": scaled cosines, upsampled to the labels.
+          "fusion0", "fusion1" and "fusion2": scaled cosines, upsampled to the labels. With `gram` of the
+          settings scaled scores: the larger of a class's cosine and its Gram map times their mean.
         """
         del variables
-        maps = fuse(queries.map, queries.sizes, fitted, settings)
+        maps = fuse(queries.map, queries.sizes, fitted.prototypes, settings)
+        present = fitted.prototypes.present
+
+        def full(similarities):
+            return upsample(similarities, shape, queries.sizes, sizes)
+
+        if settings.gram:
+            assert fitted.supports is not None, "a segmenter's method suits its settings"
+            gram = full(gram_maps(queries.map, queries.sizes, fitted.supports))
 
         def logits(similarities):
-            full = upsample(self.scale * similarities, shape, queries.sizes, sizes)
-            return jnp.where(fitted.present[None, None, None], full, ABSENT)
+            if not settings.gram:
+                return jnp.where(present[None, None, None], full(self.scale * similarities), ABSENT)
+            score = Score.begin(gram.shape).add(full(similarities), present).add(gram, present)
+            return jnp.where(present[None, None, None], self.scale * score.value, ABSENT)
 
         return {name: logits(similarities) for name, similarities in maps._asdict().items()}
 
     def explain(
-        self, variables: Variables, fitted: Prototypes, queries: Features, settings: FusionSettings
+        self, variables: Variables, fitted: Known, queries: Features, settings: FusionSettings
     ) -> FusionExplanation:
-        """Returns what either stage of fusion compares and selects in the first query (Figure 1).
+        """Returns what either stage of fusion compares and selects in the first query (Figure 1): cosines.
 
         The arguments are those of `segment`.
         """
         del variables
-        return explanation(fusion_stages(queries.map, queries.sizes, fitted, settings), queries.sizes)
+        stages = fusion_stages(queries.map, queries.sizes, fitted.prototypes, settings)
+        return explanation(stages, queries.sizes)
 
 
 def _flatten_shots(tree: Any) -> Any:
