@@ -80,7 +80,8 @@ class ViTBackbone:
         """Raises an InputError: its weights have names of their own."""
         raise InputError(
             "model.weights is imagenet, and this backbone's weights have other names: "
-            f"{' or '.join(self.named)} ({NAMED[self.named[0]].licence})."
+            f"{' or '.join(self.named)}. They are under the "
+            f"{NAMED[self.named[0]].licence}."
         )
 
     def load(self, path: Path) -> Variables:

@@ -54,7 +54,7 @@ def test_defaults_are_allowed(name):
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("vgg", {}, r"model\.backbone is 'vgg': choose one of resnet50, resnet101, vgg16, small"),
+        ("vgg", {}, r"model\.backbone is 'vgg': choose one of resnet50, resnet101, vgg16, dinov2_small, "),
         ("resnet50", {"stages": 5}, r"model\.backbone_options\.stages is 5"),
         ("resnet50", {"stages": 0}, r"model\.backbone_options\.stages is 0"),
         ("resnet50", {"stages": 2.5}, r"model\.backbone_options\.stages is 2\.5"),
