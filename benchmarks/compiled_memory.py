@@ -110,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dpnet_size", type=int, default=641, help="side of DPNet's photos in pixels")
     parser.add_argument("--batch", type=int, default=4, help="DPNet's episodes")
     options = parser.parse_args(argv)
-    os.environ.setdefault("XLA_FLAGS", FLAGS)  # read when the first array is made
+    if not options.tpu:  # whose compiler needs that pass
+        os.environ.setdefault("XLA_FLAGS", FLAGS)  # read when the first array is made
     cases = [
         Case("PRNet adapts", {"name": "prnet", "backbone": options.backbone or "resnet101"}, adaptation),
         Case("DPNet trains", {"name": "dpnet", "backbone": options.backbone or "resnet50"}, training),

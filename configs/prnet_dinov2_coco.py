@@ -31,6 +31,7 @@ def get_config(argument: str = "") -> ConfigDict:
 
     config.train.steps = 0
     config.train.size = config.eval.size = 518  # 37 patches of 14 pixels, as in DINOv2's own training
-    config.eval.rows = ("fusion0", "fusion1", "fusion2")
+    config.eval.rows = ("fusion0", "fusion1", "fusion2", "fssdino")
+    config.eval.variants = ("gram=true",)
     config.eval.adapt.parameters = "norm_affine"
     return apply(config, argument)

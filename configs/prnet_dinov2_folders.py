@@ -32,6 +32,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.train.size = config.eval.size = 518  # 37 patches of 14 pixels, as in DINOv2's own training
     config.eval.label = "original"
     config.eval.runs, config.eval.episodes, config.eval.adapt_episodes = 5, 200, 20
-    config.eval.rows = ("fusion0", "fusion1", "fusion2")
+    config.eval.rows = ("fusion0", "fusion1", "fusion2", "fssdino")
+    config.eval.variants = ("gram=true",)
     config.eval.adapt.parameters = "norm_affine"
     return apply(config, argument)

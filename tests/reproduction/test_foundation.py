@@ -73,7 +73,7 @@ def test_what_was_run_has_numbers_and_all_else_says_not_run(tmp_path):
     begun = (tmp_path / "journal").read_text().count("begun")
     again = lines_of(table("dinov3-base"))  # another in the same folder: the first one's numbers stay
     assert again["dinov2-small", "DPNet"] == ours["dinov2-small", "DPNet"]
-    assert "not run" not in again["dinov3-base", "PRNet, fusion"]
+    assert "not run" not in again["dinov3-base", "PRNet, + fusion"]
     assert (tmp_path / "journal").read_text().count("begun") == 2 * begun
 
 
