@@ -97,7 +97,7 @@ def test_agrees_with_loops(seed, ways, shots, queries, clusters):
 
 
 def test_compiled_or_not_it_is_the_same():
-    task = random_task(6, 2, 2, 2)
+    task = random_task(6, 1, 1, 1)
     with jax.disable_jit():
         plain = of_task(METHOD, task)
     for name, maps in of_task(METHOD, task).items():
