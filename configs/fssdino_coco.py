@@ -22,7 +22,7 @@ def get_config(argument: str = "") -> ConfigDict:
 
     config.model.name = "fssdino"
     config.model.backbone = "dinov3_base"
-    config.model.backbone_options.final_norm = False
+    config.model.backbone_options.update(final_norm=False)
     config.model.weights = "dinov3-base"
     config.train.steps = 0
 
