@@ -86,7 +86,8 @@ def test_prnet_is_evaluated_without_training(data, tmp_path):
     config.eval.rows = (*config.eval.rows, "adapted") if data == "folders" else config.eval.rows
     results = experiment.evaluate(config, toy_sources(tmp_path), tmp_path / "out")
     named = [row["name"] for row in results.rows]
-    assert named[:3] == ["fusion0", "fusion1", "fusion2"]
+    own = [f"fusion{stage}{gram}" for stage in range(3) for gram in ("", " gram=true")]
+    assert named[:7] == ["fssdino", *own]
     assert ("fusion2_adapt5" in named) == (data == "folders")
 
 

@@ -64,6 +64,7 @@ def killed(arguments, when, number):
     return process.returncode
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_is_killed_goes_on_with_other_devices(trained, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "out"
     arguments = f"--workdir={trained}/run", f"--out={out}", *SETTINGS

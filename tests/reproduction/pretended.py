@@ -15,11 +15,13 @@ from fsjax.evaluation.summary import Description, Scored, summaries
 from fsjax.reproduction import named, plan, reproduce, scale
 
 ROWS = ("fusion0", "fusion1", "fusion2", "fusion2_adapt5", "aux", "master")
+FOUNDATION = ("fssdino", "fusion0 gram=true", "fusion2 gram=true")
 CURVES = {
     "adapt_curve": [f"fusion{stage}_adapt{step}" for stage in range(3) for step in range(11)],
+    "prnet_dinov2": FOUNDATION,
     "variants": [f"master beta={beta / 10}" for beta in range(9)],
 }
-"""Rows beside, by what a command's fields name."""
+"""Rows beside, by what a command names."""
 
 TABLES = "prnet/table1,prnet/figure3,dpnet/table3"
 

@@ -238,7 +238,9 @@ def test_options_choose_blocks_and_registers():
     assert make("dinov3_base", {"stage_blocks": 2}, "float32").stages == 6
     with pytest.raises(InputError, match=r"debias is 400, and features have 384 channels: name fewer"):
         make("dinov2_small", {"debias": 400}, "float32")
-    with pytest.raises(InputError, match=r"weights have other names: dinov3-small-plus \(DINOv3 License\)\."):
+    with pytest.raises(
+        InputError, match=r"weights have other names: dinov3-small-plus\. They are under the DINOv3"
+    ):
         make("dinov3_small_plus", {}, "float32").imagenet()
 
 
