@@ -100,7 +100,7 @@ CASES = {
         *TRAIN, "--config.train.learning_rate=nan", None, "train.learning_rate is nan: give a number above 0",
     ),
     "none of the choices": (
-        *TRAIN, "--config.model.name=unet", None, "model.name is 'unet': give 'prnet' or 'dpnet'.",
+        *TRAIN, "--config.model.name=unet", None, "model.name is 'unet': give 'prnet', 'dpnet' or 'fssdino'.",
     ),
     "unknown row": (
         *EVAL, "--config.eval.rows=fusion7", None, "eval.rows holds 'fusion7': choose from fusion0",

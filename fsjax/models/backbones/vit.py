@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features
 from fsjax.models.backbones.normalization import normalize
 from fsjax.models.backbones.positions import OFFICIAL, periods, resized_table, rotated, rotations, table_rule
+from fsjax.models.layers.attention import attention
 from fsjax.models.layers.padding import inside, strided, zero_padding
 from fsjax.models.layers.parameter import parameter
 from fsjax.models.layers.remat import forgetting
@@ -231,7 +232,7 @@ class Attention(nn.Module):
         )
         if rotation is not None:
             q, k = (rotated(part.astype(jnp.float32), *rotation).astype(self.dtype) for part in (q, k))
-        taken = jax.nn.dot_product_attention(q, k, v, mask=seen[:, None, None])
+        taken = attention(q, k, v, seen)
         return Linear(shape.width, dtype=self.dtype, name="out")(taken.reshape(x.shape))
 
 
