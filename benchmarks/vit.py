@@ -119,7 +119,7 @@ def forward(size: str, batch: int, repeats: int) -> str:
     )
     return (
         f"| {size} | {batch} | {seconds['fsjax']:.2f} | {pytorch} | {ratio} | {differs} | {work / 1e9:.0f} | "
-        f"{work / seconds['fsjax'] / 1e9:.0f} | {rate / 1e9:.0f} | {cosine.min():.4f} |"
+        f"{work / seconds['fsjax'] / 1e9:.0f} | {rate / 1e9:.0f} | {cosine.min():.5f} |"
     )
 
 
