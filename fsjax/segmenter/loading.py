@@ -60,8 +60,8 @@ def load(
     """Returns the configuration, the method and the variables of a model.
 
     Args:
-      source: see `configuration`. None: ImageNet weights with a configuration, and else the usual model,
-        which is logged; see `usual`.
+      source: see `configuration`. None: with a configuration its model.weights, ImageNet's where that is
+        empty, and else the usual model, which is logged; see `usual`.
       config: in place of the one that belongs to it; of a run or an exported model only what an evaluation
         owns may differ.
 
@@ -69,7 +69,7 @@ def load(
       InputError: it is missing, damaged, or does not fit the configuration.
     """
     if source is None:
-        source = IMAGENET if config else _usual()
+        source = _usual() if config is None else config.model.weights or IMAGENET
     if str(source) in ("", RANDOM):
         raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)
