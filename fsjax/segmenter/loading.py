@@ -9,6 +9,7 @@ from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
+from fsjax.models.backbones.named import NAMED
 from fsjax.models.backbones.recognition import recognised
 from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
@@ -99,7 +100,7 @@ def _fetched(source: str | Path) -> Path:
     if file is None:
         raise InputError(
             f"The model is {source}, and nothing is there: name a run's folder, an exported model, a file of "
-            f"weights, a hub's repository, or {IMAGENET}."
+            f"weights, a hub's repository, or weights by name: {IMAGENET}, or {', '.join(NAMED)}."
         )
     return hub.fetch(file)
 
