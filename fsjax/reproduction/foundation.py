@@ -60,8 +60,9 @@ def table() -> PublishedTable:
         ),
         notes=(
             "PRNet and FSSDINO learn nothing; DPNet's head is trained on the other folds' classes, and all "
-            "are scored by one protocol, which is not the one that FSSDINO is published under. Backbones saw "
-            "many more photos than ImageNet's: not comparable with the papers' ResNets.",
+            "are scored by one protocol, which is not the one that FSSDINO is published under. It "
+            "compares the others' features, after the last normalisation; its own code takes those before. "
+            "Backbones saw many more photos than ImageNet's: not comparable with the papers' ResNets.",
             "Weights: DINOv2's are under the Apache-2.0 licence, DINOv3's under the DINOv3 License.",
         ),
     )

@@ -9,6 +9,7 @@ from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
+from fsjax.models.backbones.named import NAMED
 from fsjax.models.backbones.recognition import recognised
 from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
@@ -60,8 +61,8 @@ def load(
     """Returns the configuration, the method and the variables of a model.
 
     Args:
-      source: see `configuration`. None: ImageNet weights with a configuration, and else the usual model,
-        which is logged; see `usual`.
+      source: see `configuration`. None: with a configuration its model.weights, ImageNet's where that is
+        empty, and else the usual model, which is logged; see `usual`.
       config: in place of the one that belongs to it; of a run or an exported model only what an evaluation
         owns may differ.
 
@@ -69,7 +70,7 @@ def load(
       InputError: it is missing, damaged, or does not fit the configuration.
     """
     if source is None:
-        source = IMAGENET if config else _usual()
+        source = _usual() if config is None else config.model.weights or IMAGENET
     if str(source) in ("", RANDOM):
         raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)
@@ -99,7 +100,7 @@ def _fetched(source: str | Path) -> Path:
     if file is None:
         raise InputError(
             f"The model is {source}, and nothing is there: name a run's folder, an exported model, a file of "
-            f"weights, a hub's repository, or {IMAGENET}."
+            f"weights, a hub's repository, or weights by name: {IMAGENET}, or {', '.join(NAMED)}."
         )
     return hub.fetch(file)
 

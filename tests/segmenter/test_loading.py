@@ -159,3 +159,14 @@ def test_weights_by_name_are_a_model_of_their_own(tmp_path, monkeypatch):
         config = loading.configuration("dinov2-small")
     assert (config.model.backbone, config.model.weights) == ("dinov2_small", "dinov2-small")
     assert config.model.backbone_options.to_dict() == {"registers": False}
+
+
+def test_a_configuration_s_own_weights_are_its_model(tmp_path):
+    save_file(weights_of("dinov2_small", blocks=1), tmp_path / "mine.safetensors")
+    config = default()
+    config.model.update(backbone="dinov2_small", weights=str(tmp_path / "mine.safetensors"))
+    config.model.backbone_options.update(deep=1)
+    given, _, variables = loading.load(None, config)
+    _, _, named = loading.load(tmp_path / "mine.safetensors", config)
+    assert given is config
+    jax.tree.map(np.testing.assert_array_equal, variables, named)

@@ -51,7 +51,7 @@ def _dinov3(size: str, short: str) -> Named:
     """Returns timm's copies: Meta's own want a request that is granted to some."""
     return Named(
         f"timm/vit_{size}_patch16_dinov3.lvd1689m",
-        f"facebook/dinov3-vit{short}16-pretrain-lvd1689m",
+        f"facebook/dinov3-vit{short}-pretrain-lvd1689m",
         f"dinov3_{size}",
     )
 
@@ -59,11 +59,11 @@ def _dinov3(size: str, short: str) -> Named:
 NAMED = {
     **{f"dinov2-{size}": _dinov2(size, False) for size in ("small", "base", "large", "giant")},
     **{f"dinov2-{size}-registers": _dinov2(size, True) for size in ("small", "base", "large", "giant")},
-    "dinov3-small": _dinov3("small", "s"),
-    "dinov3-small-plus": _dinov3("small_plus", "splus"),
-    "dinov3-base": _dinov3("base", "b"),
-    "dinov3-large": _dinov3("large", "l"),
-    "dinov3-huge-plus": _dinov3("huge_plus", "hplus"),
+    "dinov3-small": _dinov3("small", "s16"),
+    "dinov3-small-plus": _dinov3("small_plus", "s16plus"),
+    "dinov3-base": _dinov3("base", "b16"),
+    "dinov3-large": _dinov3("large", "l16"),
+    "dinov3-huge-plus": _dinov3("huge_plus", "h16plus"),
 }
 """By the name that `model.weights` may have. None has a slash, so that none is taken for a repository."""
 

@@ -192,7 +192,7 @@ class _File:
                 "the weights of the backbone that is configured."
             )
         found = finite(weight, self.path, key)
-        if found.ndim > 1 and not found.any():
+        if not (found.any() or name.endswith(".bias")):
             raise InputError(f"{self.path}: {key} is zero throughout; download the weights again.")
         return found
 

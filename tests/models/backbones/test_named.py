@@ -44,6 +44,10 @@ def test_the_repositories():
     assert parse("dinov3-small-plus").repository == "timm/vit_small_plus_patch16_dinov3.lvd1689m"
     assert parse("dinov4-small") is None
     assert not [name for name, known in NAMED.items() if known.repository.startswith("facebook/dinov3")]
+    own = [known.other for name, known in NAMED.items() if name.startswith("dinov3")]
+    assert own == [
+        f"facebook/dinov3-vit{size}-pretrain-lvd1689m" for size in ("s16", "s16plus", "b16", "l16", "h16plus")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def test_blocks_that_are_not_built_are_left_out(tmp_path):
             r"layernorm\.bias holds values that are not finite",
         ),
         ({"layernorm.bias": np.ones(16, np.int32)}, r"layernorm\.bias holds int32"),
+        ({"layernorm.weight": np.zeros(16, np.float32)}, r"layernorm\.weight is zero throughout"),
         (
             {"encoder.layer.1.attention.output.dense.weight": np.zeros((16, 16), np.float32)},
             r"encoder\.layer\.1\.attention\.output\.dense\.weight is zero throughout",
