@@ -2,9 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +13,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from fsjax.errors import InputError
 from fsjax.models.backbones import pretrained, recognition
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
+from fsjax.models.backbones.drawing import initial
 from fsjax.models.backbones.resnet import ResNet
 from fsjax.models.layers.padding import nearest_fit
 from fsjax.models.variables import Variables
@@ -64,7 +63,7 @@ class ResNetBackbone:
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn "params" and the running statistics, "batch_stats"."""
-        return dict(_initial(self.network)(rng, *_blank_photo()))
+        return dict(initial(self.network)(rng, *_blank_photo()))
 
     def imagenet(self) -> str:
         """Returns the hub's repository of its ImageNet weights.
@@ -133,12 +132,6 @@ class ResNetBackbone:
     def _roles(self, maps: dict[str, Features]) -> dict[str, Features]:
         before = f"stage{self.stages - 1}" if self.stages > 1 else "stem"
         return {SHALLOW: maps[before], DEEP: maps[f"stage{self.stages}_pre"]}
-
-
-@lru_cache
-def _initial(network: ResNet) -> Callable[..., Mapping[str, Any]]:
-    """Returns the program that draws a network's variables, compiled once."""
-    return jax.jit(network.init)
 
 
 def _blank_photo() -> tuple[UInt8[Array, "1 33 33 3"], Int[Array, "1 2"]]:

@@ -1,8 +1,6 @@
 """VGG-16 behind the interface of all backbones."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +11,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from fsjax.errors import InputError
 from fsjax.models.backbones import pretrained, recognition, weights_file
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
+from fsjax.models.backbones.drawing import initial
 from fsjax.models.backbones.vgg import DEPTHS, VGG
 from fsjax.models.layers.padding import nearest_fit
 from fsjax.models.variables import Variables
@@ -66,7 +65,7 @@ class VGGBackbone:
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn "params": normal kernels as He and others scale them, zero biases."""
-        return dict(_initial(self.network)(rng, *_blank_photo()))
+        return dict(initial(self.network)(rng, *_blank_photo()))
 
     def imagenet(self) -> str:
         """Returns the hub's repository of its ImageNet weights.
@@ -122,12 +121,6 @@ def _key(names: list[str]) -> str:
     """The file's key of a variable, e.g. features.28.weight."""
     _, module, leaf = names
     return f"features.{_FILE_NAMES[module]}.{_LEAVES[leaf]}"
-
-
-@lru_cache
-def _initial(network: VGG) -> Callable[..., Mapping[str, Any]]:
-    """Returns the program that draws a network's variables, compiled once."""
-    return jax.jit(network.init)
 
 
 def _blank_photo() -> tuple[UInt8[Array, "1 9 9 3"], Int[Array, "1 2"]]:

@@ -2,9 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +13,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from fsjax.errors import InputError
 from fsjax.models.backbones import recognition, vit_weights
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
+from fsjax.models.backbones.drawing import initial
 from fsjax.models.backbones.named import NAMED
 from fsjax.models.backbones.positional_bias import directions, without
 from fsjax.models.backbones.vit import POSITIONS, ViT
@@ -71,7 +70,7 @@ class ViTBackbone:
 
     def init(self, rng: jax.Array) -> Variables:
         """Returns freshly drawn "params", "positions" and, if need be, "positional_bias"."""
-        drawn = dict(_initial(self.network)(rng, *_blank_photo(self.network.shape.patch)))
+        drawn = dict(initial(self.network)(rng, *_blank_photo(self.network.shape.patch)))
         if self.positions:
             drawn[POSITIONS] = vit_weights.positions_of(self.network.shape, self.positions)
         return self._debiased(drawn)
@@ -133,12 +132,6 @@ class ViTBackbone:
         if not self.debias:
             return variables
         return {**variables, BIAS: {"directions": directions(self.network, variables, self.debias)}}
-
-
-@lru_cache
-def _initial(network: ViT) -> Callable[..., Mapping[str, Any]]:
-    """Returns the program that draws a network's variables, compiled once."""
-    return jax.jit(network.init)
 
 
 def _blank_photo(side: int) -> tuple[UInt8[np.ndarray, "1 h w 3"], Int[np.ndarray, "1 2"]]:
