@@ -208,7 +208,7 @@ def test_bfloat16_is_where_products_are_and_nowhere_else():
     assert 0.99 < cosine.min() < 1 - 1e-7
 
 
-@pytest.mark.parametrize("name", [f"dinov2_{size}" for size in DINOV2] + ["dinov3_small_plus"])
+@pytest.mark.parametrize("name", [*DINOV2, "dinov3_small_plus"])
 def test_its_grid_its_roles_and_its_groups(name):
     backbone = make(name, {}, "bfloat16")
     assert isinstance(backbone, Backbone)
