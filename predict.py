@@ -24,20 +24,21 @@ from ml_collections import ConfigDict
 from datasets.supports import Query, Supports, Truth, list_queries, read_supports, read_truth
 from fsjax import __version__, cli
 from fsjax.errors import InputError
+from fsjax.models.backbones.named import IMAGENET
 from fsjax.models.method import check_output
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.prediction import MIN_PRESENCE, Answers, Options, check_free, check_of_supports, predict
 from fsjax.segmenter import Fitted, Segmenter, loading
 from fsjax.segmenter.usual import usual
-from fsjax.training.weights import IMAGENET
 
 FLAGS = {
     "support": "The photos that show what is to be found, with their masks.",
     "query": "The photos to find it in.",
     "out": "The folder for what is found; one of an earlier prediction is replaced.",
     "model": "A run's folder, an exported model, a file of weights, a hub's repository, or weights by name, "
-    "as dinov2-base or imagenet; by default the configuration's model.weights, and without a configuration "
-    "dinov2-small (Apache-2.0), or imagenet, on ResNet-50, where that cannot be had.",
+    "as dinov2-base or imagenet; by default model.weights, or those of model.backbone, as --config or a "
+    "--config.FIELD gives them, and without any dinov2-small (Apache-2.0), or imagenet, on ResNet-50, where "
+    "that cannot be had.",
     "config": "The configuration's file, of weights; by default PRNet on their network.",
     "truth": "The photos' true masks, by their names: what is found is scored.",
     "fusion": "How often prototypes are fused, 0, 1 or 2; by default as often as the method does.",
@@ -71,12 +72,13 @@ def program(argv: list[str]) -> None:
             raise InputError(f"--{name} is missing: it names {FLAGS[name][0].lower()}{FLAGS[name][1:]}")
     if flags.scales:
         settings = [*settings, f"--config.eval.scales={flags.scales}"]
-    model, config, why = *_named(flags, settings), ""
+    model, config, why = _named(flags, settings)
     options = _options(flags)
     queries, supports, truth = _photos(flags)
-    if not (flags.model or flags.config):  # only now, as weights may have to be fetched
+    if not model:  # only now, as weights may have to be fetched
         model, why = usual()
         config = cli.configured(loading.configuration(model), settings)
+    if why:
         print(why)
     fitted = _fitted(flags, model, config, options, supports)
     checks = check_of_supports(fitted, [photo.name for photo in supports.photos])
@@ -102,22 +104,27 @@ def program(argv: list[str]) -> None:
     _check_all_done(answers, len(queries))
 
 
-def _named(flags: FlagValues, settings: list[str]) -> tuple[str, ConfigDict]:
-    """Returns the model that flags name, and its configuration; without any, ImageNet's.
+def _named(flags: FlagValues, settings: list[str]) -> tuple[str, ConfigDict, str]:
+    """Returns the model that flags or fields name, its configuration, and why it is that where none is named.
+
+    Without any, "" and a configuration of ImageNet's, as which fields are checked.
 
     Raises:
       InputError: there is no such model or configuration, or a setting is wrong.
     """
-    if not (flags.model or flags.config):
-        settings = cli.of_any_network(settings)
-    config = cli.configured(flags.config or loading.configuration(flags.model or IMAGENET), settings)
-    model = flags.model or config.model.weights
+    model, why = flags.model, ""
+    if not (model or flags.config):
+        model, why = cli.asked_model(settings)
+    if not (model or flags.config):
+        return "", cli.configured(loading.configuration(IMAGENET), cli.of_any_network(settings)), ""
+    config = cli.configured(flags.config or loading.configuration(model), settings)
+    model = model or config.model.weights
     if not model:
         raise InputError(
             f"--model is missing, and {flags.config} names no model.weights: name a run, a file or "
             f"{IMAGENET}."
         )
-    return model, config
+    return model, config, why
 
 
 def _photos(flags: FlagValues) -> tuple[list[Query], Supports, Truth | None]:

@@ -87,11 +87,12 @@ def in_pytorch(shape: Architecture, folder: Path) -> Callable[[np.ndarray], np.n
 
 def forward(size: str, batch: int, repeats: int) -> str:
     """Returns the row of one network and batch."""
-    shape = DINOV2[size]
+    name = f"dinov2_{size}"
+    shape = DINOV2[name]
     cells = SIDE // shape.patch
     photos = np.random.default_rng(0).integers(0, 256, (batch, SIDE, SIDE, 3), np.uint8)
     sizes = jnp.full((batch, 2), SIDE)
-    backbone, coarse = (make(f"dinov2_{size}", {}, dtype) for dtype in ("float32", "bfloat16"))
+    backbone, coarse = (make(name, {}, dtype) for dtype in ("float32", "bfloat16"))
     embed = jax.jit(lambda variables, photos: backbone.embed(variables, photos, sizes)[DEEP].map)
     calls: dict[str, Callable[[], Any]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -19,14 +19,15 @@ from fsjax.app.model import described
 from fsjax.app.server import Server
 from fsjax.app.work import Work
 from fsjax.errors import InputError
+from fsjax.models.backbones.named import IMAGENET
 from fsjax.segmenter import Segmenter, loading
 from fsjax.segmenter.usual import usual
-from fsjax.training.weights import IMAGENET
 
 FLAGS = {
     "model": "A run's folder, a file of weights or an exported model, a hub's repository, or weights by "
-    "name, as dinov2-base or imagenet; by default dinov2-small (Apache-2.0), or imagenet, on "
-    "ResNet-50, where that cannot be had.",
+    "name, as dinov2-base or imagenet; by default model.weights, or those of model.backbone, as a "
+    "--config.FIELD gives them, and without any dinov2-small (Apache-2.0), or imagenet, on ResNet-50, where "
+    "that cannot be had.",
     "config": "The configuration's file, where the model is weights; by default PRNet on their network.",
     "host": "The address to listen at; by default 127.0.0.1, which only this computer reaches.",
     "port": "The port; by default 7860, and 0 is any free one.",
@@ -41,15 +42,20 @@ def program(argv: list[str]) -> None:
     """Loads the model and serves the page until it is interrupted."""
     flags, settings = cli.parse(argv, __doc__, FLAGS)
     host, port = _address(flags)
-    model, why = flags.model or IMAGENET, ""
-    named = flags.model or flags.config
+    model, why = flags.model, ""
+    if not (model or flags.config):
+        model, why = cli.asked_model(settings)
+    named = model or flags.config
     config = cli.configured(
-        flags.config or loading.configuration(model), settings if named else cli.of_any_network(settings)
+        flags.config or loading.configuration(model or IMAGENET),
+        settings if named else cli.of_any_network(settings),
     )
+    model = model or config.model.weights or IMAGENET
     with Server(host, port) as server:
         if not named:  # only now, as weights may have to be fetched
             model, why = usual()
             config = cli.configured(loading.configuration(model), settings)
+        if why:
             print(why)
         config, method, variables = loading.load(model, config)
         about = " ".join(filter(None, [described(model, config, method.backbone), why]))

@@ -5,8 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from fsjax.models.backbones.backbone import Backbone
-from fsjax.models.backbones.named import NAMED, licence
-from fsjax.training.weights import IMAGENET
+from fsjax.models.backbones.named import IMAGENET, NAMED, licence
 
 _METHODS = {"prnet": "PRNet", "dpnet": "DPNet", "fssdino": "FSSDINO"}
 

@@ -20,6 +20,7 @@ from fsjax.errors import InputError
 from fsjax.evaluation.photos import Photos
 from fsjax.evaluation.rows import Evaluation, check_rows
 from fsjax.models import build
+from fsjax.models.backbones.named import IMAGENET
 from fsjax.models.fssdino.clustering import Clustering
 from fsjax.models.method import Adaptable, Networked
 from fsjax.models.prnet.adaptation import AdaptSettings, check_adapted
@@ -29,7 +30,7 @@ from fsjax.segmenter import Segmenter
 from fsjax.training.optimizer import OptimizerSettings
 from fsjax.training.plan import Plan
 from fsjax.training.runs import Run
-from fsjax.training.weights import IMAGENET, initial_variables, run_folder
+from fsjax.training.weights import initial_variables, run_folder
 
 Sources = Mapping[str, Source]  # "train" and "test"
 

@@ -40,21 +40,21 @@ METHODS = {
 """By the labels of their rows."""
 
 _DATA = {COCO: "coco", PASCAL: "pascal"}
-_COLUMNS = tuple(Column(data, f"{shots}-shot", "score") for data in _DATA for shots in SHOTS)
 
 
-def table() -> PublishedTable:
+def table(scale: Scale) -> PublishedTable:
     """Returns the table without numbers: nobody has printed it."""
+    columns = _columns(scale)
     return PublishedTable(
         name=NAME,
         paper=Paper("Foundation backbones", "Foundation backbones under both papers' heads", "nobody's"),
         caption="Mean-IoU in percent over the folds, 1-way, of frozen backbones by name under each head.",
         metric="mean-IoU",
         labels=("Backbone", "Method"),
-        columns=_COLUMNS,
+        columns=columns,
         rows=tuple(
             PublishedRow((name, method), _key(name, method), dict.fromkeys(keys), frozenset(), {})
-            for keys in [[column.key for column in _COLUMNS]]
+            for keys in [[column.key for column in columns]]
             for name in NAMED
             for method in METHODS
         ),
@@ -89,7 +89,7 @@ def plan(scale: Scale) -> Plan:
         )
         for name in NAMED
         for label, method in METHODS.items()
-        for column in _COLUMNS
+        for column in _columns(scale)
     }
     asked = [_key(name, label) for name in scale.backbones or NAMED for label in METHODS]
     return Plan(NAME, cells, left=frozenset(place for place in cells if place[0] not in asked))
@@ -106,6 +106,12 @@ def chosen(text: str) -> tuple[str, ...]:
         if name not in NAMED:
             raise InputError(f"--backbones holds {name!r}: choose from {', '.join(NAMED)}.")
     return names
+
+
+def _columns(scale: Scale) -> tuple[Column, ...]:
+    """Returns the columns: the field's two data sets, or one's own by its name."""
+    groups = tuple(_DATA) if scale.name == "paper" else (scale.data_name,)
+    return tuple(Column(group, f"{shots}-shot", "score") for group in groups for shots in SHOTS)
 
 
 def _key(name: str, method: str) -> str:

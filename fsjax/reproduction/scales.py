@@ -55,6 +55,7 @@ class Scale:
       lends_backbone: whether DPNet takes over the backbone of the fold's PRNet.
       told: of each method what its paper's tables say above the numbers.
       data: what every training and evaluation sets to find a data set of one's own.
+      data_name: of that data set; "" at the other scales.
       backbones: of the table of foundation backbones, the names of those that are run; () for all.
     """
 
@@ -70,6 +71,7 @@ class Scale:
     lends_backbone: bool = False
     told: Mapping[str, str]
     data: tuple[str, ...] = ()
+    data_name: str = ""
     backbones: tuple[str, ...] = ()
 
     def header(self, table: str) -> list[str]:
@@ -150,6 +152,7 @@ def own(data: str, given: tuple[str, ...], folds: tuple[int, ...]) -> Scale:
         name="own", configs=("{}_folders", "{}_folders"),
         fields={method: (*common, ROWS[method]) for method in METHODS}, given=given, folds=folds,
         grid_folds=folds, told=dict.fromkeys((*METHODS, FOUNDATION), f"On the data set {data}"), data=common,
+        data_name=data,
         fold_count=int(_last(FOLD_COUNT, (*common, *given))),
     )  # fmt: skip
 

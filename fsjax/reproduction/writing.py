@@ -60,7 +60,7 @@ def _header(plan: Plan, scale: Scale, findings: Findings) -> list[str]:
 
 
 def _write_table(stem: Path, plan: Plan, scale: Scale, findings: Findings, header: Sequence[str]) -> None:
-    table = foundation.table() if plan.name == foundation.NAME else published()[plan.name]
+    table = foundation.table(scale) if plan.name == foundation.NAME else published()[plan.name]
     found = findings.table(plan, table)
     cells = {place: [cell] for place, cell in plan.cells.items()} | means(plan, table)
     reproduction = Reproduction(

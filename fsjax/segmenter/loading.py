@@ -9,14 +9,14 @@ from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
-from fsjax.models.backbones.named import NAMED
+from fsjax.models.backbones.named import IMAGENET, NAMED
 from fsjax.models.backbones.recognition import recognised
 from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
-from fsjax.segmenter.usual import usual
+from fsjax.segmenter.usual import of_network, usual
 from fsjax.training import release
 from fsjax.training.runs import Run
-from fsjax.training.weights import IMAGENET, RANDOM, initial_variables
+from fsjax.training.weights import RANDOM, initial_variables
 
 LOG = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ def load(
     """Returns the configuration, the method and the variables of a model.
 
     Args:
-      source: see `configuration`. None: with a configuration its model.weights, ImageNet's where that is
-        empty, and else the usual model, which is logged; see `usual`.
+      source: see `configuration`. None: with a configuration its model.weights, its network's published
+        ones where that is empty, and else the usual model, which is logged; see `usual`.
       config: in place of the one that belongs to it; of a run or an exported model only what an evaluation
         owns may differ.
 
@@ -70,7 +70,7 @@ def load(
       InputError: it is missing, damaged, or does not fit the configuration.
     """
     if source is None:
-        source = _usual() if config is None else config.model.weights or IMAGENET
+        source = _usual() if config is None else config.model.weights or of_network(config.model)[0]
     if str(source) in ("", RANDOM):
         raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)

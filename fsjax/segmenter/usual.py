@@ -1,12 +1,13 @@
-"""The model where nobody names one: DINOv2-small if its weights can be had, else ResNet-50."""
+"""The model where nobody names one: a network's own weights, DINOv2-small, or else ResNet-50."""
 
 from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from fsjax.errors import InputError
 from fsjax.models import backbones
 from fsjax.models.backbones import hub
-from fsjax.models.backbones.named import NAMED
-from fsjax.training.weights import IMAGENET
+from fsjax.models.backbones.named import IMAGENET, NAMED, licence
 
 USUAL = "dinov2-small"
 _IMAGENET_ON = "resnet50"
@@ -36,6 +37,23 @@ def usual() -> tuple[str, str]:
     except InputError as error:
         return IMAGENET, _instead(error)
     return USUAL, f"{called}: its weights have been fetched."
+
+
+def of_network(model: ConfigDict) -> tuple[str, str]:
+    """Returns the published weights of a configured network, and a sentence that says so; nothing is fetched.
+
+    For a network without any it is "imagenet", which says so when it is loaded.
+
+    Args:
+      model: the section of a configuration.
+
+    Raises:
+      InputError: there is no such network, or an option of it is wrong.
+    """
+    network = backbones.make(model.backbone, dict(model.backbone_options), "float32")
+    name = next(iter(network.published), IMAGENET)
+    terms = f" ({licence(NAMED[name].repository)})" if name in NAMED else ""
+    return name, f"The model is {name}{terms}, the published weights of {model.backbone}."
 
 
 def _instead(why: InputError) -> str:

@@ -8,12 +8,14 @@ import jax
 from fsjax.errors import InputError
 from fsjax.models.backbones import hub
 from fsjax.models.backbones.backbone import Backbone
+from fsjax.models.backbones.named import IMAGENET, NAMED
 from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 from fsjax.training.runs import Run
 
-RANDOM, IMAGENET = "random", "imagenet"
-"""The words for weights, before which no path of that name is looked for: `./imagenet` is a path."""
+RANDOM = "random"
+"""The word for drawn weights, before which no path of that name is looked for, as before `IMAGENET`:
+`./imagenet` is a path."""
 
 
 def initial_variables(
@@ -87,8 +89,18 @@ def _named(weights: str, backbone: Backbone) -> Path | hub.HubFile:
         return Path(weights)
     file = hub.parse(weights)
     if file is None:
+        by_name = _choices(weights, backbone)
         raise InputError(
-            f"model.weights is {weights}, and nothing is there: name a .npz or .safetensors file, imagenet "
-            "or a hub's repository, or train a PRNet on the same fold first and name its folder."
+            f"model.weights is {weights}, and nothing is there: name a .npz or .safetensors file, "
+            f"{f'weights by name ({by_name}), ' if by_name else ''}or a hub's repository, or train a PRNet "
+            "on the same fold first and name its folder."
         )
     return file
+
+
+def _choices(weights: str, backbone: Backbone) -> str:
+    """Returns the names of weights that fit a backbone, and the one that is likely to be meant."""
+    names, meant = list(backbone.published), weights.lower().replace("_", "-")  # as backbones are spelled
+    if meant in NAMED and meant not in names:
+        names.append(f"{meant} with --config.model.backbone={NAMED[meant].backbone}")
+    return " or ".join(names)

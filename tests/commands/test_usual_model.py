@@ -7,6 +7,7 @@ from safetensors.numpy import save
 
 import predict
 from fsjax.app import __main__ as app
+from fsjax.models.backbones.named import NAMED
 from tests.commands.own_photos import drawn, mask_of, saved, segment, show
 from tests.commands.programs import start
 from tests.hub_server import in_place_of_the_hub
@@ -39,6 +40,49 @@ def test_photos_are_segmented_and_the_model_is_said(place, hub, capsys):
     assert told["config"]["model"]["backbone"] == "dinov2_small"
     assert mask_of(place / "found", "a").shape == (36, 44)
     assert "which is taken where none is named" in (place / "found" / "index.html").read_text()
+
+
+ASKED = {
+    "a network": (
+        ("--config.model.backbone=dinov2_base",),
+        ("dinov2-base", "dinov2_base", False),
+        "The model is dinov2-base (Apache-2.0 licence), the published weights of dinov2_base.",
+    ),
+    "one with registers": (
+        ("--config.model.backbone=dinov2_small", "--config.model.backbone_options.registers=True"),
+        ("dinov2-small-registers", "dinov2_small", True),
+        "The model is dinov2-small-registers (Apache-2.0 licence), the published weights of dinov2_small.",
+    ),
+    "weights": (("--config.model.weights=dinov2-base",), ("dinov2-base", "dinov2_base", False), ""),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_network_or_weights_that_fields_name_are_the_model(asked, place, hub, capsys, monkeypatch):
+    given, (name, backbone, registers), said = ASKED[asked]
+    weights = weights_of(backbone, blocks=1, registers=registers)
+    hub.add(NAMED[name].repository, save(weights))
+    assert segment(place, *given, *FIELDS) == 0
+    assert capsys.readouterr().out.startswith(f"{said}\n" if said else "Each support, ")
+    told = json.loads((place / "found" / "prediction.json").read_text())
+    model = told["config"]["model"]
+    assert (told["model"], model["weights"], model["backbone"]) == (name, name, backbone)
+    assert model["backbone_options"]["registers"] == registers
+    about = []
+    monkeypatch.setattr(app.Server, "serve_forever", lambda server: about.append(server.work.about))
+    assert start(app, "--port=0", *given, *FIELDS) == 0
+    assert about[0].startswith(f"PRNet on {backbone}, not trained further, with the weights")
+    assert about[0].endswith(said or "under the Apache-2.0 licence.")
+
+
+def test_a_network_of_imagenet_s_has_those(place, hub, refusal):
+    """Of which the hub here has none."""
+    flags = [f"--{name}={place / folder}" for name, folder in FOLDERS.items()]
+    said = refusal(predict, *flags, "--config.model.backbone=resnet101")
+    assert "timm/resnet101.tv_in1k" in said
+    assert "there are no such weights for this backbone" in refusal(
+        predict, *flags, "--config.model.backbone=small"
+    )
 
 
 def test_its_own_size_is_the_table_of_positions(place, hub, monkeypatch):

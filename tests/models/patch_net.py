@@ -41,6 +41,7 @@ class PatchNet:
     stages: ClassVar[int] = 1
     aligned: ClassVar[bool] = False
     awaits_relu: ClassVar[bool] = False
+    published: ClassVar[tuple[str, ...]] = ()
 
     @property
     def channels(self):

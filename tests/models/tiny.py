@@ -163,6 +163,7 @@ class Tiny:
 
     aligned: ClassVar[bool] = False
     awaits_relu: ClassVar[bool] = False
+    published: ClassVar[tuple[str, ...]] = ()
 
     @property
     def channels(self):

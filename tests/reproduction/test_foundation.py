@@ -52,6 +52,22 @@ def lines_of(text):
     return {tuple(line[:2]): line[3:] for line in lines if line[0] in NAMED and "this run" in line}
 
 
+def test_one_s_own_data_head_the_table_by_their_name(tmp_path):
+    at = scale("own", "mydata", (), "0,1", "dinov2-small")
+    assert not reproduce([plan(NAME, at)], at, tmp_path / "w", Programs(tmp_path / "journal"))
+    text, tex = ((tmp_path / f"w/tables/foundation_table1{end}").read_text() for end in (".md", ".tex"))
+    heading = next(line for line in text.splitlines() if line.startswith("| Backbone"))
+    assert [cell.strip() for cell in heading.strip("|").split("|")][2:] == [
+        "Source", "mydata 1-shot", "mydata 5-shot",
+    ]  # fmt: skip
+    assert "On the data set mydata: not comparable" in text
+    assert r"\multicolumn{2}{c}{mydata}" in tex
+    for field in ("PASCAL-5i", "COCO-20i", "$5^i$", "One data set stands for"):
+        assert field not in text + tex
+    ours = lines_of(text)
+    assert "not run" not in ours["dinov2-small", "DPNet"]
+
+
 def test_what_was_run_has_numbers_and_all_else_says_not_run(tmp_path):
     def table(backbones):
         at = scale("paper", "", (), "0,1", backbones)

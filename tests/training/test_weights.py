@@ -7,6 +7,7 @@ import safetensors.numpy
 
 from fsjax.errors import InputError
 from fsjax.models import build
+from fsjax.models.backbones import make
 from fsjax.models.backbones.resnet import small
 from fsjax.models.backbones.resnet_backbone import ResNetBackbone
 from fsjax.models.prnet.prnet import PRNet
@@ -108,6 +109,32 @@ def test_what_names_the_folder_of_a_run(tmp_path, monkeypatch):
         w: run_folder(w) for w in ("", "imagenet", "random", "file.npz", "me/tiny", "run", "./imagenet")
     }
     assert {w for w, folder in folders.items() if folder} == {"run", "./imagenet"}
+
+
+@pytest.mark.parametrize(
+    ("network", "weights", "names"),
+    [
+        ("dinov2_small", "dinov2_small", "(dinov2-small or dinov2-small-registers)"),
+        ("dinov3_small_plus", "dinov3", "(dinov3-small-plus)"),
+        ("resnet101", "resnet101", "(imagenet)"),
+        ("resnet101", "DINOv2_base", "(imagenet or dinov2-base with --config.model.backbone=dinov2_base)"),
+    ],
+)
+def test_an_unknown_name_of_weights_tells_those_that_fit(network, weights, names, hub):
+    with pytest.raises(InputError) as refusal:
+        drawn(PRNet(make(network, {}, "float32")), weights=weights)
+    assert str(refusal.value) == (
+        f"model.weights is {weights}, and nothing is there: name a .npz or .safetensors file, weights by "
+        f"name {names}, or a hub's repository, or train a PRNet on the same fold first and name its folder."
+    )
+    assert not hub.asked
+
+
+def test_registers_have_weights_of_their_own_first():
+    backbone = make("dinov2_base", {"registers": True}, "float32")
+    assert backbone.published == ("dinov2-base-registers", "dinov2-base")
+    assert make("resnet50", {"convention": "caffe"}, "float32").published == ()
+    assert make("vgg16", {"width": 8}, "float32").published == ()
 
 
 def test_weights_that_are_not_there_are_named(tmp_path):

@@ -12,6 +12,7 @@ from fsjax.config import Field, check_fields
 from fsjax.devices import DEVICES
 from fsjax.errors import InputError
 from fsjax.models.backbones.backbone import Backbone
+from fsjax.models.backbones.named import names
 from fsjax.models.backbones.positions import CODEBASES
 from fsjax.models.backbones.resnet import ResNet, resnet50, resnet101, small
 from fsjax.models.backbones.resnet_backbone import ResNetBackbone
@@ -83,8 +84,8 @@ def _vgg(dtype: DTypeLike, remat: str, *, width: int) -> Backbone:
 
 
 def _vit(
+    name: str,
     shape: Architecture,
-    named: tuple[str, ...],
     dtype: DTypeLike,
     remat: str,
     *,
@@ -113,24 +114,21 @@ def _vit(
         dtype=dtype,
         remat=remat,
     )
-    return ViTBackbone(network, None if positions == "weights" else positions, debias, named)
+    published = names(name, registers=registers)
+    return ViTBackbone(network, None if positions == "weights" else positions, debias, published)
 
 
-def _dinov2(size: str, shape: Architecture) -> tuple[dict[str, Field], Callable[..., Backbone]]:
-    options = _vit_options(shape.depth, registers=Field(False, "with four tokens that belong to no patch"))
-    return options, partial(_vit, shape, (f"dinov2-{size}", f"dinov2-{size}-registers"))
-
-
-def _dinov3(size: str, shape: Architecture) -> tuple[dict[str, Field], Callable[..., Backbone]]:
-    return _vit_options(shape.depth), partial(_vit, shape, (f"dinov3-{size}",))
-
+_REGISTERS = Field(False, "with four tokens that belong to no patch")
 
 _BACKBONES: dict[str, tuple[dict[str, Field], Callable[..., Backbone]]] = {
     "resnet50": (_PRETRAINED, partial(_resnet, resnet50, "timm/resnet50.tv_in1k")),
     "resnet101": (_PRETRAINED, partial(_resnet, resnet101, "timm/resnet101.tv_in1k")),
     "vgg16": (_WITHOUT_NORM, _vgg),
-    **{f"dinov2_{size}": _dinov2(size, shape) for size, shape in DINOV2.items()},
-    **{f"dinov3_{size.replace('-', '_')}": _dinov3(size, shape) for size, shape in DINOV3.items()},
+    **{
+        name: (_vit_options(shape.depth, registers=_REGISTERS), partial(_vit, name, shape))
+        for name, shape in DINOV2.items()
+    },
+    **{name: (_vit_options(shape.depth), partial(_vit, name, shape)) for name, shape in DINOV3.items()},
     "small": (_FROM_SCRATCH, partial(_resnet, small, "")),
 }
 """For each name its options, and what makes it: a function of the type to compute in, of what is computed

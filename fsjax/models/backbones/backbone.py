@@ -54,6 +54,10 @@ class Backbone(Protocol):
     def awaits_relu(self) -> bool:
         """Whether features are what a ReLU still has to follow: DEEP ones before the last ReLU."""
 
+    @property
+    def published(self) -> tuple[str, ...]:
+        """The names that `model.weights` may have for its published weights, those that fit it first."""
+
     def cells(self, pixels: Any) -> Any:
         """Returns how many cells of DEEP an input of so many pixels has along an axis; ints or arrays."""
 

@@ -46,6 +46,11 @@ class HandMade:
         del rng
         return {"params": {}}
 
+    @property
+    def published(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def imagenet(self) -> str:
         """Raises an InputError: there are no weights."""
         raise InputError("Hand-made features have no weights, and model.weights is imagenet: leave it empty.")

@@ -3,6 +3,9 @@
 import re
 from typing import NamedTuple
 
+IMAGENET = "imagenet"
+"""The word for a network's own ImageNet weights, before which no path of that name is looked for."""
+
 APACHE, DINOV3 = "Apache-2.0 licence", "DINOv3 License"
 
 _LICENCES = {"dinov2": APACHE, "dinov3": DINOV3}
@@ -66,6 +69,20 @@ NAMED = {
     "dinov3-huge-plus": _dinov3("huge_plus", "h16plus"),
 }
 """By the name that `model.weights` may have. None has a slash, so that none is taken for a repository."""
+
+
+def names(backbone: str, *, registers: bool) -> tuple[str, ...]:
+    """Returns the names of a network's published weights, those that fit it first.
+
+    Args:
+      backbone: as `model.backbone` names it.
+      registers: whether it has `registers`.
+
+    >>> names("dinov2_base", registers=True)
+    ('dinov2-base-registers', 'dinov2-base')
+    """
+    own = [name for name, known in NAMED.items() if known.backbone == backbone]
+    return tuple(sorted(own, key=lambda name: NAMED[name].registers != registers))
 
 
 def licence(repository: str) -> str:

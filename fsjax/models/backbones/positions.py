@@ -120,12 +120,15 @@ def rotations(
 
     Args:
       shape: height and width of the result, padding included.
-      sizes: the grids' valid heights and widths, in cells.
+      sizes: the grids' valid heights and widths, in cells; of an empty grid they are finite and mean nothing.
       period: see `periods`.
     """
 
     def angles(axis):
-        place = (jnp.arange(shape[axis], dtype=jnp.float32)[None] + 0.5) / sizes[:, axis, None]
+        # A photo of no size, which fills a spare slot, has no angles: they are to be finite, or gradients
+        # are NaN where zero is meant.
+        cells = jnp.maximum(sizes[:, axis, None], 1)
+        place = (jnp.arange(shape[axis], dtype=jnp.float32)[None] + 0.5) / cells
         return 2 * jnp.pi * (2 * place - 1)[..., None] / period[None, None]
 
     grid = (sizes.shape[0], *shape, period.shape[0])

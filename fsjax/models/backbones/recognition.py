@@ -14,10 +14,7 @@ from fsjax.models.backbones.vit import DINOV2, DINOV3
 _RESNETS = {6: "resnet50", 23: "resnet101"}
 """By the blocks of their third stage."""
 
-_VITS = {
-    **{f"dinov2_{size}": shape for size, shape in DINOV2.items()},
-    **{f"dinov3_{size.replace('-', '_')}": shape for size, shape in DINOV3.items()},
-}
+_VITS = DINOV2 | DINOV3
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -14,6 +14,7 @@ from fsjax.errors import InputError
 from fsjax.models.backbones import pretrained, recognition
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.backbones.drawing import initial
+from fsjax.models.backbones.named import IMAGENET
 from fsjax.models.backbones.resnet import ResNet
 from fsjax.models.layers.padding import nearest_fit
 from fsjax.models.variables import Variables
@@ -52,6 +53,11 @@ class ResNetBackbone:
         expansion = 4 if self.network.bottleneck else 1
         widths = [self.network.widths[0], *(expansion * width for width in self.network.widths)]
         return {SHALLOW: widths[self.stages - 1], DEEP: widths[self.stages]}
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """ImageNet's, of torchvision's convention."""
+        return (IMAGENET,) if self.repository and self.network.convention == "torchvision" else ()
 
     def cells(self, pixels: Any) -> Any:
         """Returns how many cells of DEEP an input of so many pixels has along an axis: rounded up."""

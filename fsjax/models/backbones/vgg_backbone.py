@@ -12,6 +12,7 @@ from fsjax.errors import InputError
 from fsjax.models.backbones import pretrained, recognition, weights_file
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.backbones.drawing import initial
+from fsjax.models.backbones.named import IMAGENET
 from fsjax.models.backbones.vgg import DEPTHS, VGG
 from fsjax.models.layers.padding import nearest_fit
 from fsjax.models.variables import Variables
@@ -54,6 +55,11 @@ class VGGBackbone:
     def channels(self) -> dict[str, int]:
         """The widths of blocks 4 and 5, which are equal."""
         return {SHALLOW: 8 * self.network.width, DEEP: 8 * self.network.width}
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """ImageNet's, of one width."""
+        return (IMAGENET,) if self.network.width == PRETRAINED_WIDTH else ()
 
     def cells(self, pixels: Any) -> Any:
         """Returns how many cells an input of so many pixels has along an axis: rounded up."""

@@ -60,23 +60,23 @@ REGISTERS = 4
 """Of the networks that have any."""
 
 DINOV2 = {
-    "small": Architecture(384, 12, 6, 1536),
-    "base": Architecture(768, 12, 12, 3072),
-    "large": Architecture(1024, 24, 16, 4096),
-    "giant": Architecture(1536, 40, 24, 4096, gated=True),
+    "dinov2_small": Architecture(384, 12, 6, 1536),
+    "dinov2_base": Architecture(768, 12, 12, 3072),
+    "dinov2_large": Architecture(1024, 24, 16, 4096),
+    "dinov2_giant": Architecture(1536, 40, 24, 4096, gated=True),
 }
-"""By the names that its sizes have; each without registers."""
+"""By the names that `model.backbone` has; each without registers."""
 
 _DINOV3 = partial(Architecture, patch=16, grid=0, registers=REGISTERS, key_bias=False, epsilon=1e-5)
 
 DINOV3 = {
-    "small": _DINOV3(384, 12, 6, 1536),
-    "small-plus": _DINOV3(384, 12, 6, 1536, gated=True),
-    "base": _DINOV3(768, 12, 12, 3072),
-    "large": _DINOV3(1024, 24, 16, 4096),
-    "huge-plus": _DINOV3(1280, 32, 20, 5120, gated=True),
+    "dinov3_small": _DINOV3(384, 12, 6, 1536),
+    "dinov3_small_plus": _DINOV3(384, 12, 6, 1536, gated=True),
+    "dinov3_base": _DINOV3(768, 12, 12, 3072),
+    "dinov3_large": _DINOV3(1024, 24, 16, 4096),
+    "dinov3_huge_plus": _DINOV3(1280, 32, 20, 5120, gated=True),
 }
-"""By the names that its sizes have."""
+"""By the names that `model.backbone` has."""
 
 
 class ViT(nn.Module):

@@ -39,13 +39,13 @@ class ViTBackbone:
         for drawn weights is Meta's.
       debias: how many leading directions of an empty photo's features are projected out of DEEP; see
         `positional_bias`.
-      named: the names of published weights that fit, for sentences.
+      published: the names of its published weights, those that fit first.
     """
 
     network: ViT
     positions: str | None = None
     debias: int = 0
-    named: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
 
     aligned: ClassVar[bool] = False
     awaits_relu: ClassVar[bool] = False
@@ -79,14 +79,14 @@ class ViTBackbone:
         """Raises an InputError: its weights have names of their own."""
         raise InputError(
             "model.weights is imagenet, and this backbone's weights have other names: "
-            f"{' or '.join(self.named)}. They are under the "
-            f"{NAMED[self.named[0]].licence}."
+            f"{' or '.join(self.published)}. They are under the "
+            f"{NAMED[self.published[0]].licence}."
         )
 
     def load(self, path: Path) -> Variables:
         """Returns the variables of a file in the names of Meta, transformers or timm; see `vit_weights`."""
         shapes = jax.eval_shape(self.network.init, jax.random.key(0), *_blank_photo(self.network.shape.patch))
-        known = NAMED[self.named[0]] if self.named else None
+        known = NAMED[self.published[0]] if self.published else None
         registers = {"registers": bool(self.network.shape.registers)} if self.network.shape.grid else {}
         with recognition.naming_the_backbone(path, known.backbone if known else "", **registers):
             found = vit_weights.load(path, self.network.shape, shapes, self._blocks, self.positions)

@@ -1,8 +1,9 @@
 """Attention of tokens to those that are seen.
 
 XLA's CPU backend computes all heads of all photos at once, pass after pass over matrices that no cache holds.
-There one head is taken after another, which is two to three times as fast and takes a head's memory:
-`python -m benchmarks.vit` measures what it is part of. Elsewhere it is JAX's own attention.
+There one head is taken after another, which is two to three times as fast and, without gradients, takes the
+memory of one head of one photo; for gradients the weights of all are kept, unless `model.remat` has them
+computed again. `python -m benchmarks.vit` measures what it is part of. Elsewhere it is JAX's own attention.
 """
 
 import jax
@@ -40,7 +41,10 @@ def by_head(
     value: Float[Array, "b s n head"],
     seen: Bool[Array, "b s"],
 ) -> Float[Array, "b t n head"]:
-    """Returns `attention`, one head of one photo after another."""
+    """Returns `attention`, one head of one photo after another.
+
+    The weights of one head, t x s, are in memory at once; for gradients all are kept, b x n x t x s.
+    """
     batch, heads = query.shape[0], query.shape[2]
     scale = query.shape[-1] ** -0.5
     hidden = jnp.where(seen, 0.0, UNSEEN)

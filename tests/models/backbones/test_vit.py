@@ -208,7 +208,7 @@ def test_bfloat16_is_where_products_are_and_nowhere_else():
     assert 0.99 < cosine.min() < 1 - 1e-7
 
 
-@pytest.mark.parametrize("name", [f"dinov2_{size}" for size in DINOV2] + ["dinov3_small_plus"])
+@pytest.mark.parametrize("name", [*DINOV2, "dinov3_small_plus"])
 def test_its_grid_its_roles_and_its_groups(name):
     backbone = make(name, {}, "bfloat16")
     assert isinstance(backbone, Backbone)
@@ -276,11 +276,27 @@ def test_training_embeds_as_ever():
     jax.tree.map(np.testing.assert_array_equal, features, jax.jit(backbone.embed)(variables, photos, sizes))
 
 
+@pytest.mark.parametrize("name", ["dinov2", "dinov3"])
+def test_a_photo_of_no_size_changes_no_gradient(name):
+    backbone = backbone_of(TINY[name])
+    variables = drawn(backbone)
+    photos = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8))
+
+    def total(params, photos, sizes):
+        roles = backbone.embed({**variables, "params": params}, photos, sizes)
+        return sum(jnp.square(features.map).sum() for features in roles.values())
+
+    gradient = jax.jit(jax.grad(total))
+    found = gradient(variables["params"], photos, jnp.array([[8, 6], [0, 0]]))
+    alone = gradient(variables["params"], photos[:1], jnp.array([[8, 6]]))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-3), found, alone)
+
+
 def test_dinov3_has_the_published_shapes():
-    assert {size: (a.width, a.depth, a.heads, a.hidden, a.gated) for size, a in DINOV3.items()} == {
-        "small": (384, 12, 6, 1536, False),
-        "small-plus": (384, 12, 6, 1536, True),
-        "base": (768, 12, 12, 3072, False),
-        "large": (1024, 24, 16, 4096, False),
-        "huge-plus": (1280, 32, 20, 5120, True),
+    assert {name: (a.width, a.depth, a.heads, a.hidden, a.gated) for name, a in DINOV3.items()} == {
+        "dinov3_small": (384, 12, 6, 1536, False),
+        "dinov3_small_plus": (384, 12, 6, 1536, True),
+        "dinov3_base": (768, 12, 12, 3072, False),
+        "dinov3_large": (1024, 24, 16, 4096, False),
+        "dinov3_huge_plus": (1280, 32, 20, 5120, True),
     }

@@ -90,10 +90,10 @@ CASES = {
 """What makes the model, and its shape."""
 
 WHOLE = {
-    "transformers dinov2 small": (V2_OF, DINOV2["small"], [(37, 37), (23, 30)]),
-    "transformers dinov3 small": (V3_OF, DINOV3["small"], [(32, 32), (20, 45)]),
-    "transformers dinov3 small plus": (V3_PLUS, DINOV3["small-plus"], [(32, 32)]),
-    "transformers dinov2 base": (V2_OF, DINOV2["base"], [(37, 37)]),
+    "transformers dinov2 small": (V2_OF, DINOV2["dinov2_small"], [(37, 37), (23, 30)]),
+    "transformers dinov3 small": (V3_OF, DINOV3["dinov3_small"], [(32, 32), (20, 45)]),
+    "transformers dinov3 small plus": (V3_PLUS, DINOV3["dinov3_small_plus"], [(32, 32)]),
+    "transformers dinov2 base": (V2_OF, DINOV2["dinov2_base"], [(37, 37)]),
 }
 
 

@@ -30,6 +30,7 @@ class Colours:
     stages = 1
     aligned = True
     awaits_relu = True
+    published = ()
 
     @property
     def channels(self):
