@@ -78,6 +78,8 @@ def run(flags: argparse.Namespace) -> list[Result]:
     unknown = [dtype for dtype in dtypes if dtype not in DTYPES]
     if unknown or flags.repeats < 1:
         raise InputError(f"--dtype takes {' and '.join(DTYPES)}, and --repeats 1 or more.")
+    if flags.out and not Path(flags.out).resolve().parent.is_dir():
+        raise InputError(f"There is no folder for --out={flags.out}: make it.")
     ways = variants(bool(flags.compile)) if flags.pytorch else []
     results = []
     for case in cases:

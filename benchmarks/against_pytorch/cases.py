@@ -30,8 +30,6 @@ class Case:
       photos: of a forward pass.
       cells: along a side of the maps that are compared (cycle).
       channels: of those maps.
-      size: of DINOv2 (vit).
-      side: of its photos, in pixels.
       usual: whether it is timed where no case is named.
     """
 
@@ -45,8 +43,6 @@ class Case:
     photos: int = 2
     cells: int = 81
     channels: int = 1024
-    size: str = "small"
-    side: int = 518
     usual: bool = True
 
     @property
@@ -59,7 +55,7 @@ class Case:
         kept = (one for one in self.settings if not one.startswith("model.backbone"))
         return replace(
             self, settings=(*kept, *self.quick), cells=min(self.cells, 9),
-            channels=min(self.channels, 16), side=28,
+            channels=min(self.channels, 16),
         )  # fmt: skip
 
     def without_chance(self) -> "Case":
@@ -105,6 +101,12 @@ def _dpnet() -> list[Case]:
     ]
 
 
+def _vit(size: str) -> Case:
+    what, quick = f"features of a photo, DINOv2-{size}, 518", ("model.backbone=dinov2_small", "train.size=28")
+    settings = (f"model.backbone=dinov2_{size}",)
+    return Case(f"vit_{size}", "vit", what, "prnet_dinov2_pascal", settings, quick, photos=1)
+
+
 _R50, _R101 = ("model.backbone=resnet50", "train.size=321"), ("model.backbone=resnet101", "train.size=417")
 
 CASES = {
@@ -121,8 +123,7 @@ CASES = {
         ),
         *_dpnet(),
         Case("cycle", "cycle", "cycle comparison, 81 x 81 cells, 1,024 channels", "dpnet_pascal"),
-        Case("vit_small", "vit", "features of a photo, DINOv2-small, 518", photos=1, size="small"),
-        Case("vit_base", "vit", "features of a photo, DINOv2-base, 518", photos=1, size="base"),
+        *map(_vit, ("small", "base")),
     )
 }  # fmt: skip
 """By name."""

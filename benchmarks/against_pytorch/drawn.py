@@ -45,7 +45,8 @@ def episodes(batch: int, ways: int, shots: int, queries: int, side: int, seed: i
     """
     rng = np.random.default_rng(seed)
     colours = rng.uniform(30, 225, (ways + 1, 3))
-    supports = [[_photo(rng, colours, way, side) for _ in range(shots)] for way in range(1, ways + 1)] * batch
+    numbers = [way for _ in range(batch) for way in range(1, ways + 1)]
+    supports = [[_photo(rng, colours, way, side) for _ in range(shots)] for way in numbers]
     shown = [[_photo(rng, colours, 1 + t % ways, side) for t in range(queries)] for _ in range(batch)]
     images, masks = (np.stack([[one[part] for one in row] for row in supports]) for part in (0, 1))
     of_queries = [np.stack([[one[part] for one in row] for row in shown]) for part in (0, 1)]

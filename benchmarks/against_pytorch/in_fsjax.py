@@ -1,7 +1,10 @@
 """fsjax's side: the compiled programs that it trains, embeds, evaluates and adapts with."""
 
+import importlib.util
 import os
 import resource
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,10 +83,22 @@ def make(case: Case, dtype: str, folder: Path) -> Program:
         return Cycle(case, folder)
     config = config_of(case, dtype)
     method = build.method(config.model)
+    if case.kind == "vit":
+        variables = _transformers_variables(config.model.backbone, method, folder)
+        return Forward(case, config, method, variables, folder)
     variables = drawn.variables(variables_of(method))
-    return {"step": Step, "forward": Forward, "episode": Evaluated}[case.kind](
-        case, config, method, variables, folder
-    )
+    program: Any = {"step": Step, "forward": Forward, "episode": Evaluated}[case.kind]
+    return program(case, config, method, variables, folder)
+
+
+def _transformers_variables(name: str, method: Any, folder: Path) -> Any:
+    """Returns weights that transformers draws, and leaves in the folder; without it they are drawn here."""
+    if importlib.util.find_spec("transformers") is None:
+        return drawn.variables(variables_of(method))
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.against_pytorch.in_pytorch.vit", folder, name.split("_")[1]]
+    subprocess.run(command, check=True)
+    return {"backbone": method.backbone.load(folder / "model.safetensors"), "head": {}}
 
 
 class Step:
@@ -179,7 +194,7 @@ class Evaluated:
         return {f"change/backbone/{name}": after[name] - before[name] for name in before}
 
     def operations(self) -> float:
-        return operations(self._count, *self._arguments)
+        return operations(jax.jit(self._count), *self._arguments)  # which is mapped by a plain function
 
 
 class Cycle:
@@ -222,8 +237,8 @@ def _facts(config: ConfigDict, method: Any) -> dict[str, Any]:
     network = method.backbone.network
     names = ("stage_sizes", "widths", "strides", "dilations", "bottleneck", "stages", "first_block_dilation")
     return {
-        "network": {name: getattr(network, name) for name in names},
-        "batch_statistics": method.backbone.batch_statistics,
+        "network": {name: getattr(network, name) for name in names if hasattr(network, name)},
+        "batch_statistics": getattr(method.backbone, "batch_statistics", False),
         "method": config.model.name,
         "scale": config.model.scale,
         "cached": config.train.cached_features,

@@ -51,10 +51,10 @@ def prepare(make: Callable[..., Any], case: Case, folder: Path, variant: str) ->
         program.call()
     np.savez(folder / f"{variant}.npz", **program.values())
     if exact != case:
+        del program
         program = make(case, folder / "timed")
         first = seconds(program.call)
-    reply = {"first": first}
-    return program, reply | ({"operations": program.operations()} if variant == OURS else {})
+    return program, {"first": first}
 
 
 def main(folder: Path, variant: str, dtype: str) -> None:
@@ -65,13 +65,14 @@ def main(folder: Path, variant: str, dtype: str) -> None:
     for line in sys.stdin:
         reply: Any
         if line.strip() == "prepare":
-            told = about()
+            told = about()  # which settles the threads, too
             program, reply = prepare(make, case, folder, variant)
-            reply |= {"about": told}
+            reply["about"] = told
         elif line.strip() == "run":
             reply = {"seconds": seconds(program.call)}
         else:
-            reply = {"peak": peak()}
+            reply = {"peak": peak()}  # before operations are counted
+            reply |= {"operations": program.operations()} if variant == OURS else {}
         print(json.dumps(reply), file=replies, flush=True)
 
 

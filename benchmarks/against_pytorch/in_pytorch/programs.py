@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmarks.against_pytorch.cases import Case
 from benchmarks.against_pytorch.in_pytorch import weights
+from benchmarks.against_pytorch.in_pytorch.cycle import compare
+from benchmarks.against_pytorch.in_pytorch.dpnet import DPNet
 from benchmarks.against_pytorch.in_pytorch.networks import ResNet
 from benchmarks.against_pytorch.in_pytorch.prnet import PRNet, confusion
 from benchmarks.against_pytorch.problem import Arrays, Problem
@@ -77,14 +78,24 @@ def make(case: Case, variant: str, dtype: str, folder: Path) -> Any:
     problem, way = Problem.read(folder), Way.of(variant, dtype)
     if case.kind == "cycle":
         return Cycle(problem, way)
-    return {"step": Step, "forward": Forward, "episode": Evaluated}[case.kind](problem, way)
+    if case.kind == "vit":
+        from benchmarks.against_pytorch.in_pytorch.vit import Dinov2  # transformers takes seconds
+
+        return Forward(problem, way, way.placed(Dinov2(folder, way.half)))
+    return {"step": Step, "forward": Forward, "episode": Evaluated}[case.kind](
+        problem, way, _method(problem, way)
+    )
 
 
-def _prnet(problem: Problem, way: Way) -> PRNet:
-    backbone = ResNet(**problem.facts["network"])
-    method = PRNet(backbone, problem.facts["scale"], way.half)
+def _method(problem: Problem, way: Way) -> Any:
+    facts = problem.facts
+    backbone = ResNet(**facts["network"])
+    if facts["method"] == "dpnet":
+        method: nn.Module = DPNet(backbone, facts["channels"], facts["dpnet"], way.half)
+    else:
+        method = PRNet(backbone, facts["scale"], way.half)
+        backbone.train(facts["batch_statistics"])
     weights.load(method, problem.variables)
-    backbone.train(problem.facts["batch_statistics"])
     return way.placed(method)
 
 
@@ -102,12 +113,12 @@ def _optimizer(parameters: list[Tensor], settings: dict[str, Any]) -> torch.opti
 class Step:
     """A training step: loss, gradients, their norm, and the optimiser."""
 
-    def __init__(self, problem: Problem, way: Way):
-        self._way, self._problem = way, problem
-        self._method = _prnet(problem, way)
+    def __init__(self, problem: Problem, way: Way, method: Any):
+        self._way, self._problem, self._method = way, problem, method
         arrays = _tensors(problem.arrays, way.device)
         names = ("support_images", "support_masks", "query_images", "query_masks")
-        self._arguments = [arrays[name][0] for name in names]
+        whole = problem.facts["method"] == "dpnet"  # PRNet's batch is one episode
+        self._arguments = [arrays[name] if whole else arrays[name][0] for name in names]
         self._learned = [one for one in self._method.parameters() if one.requires_grad]
         self._optimizer = _optimizer(self._learned, problem.facts["optimizer"])
         self._loss = way.made(self._method)
@@ -127,16 +138,16 @@ class Step:
 
     def values(self) -> Arrays:
         losses, norms = (np.array(found) for found in zip(*self._metrics, strict=True))
-        changed = weights.changes(self._method, self._problem.variables)
+        learned = {name: one for name, one in self._method.named_parameters() if one.requires_grad}
+        changed = weights.changes(learned, self._problem.variables)
         return {"loss": losses, "gradient_norm": norms, **changed}
 
 
 class Forward:
     """The features of photos."""
 
-    def __init__(self, problem: Problem, way: Way):
-        self._way = way
-        self._method = _prnet(problem, way)
+    def __init__(self, problem: Problem, way: Way, method: Any):
+        self._way, self._method = way, method
         self._photos = _tensors(problem.arrays, way.device)["photos"]
         self._embed = way.made(self._method.embed)
 
@@ -152,15 +163,14 @@ class Forward:
 class Evaluated:
     """An episode, adapted to or not, segmented without fusion and after both stages, and counted."""
 
-    def __init__(self, problem: Problem, way: Way):
-        self._way, self._problem = way, problem
-        self._method = _prnet(problem, way)
+    def __init__(self, problem: Problem, way: Way, method: Any):
+        self._way, self._problem, self._method = way, problem, method
         arrays = _tensors(problem.arrays, way.device)
         self._supports, self._masks = arrays["support_images"][0], arrays["support_masks"][0]
         self._queries, self._truth = arrays["query_images"][0], arrays["query_masks"][0]
         self._adapt = problem.facts["adapt"]
         self._initial = copy.deepcopy(self._method.state_dict())
-        self._count = way.made(self._counted)
+        self._segment = way.made(self._segmented)
         self._whole, self._late = way.made(self._loss_of_all), way.made(self._loss_of_last)
         stage = self._method.backbone.get_submodule(f"layer{self._method.backbone.stages}")
         last = bool(self._adapt) and self._adapt["parameters"] == "last_stage"
@@ -172,7 +182,7 @@ class Evaluated:
             self._method.load_state_dict(self._initial)
             self._tune()
         with torch.no_grad():
-            self._matrices = self._count()
+            self._matrices = [confusion(logits, self._truth) for logits in self._segment()]
         self._way.wait()
 
     def values(self) -> Arrays:
@@ -181,7 +191,9 @@ class Evaluated:
             f"confusion/{name}": matrix.cpu().numpy()
             for name, matrix in zip(names, self._matrices, strict=True)
         }
-        return found | (weights.changes(self._method, self._problem.variables) if self._adapt else {})
+        if not self._adapt:
+            return found
+        return found | weights.changes(dict(self._method.named_parameters()), self._problem.variables)
 
     def _tune(self) -> None:
         """Tunes the whole network, or its last stage, to the supports; earlier stages then run once."""
@@ -209,11 +221,10 @@ class Evaluated:
             features = self._method.backbone.last(features).float()
         return self._method.adaptation_loss(features, self._masks)
 
-    def _counted(self) -> list[Tensor]:
+    def _segmented(self) -> list[Tensor]:
         supports, queries = (self._method.embed(x) for x in (self._supports.flatten(0, 1), self._queries))
         fusion, side = self._problem.facts["fusion"], self._truth.shape[-2:]
-        found = self._method.segment(supports, self._masks, queries, side, fusion)
-        return [confusion(logits, self._truth) for logits in found]
+        return self._method.segment(supports, self._masks, queries, side, fusion)
 
 
 class Cycle:
@@ -232,24 +243,3 @@ class Cycle:
 
     def values(self) -> Arrays:
         return {name: found.cpu().numpy() for name, found in self._found.items()}
-
-
-def compare(support: Tensor, query: Tensor, foreground: Tensor) -> dict[str, Tensor]:
-    """Returns the matches both ways, and the query cells that are matched from the foreground and back to it.
-
-    Args:
-      support: features [cells, C].
-      query: features [cells, C].
-      foreground: bool [cells], of the support.
-    """
-    units = (functional.normalize(x, dim=-1, eps=1e-6) for x in (support, query))
-    left, right = units
-    cosines = left @ right.T
-    forward = cosines.argmax(1)
-    similarity, backward = cosines.max(0)
-    nowhere = torch.zeros(len(query), dtype=torch.int32, device=query.device)
-    reached = nowhere.scatter_reduce(0, forward, foreground.int(), "amax") > 0
-    return {
-        "forward": forward, "backward": backward, "similarity": similarity,
-        "candidates": reached & foreground[backward],
-    }  # fmt: skip

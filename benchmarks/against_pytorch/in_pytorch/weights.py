@@ -1,10 +1,11 @@
 """fsjax's variables as PyTorch's, and back."""
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.against_pytorch.problem import Arrays
 
@@ -20,10 +21,9 @@ def load(module: nn.Module, variables: Arrays) -> None:
     assert set(found.missing_keys) <= counters, found.missing_keys
 
 
-def changes(module: nn.Module, variables: Arrays) -> Arrays:
-    """Returns by how much a module's parameters differ from the variables it began with, by fsjax's names."""
+def changes(parameters: Mapping[str, Tensor], variables: Arrays) -> Arrays:
+    """Returns by how much parameters differ from the variables they began as, by fsjax's names."""
     found = {}
-    parameters = dict(module.named_parameters())
     for name, before in variables.items():
         parameter = parameters.get(torch_name(name))
         if parameter is not None:
