@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from benchmarks.against_pytorch.cases import Case
-from benchmarks.against_pytorch.values import check, distances
+from benchmarks.against_pytorch.values import check, distances, precision
 from benchmarks.against_pytorch.worker import OURS
 from fsjax.errors import InputError
 
@@ -133,9 +133,7 @@ def timed(case: Case, dtype: str, variants: Sequence[str], repeats: int) -> Resu
             found[variant] = Timed(reply["first"])
             if variant != OURS:
                 found[variant].distances = _compared(folder, variant)
-                coarse = dtype == "float32" and about["platform"] != "cpu"
-                precision = "tensorfloat32" if coarse else dtype
-                check(found[variant].distances, precision, case.name, variant)
+                check(found[variant].distances, precision(dtype, about["platform"]), case.name, variant)
         for turn in range(repeats + 1):
             for variant, worker in list(workers.items())[:: -1 if turn % 2 else 1]:
                 seconds = worker.ask("run")["seconds"]

@@ -29,6 +29,11 @@ differ, where two cosines are equal but for their rounding.
 """
 
 
+def precision(dtype: str, platform: str) -> str:
+    """Returns the name of the tolerances for convolutions of a dtype on a platform of JAX."""
+    return "tensorfloat32" if dtype == "float32" and platform != "cpu" else dtype
+
+
 def distances(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns the distance of both libraries' values by kind: the part of a name before its first /.
 
@@ -53,14 +58,14 @@ def distances(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) 
     return found
 
 
-def check(found: Mapping[str, float], precision: str, case: str, variant: str) -> None:
-    """Makes sure that distances are within the tolerances of a precision.
+def check(found: Mapping[str, float], name: str, case: str, variant: str) -> None:
+    """Makes sure that distances are within the tolerances of a name, that of `precision`.
 
     Raises:
       InputError: one is not, or is no number.
     """
     for kind, distance in found.items():
-        allowed = TOLERANCES[precision][kind]
+        allowed = TOLERANCES[name][kind]
         if not distance <= allowed:
             raise InputError(
                 f"{case}: {kind} of PyTorch ({variant}) is {distance:.1e} from fsjax's, and {allowed:.0e} is "

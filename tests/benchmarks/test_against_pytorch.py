@@ -95,7 +95,7 @@ def test_fsjax_alone_needs_no_pytorch(tmp_path, capsys):
     assert (found["best"], len(found["timed"]["fsjax"]["seconds"])) == (None, 2)
     cells, channels = 9**2, 16
     products = 2 * 256 * cells * channels  # a tile has 256 rows, of which 81 hold cells
-    assert products < found["operations"] < 1.5 * products
+    assert products < found["operations"] < 2 * products
     assert found["timed"]["fsjax"]["peak"]["host"] > 2**26
 
 
@@ -143,7 +143,8 @@ def values_of_both(case, folder, dtype="float32", change=None, variant="eager"):
 def test_both_libraries_compute_the_same(name, tmp_path):
     ours, theirs = values_of_both(TINY[name], tmp_path, variant="eager, channels_last")
     check(distances(ours, theirs), "float32", name, "eager")
-    assert all(np.abs(array).max() > 0 for array in ours.values())
+    found = {kind.partition("/")[0] for kind, array in ours.items() if np.abs(array).max() > 0}
+    assert found == {kind.partition("/")[0] for kind in ours}, "zeros agree whatever is computed"
 
 
 @pytest.mark.slow
