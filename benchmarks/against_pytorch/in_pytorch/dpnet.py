@@ -32,7 +32,7 @@ class PairDense(nn.Module):
     def forward(self, x: Tensor, *vectors: Tensor) -> list[Tensor]:
         """Returns the output for each vector [b, C]; x is a map [b, C, h, w] or a vector."""
         of_x, of_vector = self.weight.chunk(2, 1)
-        cells = functional.conv2d(x, of_x[:, :, None, None]) if x.ndim == 4 else functional.linear(x, of_x)
+        cells = torch.einsum("bc...,oc->bo...", x, of_x)
         added = [functional.linear(vector, of_vector, self.bias) for vector in vectors]
         return [cells + (one[:, :, None, None] if x.ndim == 4 else one) for one in added]
 
@@ -47,8 +47,8 @@ class Discriminator(nn.Module):
     def forward(self, queries: Tensor, prototype: Tensor) -> Tensor:
         """Returns the logits of cells, [b, h w]."""
         (hidden,) = self.hidden(queries, prototype)
-        weight = self.output.weight[:, :, None, None]
-        return functional.conv2d(functional.relu(hidden), weight, self.output.bias).flatten(1)
+        logits = torch.einsum("bchw,c->bhw", functional.relu(hidden), self.output.weight[0])
+        return logits.flatten(1) + self.output.bias
 
 
 class Interaction(nn.Module):
@@ -153,7 +153,7 @@ class Head(nn.Module):
         """
         coarse = torch.autocast(deep.device.type, torch.bfloat16, enabled=half)
         with coarse:
-            merged = functional.relu(self.merge(torch.cat([shallow, functional.relu(deep)], 1)))
+            merged = functional.relu(self.merge(functional.relu(torch.cat([shallow, deep], 1))))
         supports, queries = self.dropout(merged.float()).chunk(2)
         mask = soft_mask(masks == 1, queries.shape[-2:])
         prototype = torch.einsum("bchw,bhw->bc", supports, mask) / (mask.sum((1, 2)) + 5e-4)[:, None]

@@ -137,9 +137,9 @@ def cosines(features: Tensor, vectors: Tensor) -> Tensor:
     """
     units = functional.normalize(features, dim=1, eps=1e-6)
     vectors = functional.normalize(vectors, dim=-1, eps=1e-6)
-    if vectors.ndim == 2:
-        return functional.conv2d(units, vectors[:, :, None, None])
-    return torch.einsum("bchw,bnc->bnhw", units, vectors)
+    # No conv2d with the vectors as its kernels: PyTorch 2.13's inductor has wrong gradients of it on CPUs.
+    each = "" if vectors.ndim == 2 else "b"
+    return torch.einsum(f"bchw,{each}nc->bnhw", units, vectors)
 
 
 def enlarged(logits: Tensor, side: tuple[int, int], present: Tensor) -> Tensor:
