@@ -64,7 +64,7 @@ def evaluate_adapted(
     finished, team = finished or Finished(), team or Team.here()
     settings = {"": segmenter.settings, **(variants or {})}
     method = reduce(suited, settings.values(), segmenter.method)
-    count = _counting(method, tuple(settings.items()), segmenter.scales, adapt, curve)
+    count = counting(method, tuple(settings.items()), segmenter.scales, adapt, curve)
     done = finished.agree(team)
     if done:
         LOG.info("An earlier run has finished %d of %d episodes.", len(done), len(specs))
@@ -120,7 +120,7 @@ def named(output: str, variant: str) -> str:
 
 
 @kept
-def _counting(
+def counting(
     method: Segmenting,
     settings: tuple[tuple[str, Any], ...],
     scales: Scales,
@@ -130,6 +130,13 @@ def _counting(
     """Returns the mapped function that adapts to a device's episodes and counts them, one after another.
 
     What it returns has an axis of moments behind that of the episodes.
+
+    Args:
+      method: what segments.
+      settings: of its segmentation, with the variants' names; "" for the segmenter's own.
+      scales: at which queries are segmented.
+      adapt: how the variables are tuned; None leaves them alone.
+      curve: counts before the first step and after each one.
     """
 
     def one(variables: Variables, episode: Episode) -> dict[str, jax.Array]:

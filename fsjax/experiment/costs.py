@@ -56,13 +56,24 @@ def compiled_costs(
 ) -> tuple[Costs, jax.stages.Compiled]:
     """Returns `costs` and the compiled program; the arguments are the same."""
     lowered = function.lower(*args)  # type: ignore[attr-defined]
-    flops = _flops(lowered) + _further_rounds(jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
+    flops = _of_all_rounds(lowered, function, args, static)
     program = _compiled(lowered)
     memory = program.memory_analysis()
     assert memory is not None, "CPUs, GPUs and TPUs have a plan of their memory"
     outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
     found = Costs(flops, memory.argument_size_in_bytes, outputs, memory.temp_size_in_bytes)
     return found, program
+
+
+def operations(function: Callable[..., Any], *args: Any, static: Sequence[int] = ()) -> float:
+    """Returns the operations of `costs`, without compiling; the arguments are the same."""
+    return _of_all_rounds(function.lower(*args), function, args, static)  # type: ignore[attr-defined]
+
+
+def _of_all_rounds(
+    lowered: jax.stages.Lowered, function: Callable[..., Any], args: Sequence[Any], static: Sequence[int]
+) -> float:
+    return _flops(lowered) + _further_rounds(jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
 
 
 def _compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
