@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fsjax.models.backbones.vit import DINOV2, DINOV3
+from fsjax.models.backbones.architecture import DINOV2, DINOV3
 
 SIZES = {f"dinov2_{size}": shape for size, shape in DINOV2.items()}
 SIZES |= {f"dinov3_{size.replace('-', '_')}": shape for size, shape in DINOV3.items()}
