@@ -3,8 +3,8 @@
     python -m benchmarks.adaptation --size=321 --stages=3 --shots=1
     python -m benchmarks.adaptation --loop   # the loop of all parameters, beside the same steps unrolled
 
-Prints a table: minimum (median) seconds of runs in turns, and the least processor time of one. The weights are
-random, which does not matter for time.
+Prints a table: minimum (median) seconds of runs in turns, and the least processor time of one. The weights
+are random, which does not matter for time.
 """
 
 import argparse

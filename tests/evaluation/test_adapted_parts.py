@@ -1,6 +1,7 @@
 """Adaptation of a last stage computes what is below it once an episode, and tunes as if it did not."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -36,7 +37,7 @@ class Whole(VGGBackbone):
 class Spied(VGGBackbone):
     """A VGG that notes each image whose lower part it computes."""
 
-    seen = []
+    seen: ClassVar[list[int]] = []
 
     def below(self, variables, images, sizes, stage):
         jax.debug.callback(lambda images: self.seen.extend(range(len(images))), images)
@@ -84,16 +85,13 @@ def test_an_evaluation_counts_what_whole_networks_do():
     segmenters = [prnet(scales=SCALES, backbone=backbone(kind), input="longside") for kind in (Spied, Whole)]
     specs = drawn(8, ways=WAYS, shots=SHOTS, queries=QUERIES)
     Spied.seen.clear()
-    found, expected = (
-        evaluate_adapted(photos(input="longside"), segmenter, specs, LAST, curve=True)
-        for segmenter in segmenters
-    )
+    source = photos(input="longside")
+    found, expected = (evaluate_adapted(source, each, specs, LAST, curve=True) for each in segmenters)
     jax.effects_barrier()
     episodes = in_full_batches(len(specs), jax.local_device_count())
     assert len(Spied.seen) == episodes * (WAYS * SHOTS + len(SCALES.factors) * QUERIES)
     for counted, others in zip(found, expected, strict=True):
         for name, matrices in counted.items():
             np.testing.assert_array_equal(matrices, others[name], err_msg=name)
-    assert any(
-        (first != last).any() for first, last in zip(found[0]["fusion0"], found[-1]["fusion0"], strict=True)
-    )
+    first, last = found[0]["fusion0"], found[-1]["fusion0"]
+    assert any((before != after).any() for before, after in zip(first, last, strict=True))
