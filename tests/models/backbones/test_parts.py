@@ -37,8 +37,8 @@ SIZES = jnp.array([[21, 25], [13, 9]])
 def drawn(backbone):
     """Variables of which no normalisation is the identity."""
     rng = np.random.default_rng(1)
-    variables = jax.tree.map(np.asarray, backbone.init(jax.random.key(0)))
-    moved = jax.tree.map(lambda x: x + rng.normal(0, 0.05, x.shape).astype(np.float32), variables["params"])
+    variables = backbone.init(jax.random.key(0))
+    moved = jax.tree.map(lambda x: x + jnp.float32(rng.normal(0, 0.05, x.shape)), variables["params"])
     return {**variables, "params": moved}
 
 
