@@ -86,7 +86,9 @@ def adapt(method: Adaptable, settings: Any) -> Compiled:
     """Returns `(variables, images, masks, sizes)` -> the variables tuned to one episode's supports."""
 
     def to_supports(variables, images, masks, sizes):
-        return method.adapt(variables, images, masks, sizes, settings)[0]
+        photos = images.reshape(-1, *images.shape[2:]), sizes.reshape(-1, 2)
+        supports = method.below(variables, *photos, settings)
+        return method.adapt(variables, supports, masks, sizes, settings)[0]
 
     return jax.jit(to_supports)
 

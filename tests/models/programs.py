@@ -5,13 +5,28 @@ import jax
 
 def operations(jaxpr, name):
     """Yields the operands' dtypes of all operations of a name, in whatever part of a program they are."""
+    for equation in _equations(jaxpr, name):
+        yield {variable.aval.dtype.name for variable in equation.invars}
+
+
+def bodies(jaxpr, name):
+    """Yields the programs within all operations of a name, as what a "scan" repeats."""
+    for equation in _equations(jaxpr, name):
+        yield from _programs(equation)
+
+
+def _equations(jaxpr, name):
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
     for equation in jaxpr.eqns:
         if equation.primitive.name == name:
-            yield {variable.aval.dtype.name for variable in equation.invars}
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
-            if _is_program(inner):
-                yield from operations(inner, name)
+            yield equation
+        for inner in _programs(equation):
+            yield from _equations(inner, name)
+
+
+def _programs(equation):
+    values = jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program)
+    return filter(_is_program, values)
 
 
 def _is_program(value):

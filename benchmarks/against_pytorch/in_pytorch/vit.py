@@ -40,6 +40,6 @@ class Dinov2(nn.Module):
 
 if __name__ == "__main__":
     from benchmarks.vit import in_pytorch
-    from fsjax.models.backbones.vit import DINOV2
+    from fsjax.models.backbones.architecture import DINOV2
 
     in_pytorch(DINOV2[sys.argv[2]], Path(sys.argv[1]))

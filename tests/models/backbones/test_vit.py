@@ -11,8 +11,9 @@ import pytest
 
 from fsjax.errors import InputError
 from fsjax.models.backbones import make
+from fsjax.models.backbones.architecture import DINOV2, DINOV3, Architecture
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Backbone, Group
-from fsjax.models.backbones.vit import DINOV2, DINOV3, Architecture, ViT
+from fsjax.models.backbones.vit import ViT
 from fsjax.models.backbones.vit_backbone import ViTBackbone
 from tests.models.programs import operations
 
