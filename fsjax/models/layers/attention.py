@@ -2,7 +2,8 @@
 
 XLA's CPU backend computes all heads of all photos at once, pass after pass over matrices that no cache holds.
 There one head is taken after another, which is two to three times as fast and takes a head's memory:
-`python -m benchmarks.vit` measures what it is part of. Elsewhere it is JAX's own attention.
+`python -m benchmarks.vit` measures what it is part of. Elsewhere it is JAX's own attention. Which it is is
+decided when a program is lowered for a platform, as that of convolutions.
 """
 
 import jax
@@ -29,9 +30,12 @@ def attention(
       value: likewise.
       seen: which of them count; one at least.
     """
-    if jax.default_backend() != "cpu":
-        return jax.nn.dot_product_attention(query, key, value, mask=seen[:, None, None])
-    return by_head(query, key, value, seen)
+    return jax.lax.platform_dependent(query, key, value, seen, cpu=by_head, default=_at_once)
+
+
+def _at_once(query, key, value, seen):
+    """`attention` by JAX's own."""
+    return jax.nn.dot_product_attention(query, key, value, mask=seen[:, None, None])
 
 
 def by_head(
