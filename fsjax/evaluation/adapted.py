@@ -28,6 +28,7 @@ from fsjax.models.scales import Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
+from fsjax.tracing import EVALUATION, steps
 
 LOG = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def evaluate_adapted(
     if share:
         stacked = replicate(segmenter.variables)
         with Progress("adapted", sum(map(len, share)), "episode") as progress:
-            for batch, episodes in _batches(photos, specs, share):
+            for batch, episodes in steps(EVALUATION, _batches(photos, specs, share)):
                 counted = {name: np.asarray(found) for name, found in count(stacked, batch).items()}
                 finished.add(_apart(counted, episodes))
                 progress.update(len(episodes))
@@ -154,7 +155,8 @@ def counting(
             return _count_episode(method, variables, episode, features, settings, scales)
 
         shown = below[0], episode.support_masks, episode.support_sizes
-        tuned, after = method.adapt(variables, *shown, adapt, counted if curve else None)
+        with jax.named_scope("adaptation"):
+            tuned, after = method.adapt(variables, *shown, adapt, counted if curve else None)
         if not curve:
             return jax.tree.map(lambda x: x[None], counted(tuned))
         return jax.tree.map(lambda x, later: jnp.concatenate([x[None], later]), counted(variables), after)

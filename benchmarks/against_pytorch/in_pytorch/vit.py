@@ -1,6 +1,6 @@
 """DINOv2 as transformers has it.
 
-    python -m benchmarks.against_pytorch.in_pytorch.vit FOLDER SIZE
+    python -m benchmarks.against_pytorch.in_pytorch.vit FOLDER dinov2_small
 
 leaves random weights of it in a folder, which both libraries read.
 """
