@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks import programs
 from fsjax import distributed, trace_files
 from fsjax.errors import InputError
 from fsjax.preemption import Preempted
 from fsjax.tracing import EVALUATION, TRAINING, check, steps, tracing
+from tests.models.programs import newer_jax
+from tests.runs import dpnet_config
 
 
 def loop(count, kind=EVALUATION, stop=None):
@@ -142,10 +145,8 @@ def test_a_damaged_trace_is_said(tmp_path):
         traced_in(tmp_path)
 
 
+@newer_jax
 def test_names_of_phases_change_no_program(monkeypatch):
-    from benchmarks import programs
-    from tests.runs import dpnet_config
-
     @contextmanager
     def unnamed(name):
         yield

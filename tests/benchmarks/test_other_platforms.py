@@ -6,20 +6,17 @@ Nothing is compiled for these platforms, and nothing is run.
 import re
 from functools import cache
 
-import jax
-import jax.numpy as jnp
 import pytest
 
 from benchmarks import programs
 from benchmarks.scaling import config_of
 from tests.benchmarks import counted_by_hand as by_hand
+from tests.models.programs import newer_jax
 
 PRNET, DPNET, _, EVALUATED, ADAPTED, FSSDINO, VIT = programs.PROGRAMS
 STEPS, EPISODES, CELLS = 5, 4, 41
 
-# Newer JAX keeps the one branch of `platform_dependent` that a platform takes; its older text has all.
-_chosen = jax.jit(lambda x: jax.lax.platform_dependent(x, cpu=jnp.cos, default=jnp.sin)).lower(1.0).as_text()
-pytestmark = pytest.mark.skipif("sine" in _chosen.replace("cosine", ""), reason="JAX keeps all branches")
+pytestmark = newer_jax
 
 
 @cache

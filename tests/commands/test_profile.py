@@ -65,7 +65,7 @@ def test_an_evaluation_is_traced_and_finds_the_same(trained, tmp_path, monkeypat
     assert scores(tmp_path / "out") == plain
     found = traced_in(tmp_path / "profile")
     assert (found.kind, len(found.steps)) == ("evaluation", 3)
-    assert {"backbone", "head"} <= {row.phase for row in found.rows}
+    assert "head" in {row.phase for row in found.rows}  # photos may have been embedded before
 
 
 def test_an_evaluation_that_is_too_short_is_written_and_says_so(trained, tmp_path, refusal):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsjax.models.layers.attention import attention, by_head
-from tests.models.programs import elsewhere
+from tests.models.programs import elsewhere, newer_jax
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def test_gradients_are_those_of_jaxs_own(given, monkeypatch):
         assert np.abs(np.asarray(other)).max() > 0.1
 
 
+@newer_jax
 def test_the_platform_that_it_is_lowered_for_chooses(given):
     """Head by head is a loop."""
     traced = jax.jit(attention).trace(*given)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fsjax.models.layers.conv import Conv, conv, xla_conv
+from tests.models.programs import newer_jax
 
 
 def whole_numbers(rng, *shape):
@@ -75,6 +76,7 @@ def test_gradients_inside_a_scan(side, stride, dilation):
         np.testing.assert_array_equal(kernel_gradient, expected[1])
 
 
+@newer_jax
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
 def test_the_platform_that_it_is_lowered_for_chooses(platform):
     """On CPUs a 1x1 convolution is a product, and gradients are written as the forward one is."""
