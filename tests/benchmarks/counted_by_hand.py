@@ -62,14 +62,15 @@ def head(cells):
     return merging + 3 * decoders
 
 
-def adapting(side):
-    """Of one photo and one step that tunes the last stage: all forward, and the gradients of ten layers.
+def adapted(side, steps):
+    """Of an episode of one support and one query whose last stage is tuned in so many steps.
 
-    The two that see what the stage begins with need none of their inputs.
+    What is below that stage is computed once a photo. In a step its ten layers are computed, with their
+    gradients; the two that see what the stage begins with need none of their inputs.
     """
     last = list(layers(side, 4))[-10:]
-    beginning = flops(*last[0]) + flops(*last[3])
-    return forward(side, 4) + 2 * sum(flops(*layer) for layer in last) - beginning
+    above, beginning = sum(flops(*layer) for layer in last), flops(*last[0]) + flops(*last[3])
+    return 2 * forward(side, 4) + steps * (3 * above - beginning)
 
 
 def cosines(cells):

@@ -41,7 +41,7 @@ BY_HAND = {
     PRNET: 2 * by_hand.training(321, 4),
     DPNET: EPISODES * (2 * by_hand.forward(321, 3, "stage") + by_hand.head(CELLS) + by_hand.cosines(CELLS)),
     EVALUATED: 2 * by_hand.forward(321, 4),
-    ADAPTED: STEPS * by_hand.adapting(321) + 2 * by_hand.forward(321, 4),
+    ADAPTED: by_hand.adapted(321, STEPS),
 }
 
 
