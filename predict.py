@@ -24,12 +24,10 @@ from ml_collections import ConfigDict
 from datasets.supports import Query, Supports, Truth, list_queries, read_supports, read_truth
 from fsjax import __version__, cli, tracing
 from fsjax.errors import InputError
-from fsjax.models.backbones.named import IMAGENET
 from fsjax.models.method import check_output
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.prediction import MIN_PRESENCE, Answers, Options, check_free, check_of_supports, predict
-from fsjax.segmenter import Fitted, Segmenter, loading
-from fsjax.segmenter.usual import usual
+from fsjax.segmenter import Fitted, Segmenter
 
 FLAGS = {
     "support": "The photos that show what is to be found, with their masks.",
@@ -73,14 +71,9 @@ def program(argv: list[str]) -> None:
             raise InputError(f"--{name} is missing: it names {FLAGS[name][0].lower()}{FLAGS[name][1:]}")
     if flags.scales:
         settings = [*settings, f"--config.eval.scales={flags.scales}"]
-    model, config, why = _named(flags, settings)
     options = _options(flags)
     queries, supports, truth = _photos(flags)
-    if not model:  # only now, as weights may have to be fetched
-        model, why = usual()
-        config = cli.configured(loading.configuration(model), settings)
-    if why:
-        print(why)
+    model, config, why = cli.chosen_model(flags.model, flags.config, settings)  # may fetch weights
     fitted = _fitted(flags, model, config, options, supports)
     checks = check_of_supports(fitted, [photo.name for photo in supports.photos])
     left_out = _left_out(supports.left_out, queries)
@@ -104,29 +97,6 @@ def program(argv: list[str]) -> None:
     print("\n".join(said))
     print(f"Masks, overlays, a table and index.html are in {flags.out}.")
     _check_all_done(answers, len(queries))
-
-
-def _named(flags: FlagValues, settings: list[str]) -> tuple[str, ConfigDict, str]:
-    """Returns the model that flags or fields name, its configuration, and why it is that where none is named.
-
-    Without any, "" and a configuration of ImageNet's, as which fields are checked.
-
-    Raises:
-      InputError: there is no such model or configuration, or a setting is wrong.
-    """
-    model, why = flags.model, ""
-    if not (model or flags.config):
-        model, why = cli.asked_model(settings)
-    if not (model or flags.config):
-        return "", cli.configured(loading.configuration(IMAGENET), cli.of_any_network(settings)), ""
-    config = cli.configured(flags.config or loading.configuration(model), settings)
-    model = model or config.model.weights
-    if not model:
-        raise InputError(
-            f"--model is missing, and {flags.config} names no model.weights: name a run, a file or "
-            f"{IMAGENET}."
-        )
-    return model, config, why
 
 
 def _photos(flags: FlagValues) -> tuple[list[Query], Supports, Truth | None]:

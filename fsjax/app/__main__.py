@@ -19,9 +19,7 @@ from fsjax.app.model import described
 from fsjax.app.server import Server
 from fsjax.app.work import Work
 from fsjax.errors import InputError
-from fsjax.models.backbones.named import IMAGENET
 from fsjax.segmenter import Segmenter, loading
-from fsjax.segmenter.usual import usual
 
 FLAGS = {
     "model": "A run's folder, a file of weights or an exported model, a hub's repository, or weights by "
@@ -42,21 +40,8 @@ def program(argv: list[str]) -> None:
     """Loads the model and serves the page until it is interrupted."""
     flags, settings = cli.parse(argv, __doc__, FLAGS)
     host, port = _address(flags)
-    model, why = flags.model, ""
-    if not (model or flags.config):
-        model, why = cli.asked_model(settings)
-    named = model or flags.config
-    config = cli.configured(
-        flags.config or loading.configuration(model or IMAGENET),
-        settings if named else cli.of_any_network(settings),
-    )
-    model = model or config.model.weights or IMAGENET
     with Server(host, port) as server:
-        if not named:  # only now, as weights may have to be fetched
-            model, why = usual()
-            config = cli.configured(loading.configuration(model), settings)
-        if why:
-            print(why)
+        model, config, why = cli.chosen_model(flags.model, flags.config, settings)
         config, method, variables = loading.load(model, config)
         about = " ".join(filter(None, [described(model, config, method.backbone), why]))
         server.work = Work(Segmenter.configured(config, method, variables), about)

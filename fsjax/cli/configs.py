@@ -16,9 +16,6 @@ from fsjax.config.fields import nearest
 from fsjax.config.protocols import DATA_NAME, PROTOCOL, follow
 from fsjax.errors import InputError
 from fsjax.models import backbones
-from fsjax.models.backbones.named import IMAGENET
-from fsjax.segmenter import loading
-from fsjax.segmenter.usual import of_network
 
 OPTIONS = "model.backbone_options."
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -27,27 +24,6 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def of_any_network(settings: Sequence[str]) -> list[str]:
     """Returns settings without the options of a network: what can be checked before there is one."""
     return [setting for setting in settings if not setting.startswith(f"--config.{OPTIONS}")]
-
-
-def asked_model(settings: Sequence[str]) -> tuple[str, str]:
-    """Returns the model that settings ask for by its weights or its network alone, and why it is that one.
-
-    Args:
-      settings: "--config.FIELD=VALUE" each.
-
-    Returns:
-      Weights, as `fsjax.segmenter.loading.configuration` takes them, and a sentence where only a network is
-      named; two empty texts where neither is.
-
-    Raises:
-      InputError: there is no such network, or a setting is wrong.
-    """
-    given = dict(setting.removeprefix("--config.").split("=", 1) for setting in settings)
-    if given.get("model.weights"):
-        return given["model.weights"], ""
-    if "model.backbone" not in given:
-        return "", ""
-    return of_network(set_fields(loading.configuration(IMAGENET), settings).model)
 
 
 def load_config(place: str | Path) -> ConfigDict:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fsjax.errors import InputError
-from fsjax.models.backbones.named import NAMED, Named
+from fsjax.models.backbones.named import NAMED, Named, meant
 from fsjax.reproduction.jobs import Job, Training, Untrained, evaluated
 from fsjax.reproduction.plans import SHOTS, Cell, Plan
 from fsjax.reproduction.published import Column, Paper, PublishedRow, PublishedTable
@@ -104,13 +104,14 @@ def chosen(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in NAMED:
-            raise InputError(f"--backbones holds {name!r}: choose from {', '.join(NAMED)}.")
+            likely = f"{meant(name)} is likely meant; " if meant(name) else ""
+            raise InputError(f"--backbones holds {name!r}: {likely}choose from {', '.join(NAMED)}.")
     return names
 
 
 def _columns(scale: Scale) -> tuple[Column, ...]:
     """Returns the columns: the field's two data sets, or one's own by its name."""
-    groups = tuple(_DATA) if scale.name == "paper" else (scale.data_name,)
+    groups = (scale.data_name,) if scale.data_name else tuple(_DATA)
     return tuple(Column(group, f"{shots}-shot", "score") for group in groups for shots in SHOTS)
 
 

@@ -9,7 +9,7 @@ from fsjax.config import check_evaluation_owns, default
 from fsjax.errors import InputError
 from fsjax.models import build
 from fsjax.models.backbones import hub, weights_file
-from fsjax.models.backbones.named import IMAGENET, NAMED
+from fsjax.models.backbones.named import IMAGENET, NAMED, meant
 from fsjax.models.backbones.recognition import recognised
 from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
@@ -71,8 +71,6 @@ def load(
     """
     if source is None:
         source = _usual() if config is None else config.model.weights or of_network(config.model)[0]
-    if str(source) in ("", RANDOM):
-        raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     place = _fetched(source)
     if release.is_export(place):
         model = release.read(place)
@@ -94,13 +92,16 @@ def _fetched(source: str | Path) -> Path:
     Raises:
       InputError: nothing is there, or it cannot be fetched.
     """
+    if str(source) in ("", RANDOM):
+        raise InputError(f"{str(source)!r} is no model: name a run, a file of weights, or {IMAGENET}.")
     if str(source) == IMAGENET or Path(source).exists():
         return Path(source)
     file = hub.parse(str(source))
     if file is None:
         raise InputError(
             f"The model is {source}, and nothing is there: name a run's folder, an exported model, a file of "
-            f"weights, a hub's repository, or weights by name: {IMAGENET}, or {', '.join(NAMED)}."
+            f"weights, a hub's repository, or weights by name, {meant(str(source)) or IMAGENET} or another: "
+            f"{IMAGENET}, {', '.join(NAMED)}."
         )
     return hub.fetch(file)
 

@@ -42,16 +42,19 @@ def usual() -> tuple[str, str]:
 def of_network(model: ConfigDict) -> tuple[str, str]:
     """Returns the published weights of a configured network, and a sentence that says so; nothing is fetched.
 
-    For a network without any it is "imagenet", which says so when it is loaded.
-
     Args:
       model: the section of a configuration.
 
     Raises:
-      InputError: there is no such network, or an option of it is wrong.
+      InputError: there is no such network, an option of it is wrong, or nobody has published its weights.
     """
     network = backbones.make(model.backbone, dict(model.backbone_options), "float32")
-    name = next(iter(network.published), IMAGENET)
+    if not network.published:
+        raise InputError(
+            f"No model is named, and there are no published weights of {model.backbone}: name a run, or a "
+            "file of weights."
+        )
+    name = network.published[0]
     terms = f" ({licence(NAMED[name].repository)})" if name in NAMED else ""
     return name, f"The model is {name}{terms}, the published weights of {model.backbone}."
 

@@ -8,7 +8,7 @@ import jax
 from fsjax.errors import InputError
 from fsjax.models.backbones import hub
 from fsjax.models.backbones.backbone import Backbone
-from fsjax.models.backbones.named import IMAGENET, NAMED
+from fsjax.models.backbones.named import IMAGENET, NAMED, meant
 from fsjax.models.method import Networked
 from fsjax.models.variables import Variables
 from fsjax.training.runs import Run
@@ -100,7 +100,9 @@ def _named(weights: str, backbone: Backbone) -> Path | hub.HubFile:
 
 def _choices(weights: str, backbone: Backbone) -> str:
     """Returns the names of weights that fit a backbone, and the one that is likely to be meant."""
-    names, meant = list(backbone.published), weights.lower().replace("_", "-")  # as backbones are spelled
-    if meant in NAMED and meant not in names:
-        names.append(f"{meant} with --config.model.backbone={NAMED[meant].backbone}")
+    names, likely = list(backbone.published), meant(weights)
+    if likely and likely not in names:
+        known = NAMED[likely]
+        options = " --config.model.backbone_options.registers=True" if known.registers else ""
+        names.append(f"{likely} with --config.model.backbone={known.backbone}{options}")
     return " or ".join(names)

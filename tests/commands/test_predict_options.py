@@ -109,7 +109,7 @@ def test_a_configuration_without_weights_asks_for_a_model(place, refusal):
     given = (f"--support={place}/shown", f"--query={place}/photos", f"--out={place}/none")
     file = f"{cli.CONFIGS}/prnet_shapes.py"
     said = refusal(predict, *given, f"--config={file}")
-    assert f"--model is missing, and {file} names no model.weights: name a run, a file or imagenet." in said
+    assert "No model is named, and there are no published weights of small: name a run, or a file" in said
     assert not (place / "none").exists()
 
 

@@ -80,7 +80,7 @@ def test_a_network_of_imagenet_s_has_those(place, hub, refusal):
     flags = [f"--{name}={place / folder}" for name, folder in FOLDERS.items()]
     said = refusal(predict, *flags, "--config.model.backbone=resnet101")
     assert "timm/resnet101.tv_in1k" in said
-    assert "there are no such weights for this backbone" in refusal(
+    assert "there are no published weights of small" in refusal(
         predict, *flags, "--config.model.backbone=small"
     )
 

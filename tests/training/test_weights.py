@@ -114,7 +114,13 @@ def test_what_names_the_folder_of_a_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("network", "weights", "names"),
     [
-        ("dinov2_small", "dinov2_small", "(dinov2-small or dinov2-small-registers)"),
+        ("dinov2_small", "dinov2_small", "(dinov2-small)"),
+        (
+            "dinov2_small",
+            "dinov2_small_registers",
+            "(dinov2-small or dinov2-small-registers with --config.model.backbone=dinov2_small "
+            "--config.model.backbone_options.registers=True)",
+        ),
         ("dinov3_small_plus", "dinov3", "(dinov3-small-plus)"),
         ("resnet101", "resnet101", "(imagenet)"),
         ("resnet101", "DINOv2_base", "(imagenet or dinov2-base with --config.model.backbone=dinov2_base)"),
@@ -130,9 +136,9 @@ def test_an_unknown_name_of_weights_tells_those_that_fit(network, weights, names
     assert not hub.asked
 
 
-def test_registers_have_weights_of_their_own_first():
+def test_published_weights_are_those_that_fit():
     backbone = make("dinov2_base", {"registers": True}, "float32")
-    assert backbone.published == ("dinov2-base-registers", "dinov2-base")
+    assert backbone.published == ("dinov2-base-registers",)
     assert make("resnet50", {"convention": "caffe"}, "float32").published == ()
     assert make("vgg16", {"width": 8}, "float32").published == ()
 

@@ -56,7 +56,7 @@ class Backbone(Protocol):
 
     @property
     def published(self) -> tuple[str, ...]:
-        """The names that `model.weights` may have for its published weights, those that fit it first."""
+        """The names that `model.weights` may have for its published weights."""
 
     def cells(self, pixels: Any) -> Any:
         """Returns how many cells of DEEP an input of so many pixels has along an axis; ints or arrays."""

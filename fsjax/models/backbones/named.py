@@ -72,17 +72,27 @@ NAMED = {
 
 
 def names(backbone: str, *, registers: bool) -> tuple[str, ...]:
-    """Returns the names of a network's published weights, those that fit it first.
+    """Returns the names of a network's published weights.
 
     Args:
       backbone: as `model.backbone` names it.
-      registers: whether it has `registers`.
+      registers: whether it has `registers`, where it may have them or not.
 
     >>> names("dinov2_base", registers=True)
-    ('dinov2-base-registers', 'dinov2-base')
+    ('dinov2-base-registers',)
     """
-    own = [name for name, known in NAMED.items() if known.backbone == backbone]
-    return tuple(sorted(own, key=lambda name: NAMED[name].registers != registers))
+    own = tuple(name for name, known in NAMED.items() if known.backbone == backbone)
+    return tuple(name for name in own if NAMED[name].registers == registers) or own
+
+
+def meant(text: str) -> str:
+    """Returns the name of weights that a text is likely to mean, spelled as backbones are; "" for none.
+
+    >>> meant("DINOv2_base"), meant("resnet50")
+    ('dinov2-base', '')
+    """
+    name = text.lower().replace("_", "-")
+    return name if name in NAMED else ""
 
 
 def licence(repository: str) -> str:

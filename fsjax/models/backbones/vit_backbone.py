@@ -39,7 +39,7 @@ class ViTBackbone:
         for drawn weights is Meta's.
       debias: how many leading directions of an empty photo's features are projected out of DEEP; see
         `positional_bias`.
-      published: the names of its published weights, those that fit first.
+      published: the names of its published weights.
     """
 
     network: ViT
