@@ -25,7 +25,9 @@ def library(variant: str, dtype: str) -> tuple[Callable[..., Any], Callable[...,
     """Returns what makes a program of a case and a folder, what tells of the library, and its peak memory."""
     if variant == OURS:
         from benchmarks.against_pytorch import in_fsjax
+        from fsjax import cpu
 
+        cpu.prepare()  # as fsjax's programs do
         return lambda case, folder: in_fsjax.make(case, dtype, folder), in_fsjax.about, in_fsjax.peak
     from benchmarks.against_pytorch.in_pytorch import programs
 
