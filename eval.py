@@ -16,7 +16,7 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 import datasets
-from fsjax import cli, distributed, experiment
+from fsjax import cli, distributed, experiment, tracing
 from fsjax.data import manifest
 from fsjax.errors import InputError
 from fsjax.evaluation import report
@@ -32,6 +32,7 @@ FLAGS = {
     "save_episodes": "Instead of evaluating: where to write the episodes as a manifest.",
     "predictions": "Instead of segmenting: a folder with a PNG of each query of --episodes, to be scored.",
     "name": "The row of these predictions; by default their folder's name.",
+    "profile": "A folder for a trace of batches 3 to 5 by JAX's profiler (docs/profiling.md).",
     **distributed.FLAGS,
 }
 SWITCHES = {"dry_run": "Only says what would be evaluated, and what that costs; --out is not needed then."}
@@ -42,23 +43,7 @@ def program(argv: list[str]) -> None:
     """Evaluates, and prints the table."""
     flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
     distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
-    if flags.dry_run and (flags.predictions or flags.save_episodes):
-        raise InputError("--dry_run goes with neither --predictions nor --save_episodes: leave one out.")
-    if not flags.dry_run and bool(flags.out) == bool(flags.save_episodes):
-        raise InputError(
-            "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
-            "the episodes without evaluating them: one of both."
-        )
-    if flags.out and flags.workdir and Path(flags.out).resolve() == Path(flags.workdir).resolve():
-        raise InputError("--out is the run's own folder, whose results would be lost: name another.")
-    if flags.save_episodes and (Path(flags.save_episodes).parent / "results.json").exists():
-        raise InputError(f"{flags.save_episodes} lies beside an evaluation's results: name another place.")
-    if flags.workdir and flags.config:
-        raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
-    if flags.step and not (flags.workdir and flags.step.isdecimal()):
-        raise InputError(
-            f"--step is {flags.step!r}: give the number of a checkpoint, and its run with --workdir."
-        )
+    _check(flags)
     if flags.predictions or flags.name:
         _score(flags, settings)
         return
@@ -79,10 +64,34 @@ def program(argv: list[str]) -> None:
         manifest.write(flags.save_episodes, header, specs, sources["test"].ids)
         print(f"{len(specs)} episodes are in {flags.save_episodes}.")
         return
-    results = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
-    if distributed.is_main():
-        print(report.table(results.rows))
-        print(f"Tables and pictures are in {flags.out}.")
+    with tracing.tracing(flags.profile, tracing.EVALUATION):
+        results = experiment.evaluate(config, sources, flags.out, run=run, episodes=flags.episodes)
+        if distributed.is_main():
+            print(report.table(results.rows))
+            print(f"Tables and pictures are in {flags.out}.")
+
+
+def _check(flags: FlagValues) -> None:
+    """Makes sure that flags go with one another."""
+    if flags.dry_run and (flags.predictions or flags.save_episodes):
+        raise InputError("--dry_run goes with neither --predictions nor --save_episodes: leave one out.")
+    if flags.profile and (flags.dry_run or flags.predictions or flags.save_episodes):
+        raise InputError("--profile traces an evaluation that segments photos: give it with --out alone.")
+    if not flags.dry_run and bool(flags.out) == bool(flags.save_episodes):
+        raise InputError(
+            "Name a folder for the tables and pictures with --out, or a file with --save_episodes to write "
+            "the episodes without evaluating them: one of both."
+        )
+    if flags.out and flags.workdir and Path(flags.out).resolve() == Path(flags.workdir).resolve():
+        raise InputError("--out is the run's own folder, whose results would be lost: name another.")
+    if flags.save_episodes and (Path(flags.save_episodes).parent / "results.json").exists():
+        raise InputError(f"{flags.save_episodes} lies beside an evaluation's results: name another place.")
+    if flags.workdir and flags.config:
+        raise InputError("--config and --workdir exclude each other: a run keeps its own configuration.")
+    if flags.step and not (flags.workdir and flags.step.isdecimal()):
+        raise InputError(
+            f"--step is {flags.step!r}: give the number of a checkpoint, and its run with --workdir."
+        )
 
 
 def _score(flags: FlagValues, settings: list[str]) -> None:

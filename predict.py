@@ -22,7 +22,7 @@ from absl.flags import FlagValues
 from ml_collections import ConfigDict
 
 from datasets.supports import Query, Supports, Truth, list_queries, read_supports, read_truth
-from fsjax import __version__, cli
+from fsjax import __version__, cli, tracing
 from fsjax.errors import InputError
 from fsjax.models.method import check_output
 from fsjax.models.prnet.adaptation import AdaptSettings
@@ -45,6 +45,7 @@ FLAGS = {
     "the likeliest, background included.",
     "min_presence": f"Below which presence, 0 to 1, a class counts as not there; by default {MIN_PRESENCE}.",
     "batch": "Photos at a time; by default 1 on a CPU and 8 elsewhere.",
+    "profile": "A folder for a trace of photos 3 to 5 by JAX's profiler (docs/profiling.md).",
 }
 SWITCHES = {
     "adapt": "Tunes the weights to the supports first, as eval.adapt says (PRNet Eq. 6).",
@@ -84,7 +85,8 @@ def program(argv: list[str]) -> None:
         "supports": [str(photo.path) for photo in supports.photos], "options": asdict(options),
         "adapted": flags.adapt, "config": config.to_dict(),
     }  # fmt: skip
-    with Answers.into(flags.out, supports.classes, about, maps=flags.maps) as answers:
+    traced = tracing.tracing(flags.profile, tracing.PREDICTION)
+    with traced, Answers.into(flags.out, supports.classes, about, maps=flags.maps) as answers:
         for photo, note in zip(supports.photos, checks.notes, strict=True):
             answers.show_support(photo.image, photo.mask, [photo.name, *note])
         scores = predict(fitted, queries, answers, options, _reader(truth))

@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 import datasets
-from fsjax import cli, distributed, experiment
+from fsjax import cli, distributed, experiment, tracing
+from fsjax.errors import InputError
 from fsjax.evaluation import report
 
 FLAGS = {
     "config": "The configuration's file; by default configs/prnet_shapes.py. :fold=1,seed=2 may follow.",
     "workdir": "The run's folder; by default runs/ and the configuration's name and fold.",
+    "profile": "A folder for a trace of the steps 11 to 15 by JAX's profiler (docs/profiling.md).",
     **distributed.FLAGS,
 }
 SWITCHES = {
@@ -30,6 +32,8 @@ def program(argv: list[str]) -> None:
     """Trains, evaluates, and prints the table."""
     flags, settings = cli.parse(argv, __doc__, FLAGS, SWITCHES)
     distributed.start(flags.coordinator, flags.num_processes, flags.process_id)
+    if flags.dry_run and flags.profile:
+        raise InputError("--dry_run trains nothing that --profile could trace: leave one out.")
     config = cli.configured(flags.config or CONFIG, settings, trains=True)
     workdir = Path(flags.workdir or cli.run_folder(config))
     if flags.dry_run:
@@ -40,7 +44,8 @@ def program(argv: list[str]) -> None:
         return
     sources = datasets.load(config.data)
     experiment.check(config, sources)
-    run = experiment.train(config, sources, workdir)
+    with tracing.tracing(flags.profile, tracing.TRAINING):
+        run = experiment.train(config, sources, workdir)
     results = experiment.evaluate(config, sources, workdir, run=run)
     if not distributed.is_main():
         return

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fsjax import compiled
 from fsjax import config as configuration
 from fsjax.devices import DEVICES
 from fsjax.episode import Episode
@@ -50,7 +51,7 @@ def adaptation(method: Any, options: argparse.Namespace) -> tuple[Any, tuple[Any
     variables = jax.eval_shape(method.init, jax.random.key(0))
     images, masks = _shape(jnp.uint8, 1, K, S, S, 3), _shape(jnp.uint8, 1, K, S, S)
     return (
-        lambda *arrays: method.adapt(*arrays, AdaptSettings(steps=5))[0],
+        compiled.adapt(method, AdaptSettings(steps=5)),
         (variables, images, masks, _shape(jnp.int32, 1, K, 2)),
         (),
     )
@@ -85,7 +86,7 @@ def planned(program: Any, arguments: Any, donated: tuple[int, ...], device: Any)
     mapped = jax.shard_map(
         program, mesh=mesh, in_specs=PartitionSpec(), out_specs=PartitionSpec(), check_vma=False
     )
-    with mock.patch("jax.default_backend", return_value="plain"):
+    with mock.patch("jax.lax.platform_dependent", lambda *arrays, default, **_: default(*arrays)):
         lowered = jax.jit(mapped, donate_argnums=donated).lower(*placed)
     found = lowered.compile().memory_analysis()
     arguments, temporary = found.argument_size_in_bytes, found.temp_size_in_bytes

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import optax
 from ml_collections import ConfigDict
 
 from benchmarks.collectives import Collective, collectives
@@ -23,7 +24,7 @@ from fsjax.cli import load_config, set_fields
 from fsjax.experiment.costs import Costs, compiled_costs
 from fsjax.experiment.sentences import in_bytes, in_flops
 from fsjax.experiment.settings import optimizer_of
-from fsjax.experiment.shapes import episode_of, stacked, variables_of
+from fsjax.experiment.shapes import Shapes, episode_of, stacked, variables_of
 from fsjax.models import build
 from fsjax.training.optimizer import learning_rate, make_optimizer
 from fsjax.training.step import make_state, make_train_step, split
@@ -122,13 +123,19 @@ class Times(NamedTuple):
         return max(zip(self, ("compute", "links", "host"), strict=True))[1]
 
 
-def compiled(case: Case, devices: int) -> Step:
-    """Compiles a step for the first virtual devices."""
-    config, method = case.config, build.method(case.config.model)
+def begun(config: ConfigDict) -> tuple[Any, optax.GradientTransformation, Shapes, Shapes]:
+    """Returns the method, its optimiser, and the shapes of its state and of what is never trained."""
+    method = build.method(config.model)
     schedule, _ = learning_rate(optimizer_of(config), max(1, config.train.steps))
     optimizer = make_optimizer(optimizer_of(config), schedule)
     learned, fixed = split(method, variables_of(method))
-    state = jax.eval_shape(lambda: make_state(learned, optimizer))
+    return method, optimizer, jax.eval_shape(lambda: make_state(learned, optimizer)), fixed
+
+
+def compiled(case: Case, devices: int) -> Step:
+    """Compiles a step for the first virtual devices."""
+    config = case.config
+    method, optimizer, state, fixed = begun(config)
     batch = stacked(episode_of(config, method), devices, case.per_chip)
     step = make_train_step(method, optimizer, config.seed)
     found, program = compiled_costs(step, stacked(state, devices), stacked(fixed, devices), batch)
@@ -146,16 +153,17 @@ def cases(quick: bool) -> list[Case]:
     """Returns the steps; of the quick form a small one."""
     if quick:
         small = {"model.backbone": "resnet50", "model.backbone_options.stages": 1, "train.size": 33}
-        return [Case("PRNet, small, 33", _config("prnet_coco", small), 1)]
+        return [Case("PRNet, small, 33", config_of("prnet_coco", small), 1)]
     larger = {"train.size": 641}
     return [
-        Case("PRNet, ResNet-101, 417", _config("prnet_coco", {}), 1),
-        Case("DPNet, ResNet-50, 321", _config("dpnet_pascal", {}), 4),
-        Case("DPNet, ResNet-50, 641", _config("dpnet_pascal", larger), 4),
+        Case("PRNet, ResNet-101, 417", config_of("prnet_coco", {}), 1),
+        Case("DPNet, ResNet-50, 321", config_of("dpnet_pascal", {}), 4),
+        Case("DPNet, ResNet-50, 641", config_of("dpnet_pascal", larger), 4),
     ]
 
 
-def _config(name: str, values: dict[str, object]) -> ConfigDict:
+def config_of(name: str, values: Mapping[str, object]) -> ConfigDict:
+    """Returns a configuration of the folder configs, some of its fields set."""
     config = load_config(CONFIGS / f"{name}.py")
     return set_fields(config, [f"--config.{field}={value}" for field, value in values.items()])
 

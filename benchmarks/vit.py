@@ -26,9 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsjax import compiled
 from fsjax.models.backbones import make
+from fsjax.models.backbones.architecture import DINOV2, Architecture
 from fsjax.models.backbones.backbone import DEEP
-from fsjax.models.backbones.vit import DINOV2, Architecture
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prnet import PRNet
 
@@ -134,10 +135,10 @@ def adapted_episode(parameters: str, remat: str, shots: int = 5, steps: int = 5)
     sizes = jnp.full((1, shots, 2), SIDE)
     settings = AdaptSettings(steps=steps, parameters=parameters)
     variables = method.init(jax.random.key(0))
-    tune = jax.jit(lambda variables: method.adapt(variables, photos, masks, sizes, settings)[0])
-    compiled = tune.lower(variables).compile()
+    supports = photos, masks, sizes
+    tune = compiled.adapt(method, settings).lower(variables, *supports).compile()
     began = time.perf_counter()
-    jax.block_until_ready(compiled(variables))
+    jax.block_until_ready(tune(variables, *supports))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return f"| {parameters} | {remat} | {time.perf_counter() - began:.0f} | {peak:.1f} |"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InputError", "Segmenter", "__version__"]
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 
 def __getattr__(name: str) -> Any:

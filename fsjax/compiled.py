@@ -36,7 +36,7 @@ def embed(method: Segmenting) -> Compiled:
     def of_photos(variables, images, sizes, factor):
         return method.embed(variables, *rescale(images, sizes, factor, method.side))
 
-    return local_pmap(of_photos, static=3)
+    return local_pmap(jax.named_scope("backbone")(of_photos), static=3)
 
 
 @kept
@@ -53,13 +53,14 @@ def describe(method: Segmenting) -> Compiled:
         of_masks = jax.vmap(method.describe, (None, None, 0, 0), out_axes=(None, 0))
         return jax.vmap(of_masks, (None, 0, 0, 0))(variables, features, masks, sizes)
 
-    return local_pmap(of_photos)
+    return local_pmap(jax.named_scope("supports")(of_photos))
 
 
 @kept
 def fit(method: Segmenting) -> Compiled:
     """Returns `(variables, descriptions, present)` -> what is known of the classes of episodes."""
-    return local_pmap(jax.vmap(jax.vmap(method.fit, (None, 0, 0)), (None, 0, 0)))
+    of_episodes = jax.vmap(jax.vmap(method.fit, (None, 0, 0)), (None, 0, 0))
+    return local_pmap(jax.named_scope("supports")(of_episodes))
 
 
 @kept
@@ -78,7 +79,7 @@ def segment(method: Segmenting, settings: Any, average: str) -> Compiled:
 
         return jax.vmap(jax.vmap(one, (0, None, None)))(fitted, queries, sizes)
 
-    return local_pmap(of_episodes, static=3)
+    return local_pmap(jax.named_scope("head")(of_episodes), static=3)
 
 
 @kept
@@ -86,7 +87,9 @@ def adapt(method: Adaptable, settings: Any) -> Compiled:
     """Returns `(variables, images, masks, sizes)` -> the variables tuned to one episode's supports."""
 
     def to_supports(variables, images, masks, sizes):
-        return method.adapt(variables, images, masks, sizes, settings)[0]
+        photos = images.reshape(-1, *images.shape[2:]), sizes.reshape(-1, 2)
+        supports = method.below(variables, *photos, settings)
+        return method.adapt(variables, supports, masks, sizes, settings)[0]
 
     return jax.jit(to_supports)
 

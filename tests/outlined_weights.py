@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fsjax.models.backbones.vit import DINOV2, DINOV3
+from fsjax.models.backbones.architecture import DINOV2, DINOV3
 
 SIZES = DINOV2 | DINOV3
 

@@ -12,7 +12,7 @@ import predict
 import reproduce
 import train
 from datasets import draw, overview, prepare
-from fsjax import analyze, cli, compare, export
+from fsjax import analyze, cli, compare, export, profile
 from fsjax.app import __main__ as app
 from fsjax.config import TABLE, check
 from fsjax.models.backbones import OPTIONS
@@ -35,6 +35,7 @@ WITHOUT_FIELDS = {
     "fsjax.compare": compare,
     "fsjax.analyze": analyze,
     "fsjax.export": export,
+    "fsjax.profile": profile,
 }
 KNOWN = {*TABLE, *(f"model.backbone_options.{option}" for options in OPTIONS.values() for option in options)}
 GONE = {"model.batch_statistics", "eval.cached_features", "data.dir", "configs/common.py"}
@@ -59,7 +60,7 @@ def test_a_command_is_understood(command):
     line = shlex.split(command.replace("seed=N", "seed=1"), comments=True)
     if line[0] in WITHOUT_FIELDS:
         program = WITHOUT_FIELDS[line[0]]
-        switches, places = getattr(program, "SWITCHES", None), program in (analyze, compare, export)
+        switches, places = getattr(program, "SWITCHES", None), program in (analyze, compare, export, profile)
         cli.parse(line, "", program.FLAGS, switches, fields=False, places=places)
         return
     flags, fields = cli.parse(line, "", PROGRAMS[line[0]].FLAGS, getattr(PROGRAMS[line[0]], "SWITCHES", None))

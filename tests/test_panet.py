@@ -1,17 +1,16 @@
 """PANet, VGG-16 and its losses, goes through everything: trained, adapted, evaluated, lent to DPNet."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax import Segmenter, experiment
+from fsjax import Segmenter, compiled, experiment
 from fsjax.models import build
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.training.curves import read_metrics
 from fsjax.training.runs import Run
 from tests.config.changed import changed
-from tests.models.tiny import random_episode
+from tests.models.tiny import random_episode, supports_of
 from tests.runs import DPNET, PRNET, toy_sources
 
 pytestmark = pytest.mark.slow
@@ -72,11 +71,8 @@ def test_its_blocks_are_adapted(run, parameters, tuned):
     method = build.method(PANET.model)
     variables = run.variables(method)
     episode = random_episode(1, ways=1, shots=2, side=32)
-    supports = jax.tree.map(
-        jnp.asarray, (episode.support_images, episode.support_masks, episode.support_sizes)
-    )
     settings = AdaptSettings(steps=2, learning_rate=0.05, parameters=parameters)
-    after, _ = jax.jit(lambda variables: method.adapt(variables, *supports, settings))(variables)
+    after = compiled.adapt(method, settings)(variables, *supports_of(episode))
     before, after = (tree["backbone"]["params"] for tree in (variables, after))
     moved = {
         name[4]

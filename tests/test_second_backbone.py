@@ -5,7 +5,6 @@ equal width. It enters by the front door, as the `backbone` of a method, and no 
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,7 +25,7 @@ from fsjax.training.optimizer import OptimizerSettings
 from fsjax.training.plan import Plan
 from fsjax.training.step import make_state, make_train_step, split
 from tests.models.patch_net import PatchNet
-from tests.models.tiny import random_episode
+from tests.models.tiny import adapted, random_episode, supports_of
 from tests.toy import ToySource
 
 SIDE, STEPS, SEED = 64, 4, 3
@@ -128,15 +127,8 @@ def test_prnet_learns_with_it(prnet):
 def test_prnet_adapts_it(prnet, parameters, tuned):
     episode = random_episode(1, ways=2, shots=2, side=SIDE)
     settings = AdaptSettings(steps=2, learning_rate=1e-2, parameters=parameters)
-    supports = jax.tree.map(
-        jnp.asarray, (episode.support_images, episode.support_masks, episode.support_sizes)
-    )
-    adapt = jax.jit(
-        lambda variables: PRNET.adapt(
-            variables, *supports, settings, lambda v: PRNET.adaptation_loss(v, *supports)
-        )
-    )
-    after, losses = adapt(prnet[1])
+    supports = supports_of(episode)
+    after, losses = jax.jit(lambda variables: adapted(PRNET, variables, supports, settings))(prnet[1])
     assert moved(prnet[1]["backbone"]["params"], after["backbone"]["params"]) == tuned
     assert losses[1] < losses[0]
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fsjax import distributed, preemption
+from fsjax import cpu, distributed, preemption
 from fsjax.cli.arguments import DEBUG
 from fsjax.cli.quiet import silenced
 from fsjax.compilation import CompileTime
@@ -41,6 +41,7 @@ def run(
       another process of the run is lost, so that the same command is to be started again; 130 where the user
       interrupted; 141 where what is printed is no longer read, as by `head`.
     """
+    cpu.prepare()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     for ours in ("fsjax", "datasets"):
         logging.getLogger(ours).setLevel(logging.INFO)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int, UInt8
 
 from fsjax.compiled import kept
 from fsjax.data.images import label_shape
@@ -27,6 +28,7 @@ from fsjax.models.scales import Scales, mean_prediction, rescale
 from fsjax.models.variables import Variables
 from fsjax.progress import Progress
 from fsjax.segmenter import Segmenter
+from fsjax.tracing import EVALUATION, steps
 
 LOG = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def evaluate_adapted(
     finished, team = finished or Finished(), team or Team.here()
     settings = {"": segmenter.settings, **(variants or {})}
     method = reduce(suited, settings.values(), segmenter.method)
-    count = _counting(method, tuple(settings.items()), segmenter.scales, adapt, curve)
+    count = counting(method, tuple(settings.items()), segmenter.scales, adapt, curve)
     done = finished.agree(team)
     if done:
         LOG.info("An earlier run has finished %d of %d episodes.", len(done), len(specs))
@@ -73,7 +75,7 @@ def evaluate_adapted(
     if share:
         stacked = replicate(segmenter.variables)
         with Progress("adapted", sum(map(len, share)), "episode") as progress:
-            for batch, episodes in _batches(photos, specs, share):
+            for batch, episodes in steps(EVALUATION, _batches(photos, specs, share)):
                 counted = {name: np.asarray(found) for name, found in count(stacked, batch).items()}
                 finished.add(_apart(counted, episodes))
                 progress.update(len(episodes))
@@ -120,7 +122,7 @@ def named(output: str, variant: str) -> str:
 
 
 @kept
-def _counting(
+def counting(
     method: Segmenting,
     settings: tuple[tuple[str, Any], ...],
     scales: Scales,
@@ -130,17 +132,31 @@ def _counting(
     """Returns the mapped function that adapts to a device's episodes and counts them, one after another.
 
     What it returns has an axis of moments behind that of the episodes.
+
+    Args:
+      method: what segments.
+      settings: of its segmentation, with the variants' names; "" for the segmenter's own.
+      scales: at which queries are segmented.
+      adapt: how the variables are tuned; None leaves them alone.
+      curve: counts before the first step and after each one.
     """
 
     def one(variables: Variables, episode: Episode) -> dict[str, jax.Array]:
-        def counted(variables: Variables) -> dict[str, jax.Array]:
-            return _count_episode(method, variables, episode, settings, scales)
-
+        photos = photos_of(method, episode, scales)
         if adapt is None:
-            return jax.tree.map(lambda x: x[None], counted(variables))
+            features = [method.embed(variables, *each) for each in photos]
+            counts = _count_episode(method, variables, episode, features, settings, scales)
+            return jax.tree.map(lambda x: x[None], counts)
         assert isinstance(method, Adaptable), "rows are checked before they are made"
-        shown = episode.support_images, episode.support_masks, episode.support_sizes
-        tuned, after = method.adapt(variables, *shown, adapt, counted if curve else None)
+        below = [method.below(variables, *each, adapt) for each in photos]
+
+        def counted(variables: Variables) -> dict[str, jax.Array]:
+            features = [method.above(variables, each, adapt) for each in below]
+            return _count_episode(method, variables, episode, features, settings, scales)
+
+        shown = below[0], episode.support_masks, episode.support_sizes
+        with jax.named_scope("adaptation"):
+            tuned, after = method.adapt(variables, *shown, adapt, counted if curve else None)
         if not curve:
             return jax.tree.map(lambda x: x[None], counted(tuned))
         return jax.tree.map(lambda x, later: jnp.concatenate([x[None], later]), counted(variables), after)
@@ -152,11 +168,12 @@ def _count_episode(
     method: Segmenting,
     variables: Variables,
     episode: Episode,
+    features: Sequence[Any],
     settings: tuple[tuple[str, Any], ...],
     scales: Scales,
 ) -> dict[str, jax.Array]:
     """Returns the confusion matrices of an episode's queries by every output under all settings."""
-    segment = segment_episode(method, variables, episode, scales)
+    segment = segment_episode(method, variables, episode, features, scales)
     of_queries = jax.vmap(partial(_count, ways=len(episode.class_ids)))
     return {
         named(output, variant): of_queries(logits, episode.query_masks, episode.query_mask_sizes)
@@ -165,36 +182,50 @@ def _count_episode(
     }
 
 
+def photos_of(
+    method: Segmenting, episode: Episode, scales: Scales
+) -> list[tuple[UInt8[Array, "B H W 3"], Int[Array, "B 2"]]]:
+    """Returns the photos that one episode's segmentation takes the features of, and their sizes, in batches.
+
+    Args:
+      method: what segments.
+      episode: of N ways and K shots.
+      scales: at which queries are segmented.
+
+    Returns:
+      The N K supports; then the queries at each scale.
+    """
+    supports = episode.support_images.reshape(-1, *episode.support_images.shape[2:])
+    queries = [
+        rescale(episode.query_images, episode.query_sizes, factor, method.side) for factor in scales.factors
+    ]
+    return [(supports, episode.support_sizes.reshape(-1, 2)), *queries]
+
+
 def segment_episode(
-    method: Segmenting, variables: Variables, episode: Episode, scales: Scales
+    method: Segmenting, variables: Variables, episode: Episode, features: Sequence[Any], scales: Scales
 ) -> Callable[[Any], dict[str, jax.Array]]:
     """Returns what segments one episode's queries, by settings of the method, from features made once.
 
     Args:
       method: what segments.
       variables: of the method.
-      episode: whose photos are embedded.
+      episode: what is segmented.
+      features: of each of its `photos_of`.
       scales: at which queries are segmented.
 
     Returns:
       A function of settings that returns the logits on the labels' pixels, [T, H, W, N + 1].
     """
     N, K = episode.support_masks.shape[:2]
-    features = method.embed(
-        variables, episode.support_images.reshape(N * K, *episode.support_images.shape[2:]),
-        episode.support_sizes.reshape(N * K, 2),
-    )  # fmt: skip
-    features = jax.tree.map(lambda x: x.reshape(N, K, *x.shape[1:]), features)
+    supports, *queries = features
+    supports = jax.tree.map(lambda x: x.reshape(N, K, *x.shape[1:]), supports)
     masks = episode.support_masks
     by_way = masks_by_way(masks)
     describe = jax.vmap(jax.vmap(method.describe, (None, 0, 0, 0)), (None, 0, 0, 0))
-    descriptions = describe(variables, features, by_way, episode.support_sizes)
+    descriptions = describe(variables, supports, by_way, episode.support_sizes)
     fitted = method.fit(variables, descriptions, jnp.ones((N, K), bool))
     shape = episode.query_masks.shape[1:]
-    queries = [
-        method.embed(variables, *rescale(episode.query_images, episode.query_sizes, factor, method.side))
-        for factor in scales.factors
-    ]
 
     def segment(settings: Any) -> dict[str, jax.Array]:
         logits = [

@@ -28,6 +28,7 @@ from fsjax.evaluation.supports import Extracted, Supports
 from fsjax.evaluation.team import Team, deal
 from fsjax.evaluation.trees import Trees
 from fsjax.progress import Progress
+from fsjax.tracing import EVALUATION, steps
 
 LOG = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def _count(
             )
 
         with Progress("queries", len(own), "photo") as progress, closing(queries.embedded()) as batches:
-            for batch in batches:
+            for batch in steps(EVALUATION, batches):
                 for group, embedded in batch:
                     counting.add(group, embedded)
                 keep()

@@ -56,13 +56,29 @@ def compiled_costs(
 ) -> tuple[Costs, jax.stages.Compiled]:
     """Returns `costs` and the compiled program; the arguments are the same."""
     lowered = function.lower(*args)  # type: ignore[attr-defined]
-    flops = _flops(lowered) + _further_rounds(jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
+    flops = counted(lowered, jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
     program = _compiled(lowered)
     memory = program.memory_analysis()
     assert memory is not None, "CPUs, GPUs and TPUs have a plan of their memory"
     outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
     found = Costs(flops, memory.argument_size_in_bytes, outputs, memory.temp_size_in_bytes)
     return found, program
+
+
+def operations(function: Callable[..., Any], *args: Any, static: Sequence[int] = ()) -> float:
+    """Returns the operations of `costs`, without compiling; the arguments are the same."""
+    lowered = function.lower(*args)  # type: ignore[attr-defined]
+    return counted(lowered, jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
+
+
+def counted(lowered: jax.stages.Lowered, program: Jaxpr) -> float:
+    """Returns a lowered function's floating-point operations, every round of a loop among them.
+
+    Args:
+      lowered: it, for any platform.
+      program: what it was lowered from.
+    """
+    return _flops(lowered) + _further_rounds(program)
 
 
 def _compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
@@ -93,10 +109,17 @@ def _further_rounds(jaxpr: Jaxpr, mesh: Any = None) -> float:
             length = params["length"]
             further += (length - 1) * _once(params["jaxpr"], mesh) + length * sum(inside)
         elif name == "cond":
-            further += max(inside)
+            further += max(inside) if (taken := _taken(params)) is None else inside[taken]
         else:
             further += sum(inside)
     return further
+
+
+def _taken(params: dict[str, Any]) -> int | None:
+    """Returns which branch of `lax.platform_dependent` this platform takes; None of any other choice."""
+    here = jax.default_backend()
+    of_branches = params.get("branches_platforms") or ()
+    return next((i for i, names in enumerate(of_branches) if names is None or here in names), None)
 
 
 def _parts(params: dict[str, Any]) -> list[Jaxpr]:

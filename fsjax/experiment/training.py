@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fsjax import compiled, distributed, preemption
+from fsjax import compiled, distributed, preemption, tracing
 from fsjax import config as configuration
 from fsjax.config import Found
 from fsjax.data.loader import prefetch
@@ -79,6 +79,7 @@ def train(config: ConfigDict, sources: Sources, workdir: str | Path) -> Run:
         state, fixed, found = start
         if selection:
             selection.check_earlier(found)
+        tracing.check(tracing.TRAINING, plan.steps - int(state.step))
         check_same(config, source, plan, state, found)
         checkpoints.clear()
         if fixed and not int(state.step):
@@ -192,7 +193,8 @@ def _steps(
         Curves(workdir, start, selected=left, writes=distributed.is_main()) as curves,
         Progress("training", plan.steps, "step", start) as progress,
     ):
-        for step, batch in enumerate(prefetch(episodes), start + 1):
+        batches = tracing.steps(tracing.TRAINING, prefetch(episodes), lambda: stacked)
+        for step, batch in enumerate(batches, start + 1):
             stacked, values = step_of(stacked, placed, batch)
             curves.add(step, values)
             stopping = preemption.reached(step)

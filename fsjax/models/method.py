@@ -153,18 +153,38 @@ class Trainable(Networked, Protocol):
 
 @runtime_checkable
 class Adaptable(Protocol):
-    """A method that can be tuned to an episode's supports before it segments."""
+    """A method that can be tuned to an episode's supports before it segments.
+
+    Its `embed` has two parts, `above` after `below`, of which tuning changes the second alone.
+    """
+
+    def below(
+        self, variables: Variables, images: UInt8[Array, "B H W 3"], sizes: Int[Array, "B 2"], settings: Any
+    ) -> Any:
+        """Returns what tuning by these settings leaves as it is of photos' features; a pytree."""
+
+    def above(self, variables: Variables, below: Any, settings: Any) -> Any:
+        """Returns the features that `embed` returns, from what `below` does."""
 
     def adapt(
         self,
         variables: Variables,
-        images: UInt8[Array, "N K H W 3"],
+        supports: Any,
         masks: UInt8[Array, "N K H W"],
         sizes: Int[Array, "N K 2"],
         settings: Any,
         probe: Callable[[Variables], Any] | None = None,
     ) -> tuple[Variables, Any]:
-        """Returns the variables tuned to one episode's supports, and the probe's value after each step."""
+        """Returns the variables tuned to one episode's supports, and the probe's value after each step.
+
+        Args:
+          variables: of the method; they are left as they are.
+          supports: of `below`, for the N K photos in one batch.
+          masks: 0 background, 1..N the ways, 255 ignored.
+          sizes: the photos' heights and widths, in pixels.
+          settings: how it is tuned.
+          probe: what to report of the variables after each step.
+        """
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from fsjax.evaluation.metrics import Record, ratio, summarize
 from fsjax.prediction.answers import Answers
 from fsjax.progress import Progress
 from fsjax.segmenter import Fitted, Segmentation
+from fsjax.tracing import PREDICTION, steps
 
 LOG = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def predict(
             work.photos(queries), options.output or None, threshold=options.threshold,
             min_presence=options.min_presence, batch=options.batch,
         )  # fmt: skip
-        for one in found:
+        for one in steps(PREDICTION, found):
             work.answer(one)
     return _scores(work.records, fitted.classes)
 

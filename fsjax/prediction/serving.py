@@ -43,8 +43,8 @@ def export_stablehlo(
     What is in it takes a photo, uint8 [height, width, 3], and returns {"mask": uint8 [height, width], 0
     background, 1 to N the classes; "probabilities": float32 [height, width, N + 1]}, those of the method's
     final output. The mask is that of `Fitted.segment(photo)`, but for pixels whose logits differ by no more
-    than rounding; of a photo of more than 2,048 pixels it is not made smaller first. Convolutions are those
-    that the exporting process would choose for itself: equal on all platforms but for rounding.
+    than rounding; of a photo of more than 2,048 pixels it is not made smaller first. Convolutions and
+    attention are those of the platform that it runs on, equal on all but for rounding.
 
     JAX reads such files of its own and earlier versions, for about six months (its compatibility
     guarantees): keep the model itself, too.

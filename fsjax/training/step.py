@@ -120,9 +120,11 @@ def train_step(
 
     def weighted_loss(params, variables, batch, share):
         variables = with_trained(variables, params)
-        supports, queries, updated = embed_episodes(method, variables, batch)
-        rngs = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch.index)
-        losses, terms = method.loss(variables, supports, queries, batch, rngs)
+        with jax.named_scope("backbone"):
+            supports, queries, updated = embed_episodes(method, variables, batch)
+        with jax.named_scope("loss"):
+            rngs = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch.index)
+            losses, terms = method.loss(variables, supports, queries, batch, rngs)
         metrics = jax.tree.map(lambda x: jnp.sum(share * x), {"loss": losses, **terms})
         return metrics["loss"], (updated, metrics)
 
@@ -135,9 +137,10 @@ def train_step(
         share = batch.weight / jnp.maximum(jax.lax.psum(jnp.sum(batch.weight), DEVICES), 1.0)
         gradients, (updated, metrics) = _summed(of_part, params, variables, (batch, share), parts)
         gradients, metrics = jax.lax.psum((gradients, metrics), DEVICES)
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
-        learned = {part: updated[part] for part in state.variables}
-        variables = with_trained(learned, optax.apply_updates(params, updates))
+        with jax.named_scope("optimizer"):
+            updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
+            params = optax.apply_updates(params, updates)
+        variables = with_trained({part: updated[part] for part in state.variables}, params)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         metrics["finite"] = all_finite(variables)
         if schedule:

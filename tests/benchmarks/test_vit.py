@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks import vit as program
-from fsjax.models.backbones.vit import Architecture, ViT
+from fsjax.models.backbones.architecture import Architecture
+from fsjax.models.backbones.vit import ViT
 from fsjax.models.backbones.vit_backbone import ViTBackbone
 
 

@@ -1,11 +1,10 @@
 """Adaptation starts anew in every episode, and is what the method does to that episode's supports."""
 
 from dataclasses import replace
-from functools import partial
 
-import jax
 import pytest
 
+from fsjax import compiled
 from fsjax.data.images import load_episode
 from fsjax.evaluation.adapted import evaluate_adapted
 from fsjax.evaluation.evaluate import evaluate
@@ -13,7 +12,7 @@ from fsjax.evaluation.scoring import Scoring
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from tests.evaluation.episodes import SIDE, SOURCE, assert_same, drawn, photos, prnet
-from tests.models.tiny import two_layer_backbone
+from tests.models.tiny import supports_of, two_layer_backbone
 
 OUTPUTS = ("fusion0", "fusion2")
 TUNED = AdaptSettings(steps=2, learning_rate=0.05)
@@ -34,11 +33,10 @@ def plain():
 
 
 def test_every_episode_is_segmented_with_variables_of_its_own(adapted, plain):
-    tune = jax.jit(partial(SEGMENTER.method.adapt, settings=TUNED))
+    tune = compiled.adapt(SEGMENTER.method, TUNED)
     for number, spec in list(enumerate(SPECS))[::7]:
         episode = load_episode(SOURCE, spec, photos().settings)
-        shown = map(jax.numpy.asarray, (episode.support_images, episode.support_masks, episode.support_sizes))
-        variables, _ = tune(SEGMENTER.variables, *shown)
+        variables = tune(SEGMENTER.variables, *supports_of(episode))
         alone = replace(SEGMENTER, variables=variables)
         (counts,) = evaluate(photos(), [Scoring(alone, [spec], OUTPUTS)]).counts
         for output in OUTPUTS:

@@ -67,6 +67,12 @@ class PatchNet:
     def embed(self, variables, images, sizes):
         return Patches(self.width).apply(variables, images, sizes)
 
+    def below(self, variables, images, sizes, stage):
+        return images, sizes
+
+    def above(self, variables, below, stage):
+        return self.embed(variables, *below)
+
     def embed_training(self, variables, images, sizes, weights):
         return self.embed(variables, images, sizes), variables
 

@@ -113,6 +113,33 @@ def random_episode(seed, ways=2, shots=1, queries=1, side=16, weight=1.0):
     )  # fmt: skip
 
 
+def supports_of(episode):
+    return tuple(
+        jnp.asarray(x) for x in (episode.support_images, episode.support_masks, episode.support_sizes)
+    )
+
+
+def batch_of(images, sizes):
+    """Photos [N, K, ...] and their sizes in one batch."""
+    return images.reshape(-1, *images.shape[2:]), sizes.reshape(-1, 2)
+
+
+def support_loss(method, variables, supports, leave_one_out=False):
+    """Eq. 6 of a PRNet by the whole network."""
+    images, masks, sizes = supports
+    return method.adaptation_loss(
+        method.embed(variables, *batch_of(images, sizes)), masks, sizes, leave_one_out
+    )
+
+
+def adapted(method, variables, supports, settings, probe=None):
+    """The variables tuned to supports, and after each step the loss, or what a probe finds."""
+    images, masks, sizes = supports
+    below = method.below(variables, *batch_of(images, sizes), settings)
+    probe = probe or (lambda variables: support_loss(method, variables, supports))
+    return method.adapt(variables, below, masks, sizes, settings, probe)
+
+
 def patch_colours(images):
     """The mean colour of every 4x4 patch, -0.5 to 0.5, of images [B, H, W, 3]."""
     rows, columns = images.shape[1] // PATCH, images.shape[2] // PATCH
@@ -186,6 +213,12 @@ class Tiny:
 
     def embed(self, variables, images, sizes):
         return self._roles(self.network.apply(variables, images), sizes)
+
+    def below(self, variables, images, sizes, stage):
+        return images, sizes
+
+    def above(self, variables, below, stage):
+        return self.embed(variables, *below)
 
     def embed_training(self, variables, images, sizes, weights):
         if not self.batch_statistics:

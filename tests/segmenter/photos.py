@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from fsjax.data.images import InputSettings
+from fsjax.evaluation.adapted import photos_of, segment_episode
 from fsjax.models.dpnet.dpnet import DPNetSettings
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.prnet.prnet import PRNet
@@ -41,6 +42,13 @@ def photo(seed, height=SIDE, width=SIDE, classes=(1,)):
 def photos(*several):
     images, masks = zip(*several, strict=True)
     return list(images), list(masks)
+
+
+def segmented(segmenter, variables, episode):
+    """The logits of an episode's queries in one program, as the adapted row's."""
+    method, scales = segmenter.method, segmenter.scales
+    features = [method.embed(variables, *each) for each in photos_of(method, episode, scales)]
+    return segment_episode(method, variables, episode, features, scales)(segmenter.settings)
 
 
 def iou(found, truth, way):

@@ -9,14 +9,23 @@ import pytest
 from fsjax.data.images import InputSettings
 from fsjax.episode import Episode
 from fsjax.errors import InputError
-from fsjax.evaluation.adapted import segment_episode
 from fsjax.models.prnet.adaptation import AdaptSettings
 from fsjax.models.prnet.prnet import PRNet
 from fsjax.prediction import check_of_supports
 from fsjax.segmenter import leave_one_out
 from tests.models.prnet import reference
-from tests.models.tiny import patch_colours, two_layer_backbone
-from tests.segmenter.photos import DPNET, KERNEL, PRNET, SIDE, assert_one_sentence, iou, photo, photos
+from tests.models.tiny import adapted, patch_colours, supports_of, two_layer_backbone
+from tests.segmenter.photos import (
+    DPNET,
+    KERNEL,
+    PRNET,
+    SIDE,
+    assert_one_sentence,
+    iou,
+    photo,
+    photos,
+    segmented,
+)
 
 DEEP = replace(
     PRNET,
@@ -48,9 +57,8 @@ def test_fitting_with_adaptation_is_what_the_adapted_row_does(input_):
     )  # fmt: skip
 
     def whole(variables, episode):
-        shown = episode.support_images, episode.support_masks, episode.support_sizes
-        tuned, _ = segmenter.method.adapt(variables, *shown, TUNED)
-        return segment_episode(segmenter.method, tuned, episode, segmenter.scales)(segmenter.settings)
+        tuned, _ = adapted(segmenter.method, variables, supports_of(episode), TUNED)
+        return segmented(segmenter, tuned, episode)
 
     expected = jax.jit(whole)(segmenter.variables, episode)
     before = jax.tree.map(np.array, segmenter.variables)

@@ -1,6 +1,7 @@
 """From photos to masks as a notebook does it: any sizes, any shots, and the same answers as an evaluation."""
 
 from dataclasses import FrozenInstanceError, replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -11,7 +12,6 @@ import fsjax
 from fsjax.data.images import InputSettings
 from fsjax.episode import Episode
 from fsjax.errors import InputError
-from fsjax.evaluation.adapted import segment_episode
 from fsjax.models.prnet.fusion import FusionSettings
 from fsjax.models.scales import Scales
 from fsjax.segmenter import Segmenter
@@ -19,7 +19,18 @@ from fsjax.training.runs import Run
 from tests.models.prnet import reference
 from tests.models.tiny import patch_colours
 from tests.runs import prnet_config
-from tests.segmenter.photos import DPNET, JOINT, KERNEL, PRNET, SIDE, assert_one_sentence, iou, photo, photos
+from tests.segmenter.photos import (
+    DPNET,
+    JOINT,
+    KERNEL,
+    PRNET,
+    SIDE,
+    assert_one_sentence,
+    iou,
+    photo,
+    photos,
+    segmented,
+)
 from tests.toy import ToySource
 from tests.training.test_release import saved
 
@@ -157,9 +168,7 @@ def test_the_answers_are_those_of_one_episode_in_one_program(segmenter, input_):
         support_images, stacked(masks, 2, 2)[0], support_sizes, query_images, query_sizes,
         stacked(truths, 2)[0], query_sizes, np.int32([1, 2]), np.float32(1), np.int32(0),
     )  # fmt: skip
-    settings, scales = segmenter.settings, segmenter.scales
-    whole = jax.jit(lambda *given: segment_episode(segmenter.method, *given, scales)(settings))
-    expected = whole(segmenter.variables, episode)
+    expected = jax.jit(partial(segmented, segmenter))(segmenter.variables, episode)
     found = segmenter.fit(images, masks, ways=[1, 1, 2, 2]).logits(queries)
     for t, logits in enumerate(found):
         assert tuple(logits) == segmenter.method.outputs

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from fsjax.config import Field, check_fields
 from fsjax.devices import DEVICES
 from fsjax.errors import InputError
+from fsjax.models.backbones.architecture import DINOV2, DINOV3, REGISTERS, Architecture
 from fsjax.models.backbones.backbone import Backbone
 from fsjax.models.backbones.named import names
 from fsjax.models.backbones.positions import CODEBASES
@@ -18,7 +19,7 @@ from fsjax.models.backbones.resnet import ResNet, resnet50, resnet101, small
 from fsjax.models.backbones.resnet_backbone import ResNetBackbone
 from fsjax.models.backbones.vgg import VGG
 from fsjax.models.backbones.vgg_backbone import VGGBackbone
-from fsjax.models.backbones.vit import DINOV2, DINOV3, REGISTERS, Architecture, ViT
+from fsjax.models.backbones.vit import ViT
 from fsjax.models.backbones.vit_backbone import ViTBackbone
 
 _PRETRAINED = {

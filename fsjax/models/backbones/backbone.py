@@ -96,6 +96,30 @@ class Backbone(Protocol):
           sizes: the rectangles' heights and widths.
         """
 
+    def below(
+        self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], stage: int
+    ) -> Any:
+        """Returns what a stage begins with: a pytree, of which only `above` knows what it is.
+
+        Together they are `embed` in two parts, so that what is not tuned is computed once. No parameter of
+        that stage or a later one is read. A network that has no parts may return the photos.
+
+        Args:
+          variables: of the network.
+          images: as in `embed`.
+          sizes: as in `embed`.
+          stage: 0, before which nothing is, to `stages`.
+        """
+
+    def above(self, variables: Variables, below: Any, stage: int) -> dict[str, Features]:
+        """Returns the features of each role, as `embed` does.
+
+        Args:
+          variables: of the network.
+          below: of `below` for this stage.
+          stage: as in `below`.
+        """
+
     def embed_training(
         self,
         variables: Variables,

@@ -67,6 +67,18 @@ class HandMade:
         features = Features(self.filters(images, sizes), strided(sizes, self.filters.stride))
         return {SHALLOW: features, DEEP: features}
 
+    def below(
+        self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], stage: int
+    ) -> dict[str, Features]:
+        """Returns what `embed` does: no stage has a parameter."""
+        del stage
+        return self.embed(variables, images, sizes)
+
+    def above(self, variables: Variables, below: dict[str, Features], stage: int) -> dict[str, Features]:
+        """Returns what is there."""
+        del variables, stage
+        return below
+
     def embed_training(
         self,
         variables: Variables,

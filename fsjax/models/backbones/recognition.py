@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from fsjax.errors import InputError
 from fsjax.models.backbones import vit_weights, weights_file
+from fsjax.models.backbones.architecture import DINOV2, DINOV3
 from fsjax.models.backbones.named import SIDES
-from fsjax.models.backbones.vit import DINOV2, DINOV3
 
 _RESNETS = {6: "resnet50", 23: "resnet101"}
 """By the blocks of their third stage."""

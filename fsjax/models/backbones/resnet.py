@@ -101,17 +101,22 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: UInt8[Array, "b h w 3"],
+        x: UInt8[Array, "b h w 3"] | Float[Array, "b h w c"],
         sizes: Int[Array, "b 2"],
         *,
+        begin: int = 0,
+        end: int | None = None,
         batch_statistics: bool = False,
         weights: Float[Array, " b"] | None = None,
     ) -> dict[str, Features]:
         """Returns the named features of photos; a padded photo's are exactly the unpadded one's.
 
         Args:
-          images: RGB; what lies beyond `sizes` is not used.
-          sizes: valid height and width of each image, in pixels.
+          x: RGB; what lies beyond `sizes` is not used. Where `begin` is not 0, the features of the stage
+            before it: `stem`, or those before the last ReLU.
+          sizes: valid height and width of each image, in pixels; of features, in cells.
+          begin: the first stage that is computed; 0 is the stem.
+          end: the stage that is the first not to be computed; None for all to the last.
           batch_statistics: see `BatchNorm`; images should then be unpadded.
           weights: of the images, see `BatchNorm`.
 
@@ -119,12 +124,17 @@ class ResNet(nn.Module):
           `stem`; `stage1` and so on, after their last ReLU; `stage1_pre` and so on, before it.
         """
         statistics = {"batch_statistics": batch_statistics, "weights": weights}
-        x, sizes = forgetting(partial(_stem, statistics), self.remat != "none")(self, images, sizes)
-        features = {"stem": _features(x, sizes)}
-        for stage in range(len(self.stage_sizes[: self.stages])):
-            x, sizes = forgetting(partial(_stage, stage, statistics), self.remat == "stages")(self, x, sizes)
-            features[f"stage{stage + 1}"] = _features(nn.relu(x), sizes)
-            features[f"stage{stage + 1}_pre"] = _features(x, sizes)
+        features = {}
+        if begin == 0:
+            x, sizes = forgetting(partial(_stem, statistics), self.remat != "none")(self, x, sizes)
+            features["stem"] = _features(x, sizes)
+        x = x.astype(self.dtype)  # as the stage before returned it
+        built = len(self.stage_sizes[: self.stages])
+        for stage in range(max(begin, 1), built + 1 if end is None else end):
+            compute = forgetting(partial(_stage, stage - 1, statistics), self.remat == "stages")
+            x, sizes = compute(self, x, sizes)
+            features[f"stage{stage}"] = _features(nn.relu(x), sizes)
+            features[f"stage{stage}_pre"] = _features(x, sizes)
         return features
 
 

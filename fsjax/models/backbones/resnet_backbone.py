@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jaxtyping import Array, Float, Int, UInt8
 
 from fsjax.errors import InputError
@@ -100,8 +101,21 @@ class ResNetBackbone:
         self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"]
     ) -> dict[str, Features]:
         """Returns the features of each role, normalised by the running statistics."""
-        maps: Any = self.network.apply(variables, images, sizes)
-        return self._roles(maps)
+        return self.above(variables, Features(images, sizes), 0)
+
+    def below(
+        self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], stage: int
+    ) -> Features:
+        """Returns the features that a stage follows on, before their ReLU; the photos for the stem."""
+        if stage == 0:
+            return Features(images, sizes)
+        maps: Any = self.network.apply(variables, images, sizes, end=stage)
+        return maps[_entering(stage)]
+
+    def above(self, variables: Variables, below: Features, stage: int) -> dict[str, Features]:
+        """Returns the features of each role, normalised by the running statistics."""
+        maps: Any = self.network.apply(variables, *below, begin=stage)
+        return self._roles({_entering(stage): below, **maps})
 
     def embed_training(
         self,
@@ -136,8 +150,13 @@ class ResNetBackbone:
         return STEM_STRIDE * math.prod(self.network.strides[: self.stages])
 
     def _roles(self, maps: dict[str, Features]) -> dict[str, Features]:
-        before = f"stage{self.stages - 1}" if self.stages > 1 else "stem"
-        return {SHALLOW: maps[before], DEEP: maps[f"stage{self.stages}_pre"]}
+        before = maps[_entering(self.stages)]
+        return {SHALLOW: before._replace(map=nn.relu(before.map)), DEEP: maps[f"stage{self.stages}_pre"]}
+
+
+def _entering(stage: int) -> str:
+    """Returns the name of what a stage begins with."""
+    return {0: "photos", 1: "stem"}.get(stage, f"stage{stage - 1}_pre")
 
 
 def _blank_photo() -> tuple[UInt8[Array, "1 33 33 3"], Int[Array, "1 2"]]:

@@ -18,6 +18,9 @@ from fsjax.models.layers.remat import forgetting
 DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions of each block; those of block 5 are called conv5_1 to conv5_3."""
 
+LAST = len(DEPTHS)
+"""The number of the last block."""
+
 _FACTORS = (1, 2, 4, 8, 8)
 _POOLS = (2, 2, 2, 1)  # strides of the max-pooling after each block but the last
 _DILATIONS = (1, 1, 1, 1, 2)
@@ -40,21 +43,30 @@ class VGG(nn.Module):
     remat: str = field(default="none", repr=False)  # changes no features, and so not what they are called
 
     @nn.compact
-    def __call__(self, images: UInt8[Array, "b h w 3"], sizes: Int[Array, "b 2"]) -> dict[str, Features]:
+    def __call__(
+        self,
+        x: UInt8[Array, "b h w 3"] | Float[Array, "b h w c"],
+        sizes: Int[Array, "b 2"],
+        *,
+        begin: int = 1,
+        end: int = LAST + 1,
+    ) -> dict[str, Features]:
         """Returns block 4 after its last ReLU as SHALLOW, and block 5 before its last ReLU as DEEP.
 
-        A padded photo's features are exactly the unpadded one's.
+        Where it ends earlier, they are the last two blocks before that. A padded photo's features are exactly
+        the unpadded one's.
 
         Args:
-          images: RGB; what lies beyond `sizes` is not used.
-          sizes: valid height and width of each image, in pixels.
+          x: RGB; what lies beyond `sizes` is not used. Where `begin` is not 1, DEEP of the block before it.
+          sizes: valid height and width of each image, in pixels; of features, in cells.
+          begin: the first block that is computed.
+          end: the block that is the first not to be computed.
         """
-        x: Float[Array, "b h w c"] = normalize(images, sizes, "torchvision")
-        for block in range(1, 6):
+        x = normalize(x, sizes, "torchvision") if begin == 1 else x.astype(self.dtype)
+        for block in range(begin, end):
+            before = x, sizes
             x, sizes = forgetting(partial(_block, block), self.remat != "none")(self, x, sizes)
-            if block == 4:
-                shallow = zero_padding(nn.relu(x), sizes)
-        return {SHALLOW: _features(shallow, sizes), DEEP: _features(x, sizes)}
+        return {SHALLOW: _features(nn.relu(before[0]), before[1]), DEEP: _features(x, sizes)}
 
 
 def _block(block, network, x, sizes):

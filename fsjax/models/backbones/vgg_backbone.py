@@ -13,7 +13,7 @@ from fsjax.models.backbones import pretrained, recognition, weights_file
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features, Group
 from fsjax.models.backbones.drawing import initial
 from fsjax.models.backbones.named import IMAGENET
-from fsjax.models.backbones.vgg import DEPTHS, VGG
+from fsjax.models.backbones.vgg import DEPTHS, LAST, VGG
 from fsjax.models.layers.padding import nearest_fit
 from fsjax.models.variables import Variables
 
@@ -47,7 +47,7 @@ class VGGBackbone:
     network: VGG
     repository: str
 
-    stages: ClassVar[int] = len(DEPTHS)
+    stages: ClassVar[int] = LAST
     aligned: ClassVar[bool] = True
     awaits_relu: ClassVar[bool] = True
 
@@ -104,7 +104,20 @@ class VGGBackbone:
         self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"]
     ) -> dict[str, Features]:
         """Returns the features of each role."""
-        roles: Any = self.network.apply(variables, images, sizes)
+        return self.above(variables, Features(images, sizes), 0)
+
+    def below(
+        self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], stage: int
+    ) -> Features:
+        """Returns the sums that a block begins with, before their ReLU; the photos for block 1."""
+        if stage <= 1:
+            return Features(images, sizes)
+        roles: Any = self.network.apply(variables, images, sizes, end=stage)
+        return roles[DEEP]
+
+    def above(self, variables: Variables, below: Features, stage: int) -> dict[str, Features]:
+        """Returns the features of each role."""
+        roles: Any = self.network.apply(variables, *below, begin=max(stage, 1))
         return dict(roles)
 
     def embed_training(

@@ -4,15 +4,16 @@ Oquab and others, arXiv 2304.07193; Darcet and others (registers), arXiv 2309.16
 arXiv 2508.10104.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from fsjax.models.backbones.architecture import Architecture
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Features
 from fsjax.models.backbones.normalization import normalize
 from fsjax.models.backbones.positions import OFFICIAL, periods, resized_table, rotated, rotations, table_rule
@@ -27,56 +28,14 @@ POSITIONS = "positions"
 Rotation = tuple[Float[Array, "b t 1 head"], Float[Array, "b t 1 head"]] | None
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """The shape of a network.
+class Tokens(NamedTuple):
+    """What one stage passes on to the next."""
 
-    Attributes:
-      width: of a token.
-      depth: blocks.
-      heads: of each attention.
-      hidden: width within a block's feed-forward network.
-      gated: whether that is SwiGLU's, with a gate, or a plain one with an exact GELU.
-      patch: side of a patch, in pixels.
-      grid: side of the table of learned positions, in cells; 0 for rotations in its place.
-      registers: tokens beside the class token that belong to no patch.
-      key_bias: whether keys have a bias, as queries and values have.
-      epsilon: of the layer normalisations.
-    """
-
-    width: int
-    depth: int
-    heads: int
-    hidden: int
-    gated: bool = False
-    patch: int = 14
-    grid: int = 37
-    registers: int = 0
-    key_bias: bool = True
-    epsilon: float = 1e-6
-
-
-REGISTERS = 4
-"""Of the networks that have any."""
-
-DINOV2 = {
-    "dinov2_small": Architecture(384, 12, 6, 1536),
-    "dinov2_base": Architecture(768, 12, 12, 3072),
-    "dinov2_large": Architecture(1024, 24, 16, 4096),
-    "dinov2_giant": Architecture(1536, 40, 24, 4096, gated=True),
-}
-"""By the names that `model.backbone` has; each without registers."""
-
-_DINOV3 = partial(Architecture, patch=16, grid=0, registers=REGISTERS, key_bias=False, epsilon=1e-5)
-
-DINOV3 = {
-    "dinov3_small": _DINOV3(384, 12, 6, 1536),
-    "dinov3_small_plus": _DINOV3(384, 12, 6, 1536, gated=True),
-    "dinov3_base": _DINOV3(768, 12, 12, 3072),
-    "dinov3_large": _DINOV3(1024, 24, 16, 4096),
-    "dinov3_huge_plus": _DINOV3(1280, 32, 20, 5120, gated=True),
-}
-"""By the names that `model.backbone` has."""
+    tokens: Float[Array, "b t c"]  # of the photo, then of its patches, row by row
+    rotation: Rotation
+    inside: Bool[Array, "b h w"]  # which patches are the photo's
+    cells: Int[Array, "b 2"]  # valid height and width, in patches
+    found: dict[str, Float[Array, "b t c"]]  # of the roles whose block has been
 
 
 class ViT(nn.Module):
@@ -104,7 +63,16 @@ class ViT(nn.Module):
     dtype: Any = jnp.float32
     remat: str = field(default="none", repr=False)  # changes no features, and so not what they are called
 
-    @nn.compact
+    @property
+    def stages(self) -> int:
+        """The number of the last stage; the stem is 0."""
+        return -(-self.blocks // self.stage)
+
+    @property
+    def blocks(self) -> int:
+        """How many are built."""
+        return max(self.deep, self.shallow)
+
     def __call__(self, images: UInt8[Array, "b h w 3"], sizes: Int[Array, "b 2"]) -> dict[str, Features]:
         """Returns the features of each role, one cell a patch.
 
@@ -115,34 +83,56 @@ class ViT(nn.Module):
           images: RGB; what lies beyond `sizes` is not used.
           sizes: valid height and width of each image, in pixels.
         """
+        return self.roles((images, sizes), 0)
+
+    def roles(self, entering: Any, begin: int) -> dict[str, Features]:
+        """Returns the features of each role from what stage `begin` begins with; see `part`."""
+        last = self.part(entering, begin, self.stages + 1)
+        shape = (*last.inside.shape, self.shape.width)
+        return {
+            role: Features(
+                zero_padding(found[:, -last.inside[0].size :].reshape(shape), last.cells), last.cells
+            )
+            for role, found in last.found.items()
+        }
+
+    @nn.compact
+    def part(self, entering: Any, begin: int, end: int) -> Tokens:
+        """Returns what stage `end` begins with.
+
+        Args:
+          entering: what stage `begin` begins with: photos and their sizes, or `Tokens`.
+          begin: the first stage that is computed; 0 is the stem.
+          end: the stage that is the first not to be computed; after the last one the roles are complete.
+        """
+        state = self._stem(*entering) if begin == 0 else entering
+        tokens, found = state.tokens, dict(state.found)
+        seen = state.inside.reshape(len(tokens), -1)
+        others = tokens.shape[1] - seen.shape[1]
+        seen = jnp.pad(seen, ((0, 0), (others, 0)), constant_values=True)
+        first, last = ((max(stage, 1) - 1) * self.stage for stage in (begin, end))
+        last = min(last, self.blocks)
+        step = self.stage if self.remat == "stages" else 1
+        roles = {SHALLOW: self.shallow, DEEP: self.deep}
+        for block in range(first, last, step):
+            numbers = range(block, min(block + step, last))
+            compute = forgetting(partial(_blocks, numbers), self.remat != "none")
+            made = dict(zip(numbers, compute(self, tokens, state.rotation, seen), strict=True))
+            tokens = made[numbers[-1]]
+            found |= {role: made[n - 1] for role, n in roles.items() if n - 1 in made}
+        if end > self.stages and self.final_norm:
+            found[DEEP] = LayerNorm(self.shape.epsilon, name="norm")(found[DEEP])
+        return state._replace(tokens=tokens, found=found)
+
+    def _stem(self, images, sizes):
+        """The tokens of photos, before all blocks."""
         shape, cells = self.shape, strided(sizes, self.shape.patch)
         patches, rotation = self._placed(
             _patches(normalize(images, sizes, "torchvision"), shape.patch), cells
         )
-        batch, height, width, _ = patches.shape
-        tokens = self._with_others(patches.reshape(batch, height * width, shape.width))
-        others = tokens.shape[1] - height * width
-        seen = jnp.pad(
-            inside((height, width), cells).reshape(batch, -1), ((0, 0), (others, 0)), constant_values=True
-        )
-        kept: dict[int, Float[Array, "b t c"]] = {}
-        step = self.stage if self.remat == "stages" else 1
-        last = max(self.deep, self.shallow)
-        for begin in range(0, last, step):
-            numbers = range(begin, min(begin + step, last))
-            made = forgetting(partial(_blocks, numbers), self.remat != "none")(self, tokens, rotation, seen)
-            tokens = made[-1]
-            kept.update(zip(numbers, made, strict=True))
-        deep = kept[self.deep - 1]
-        if self.final_norm:
-            deep = LayerNorm(shape.epsilon, name="norm")(deep)
-        maps = {SHALLOW: kept[self.shallow - 1], DEEP: deep}
-        return {
-            role: Features(
-                zero_padding(found[:, others:].reshape(batch, height, width, shape.width), cells), cells
-            )
-            for role, found in maps.items()
-        }
+        grid = patches.shape[1:3]
+        tokens = self._with_others(patches.reshape(len(patches), -1, shape.width))
+        return Tokens(tokens, rotation, inside(grid, cells), cells, {})
 
     def _placed(self, patches, cells):
         """The patches as tokens with learned positions, or their rotations beside them."""

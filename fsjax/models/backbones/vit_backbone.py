@@ -53,7 +53,7 @@ class ViTBackbone:
     @property
     def stages(self) -> int:
         """The number of the last stage; the stem is 0."""
-        return -(-self._blocks // self.network.stage)
+        return self.network.stages
 
     @property
     def channels(self) -> dict[str, int]:
@@ -89,7 +89,7 @@ class ViTBackbone:
         known = NAMED[self.published[0]] if self.published else None
         registers = {"registers": bool(self.network.shape.registers)} if self.network.shape.grid else {}
         with recognition.naming_the_backbone(path, known.backbone if known else "", **registers):
-            found = vit_weights.load(path, self.network.shape, shapes, self._blocks, self.positions)
+            found = vit_weights.load(path, self.network.shape, shapes, self.network.blocks, self.positions)
         if known:
             LOG.info("Loaded %s: weights of %s, under the %s.", path, known.backbone, known.licence)
         return self._debiased(found)
@@ -98,9 +98,19 @@ class ViTBackbone:
         self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"]
     ) -> dict[str, Features]:
         """Returns the features of each role."""
-        roles: Any = self.network.apply(
-            {name: part for name, part in variables.items() if name != BIAS}, images, sizes
-        )
+        return self.above(variables, (images, sizes), 0)
+
+    def below(
+        self, variables: Variables, images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], stage: int
+    ) -> Any:
+        """Returns the tokens that a stage begins with, and all that belongs to them; photos for the stem."""
+        if stage == 0:
+            return images, sizes
+        return self.network.apply(_of_network(variables), (images, sizes), 0, stage, method="part")
+
+    def above(self, variables: Variables, below: Any, stage: int) -> dict[str, Features]:
+        """Returns the features of each role."""
+        roles: Any = self.network.apply(_of_network(variables), below, stage, method="roles")
         if self.debias:
             roles = {**roles, DEEP: without(roles[DEEP], variables[BIAS]["directions"])}
         return dict(roles)
@@ -124,14 +134,15 @@ class ViTBackbone:
             return Group(self.stages, True)
         return Group(1 + int(block[1]) // self.network.stage if block else 0, norm)
 
-    @property
-    def _blocks(self) -> int:
-        return max(self.network.deep, self.network.shallow)
-
     def _debiased(self, variables: Variables) -> Variables:
         if not self.debias:
             return variables
         return {**variables, BIAS: {"directions": directions(self.network, variables, self.debias)}}
+
+
+def _of_network(variables: Variables) -> Variables:
+    """Returns the variables that are the network's own."""
+    return {name: part for name, part in variables.items() if name != BIAS}
 
 
 def _blank_photo(side: int) -> tuple[UInt8[np.ndarray, "1 h w 3"], Int[np.ndarray, "1 2"]]:

@@ -14,9 +14,10 @@ import numpy as np
 
 from fsjax.errors import InputError
 from fsjax.models.backbones import weights_file
+from fsjax.models.backbones.architecture import Architecture
 from fsjax.models.backbones.positions import OFFICIAL, TIMM, TRANSFORMERS, periods, table_rule
 from fsjax.models.backbones.pretrained import finite
-from fsjax.models.backbones.vit import POSITIONS, Architecture
+from fsjax.models.backbones.vit import POSITIONS
 
 _NAMES = [
     (r"(?:model\.|encoder\.)?layer\.(\d+)\.", r"blocks.\1."),

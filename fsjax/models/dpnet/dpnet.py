@@ -277,7 +277,8 @@ class DPNet:
         return self._apply(variables, "segment", fitted, queries, self.switches, settings.beta)
 
     def _apply(self, variables: Variables, method: str, *arguments: Any) -> Any:
-        return self.head.apply({"params": variables["head"]}, *arguments, method=method)
+        with jax.named_scope("head"):
+            return self.head.apply({"params": variables["head"]}, *arguments, method=method)
 
     def _check_grids(self) -> None:
         """Embeds a photo's shape alone, before anything is drawn."""

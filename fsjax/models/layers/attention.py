@@ -4,6 +4,7 @@ XLA's CPU backend computes all heads of all photos at once, pass after pass over
 There one head is taken after another, which is two to three times as fast and, without gradients, takes the
 memory of one head of one photo; for gradients the weights of all are kept, unless `model.remat` has them
 computed again. `python -m benchmarks.vit` measures what it is part of. Elsewhere it is JAX's own attention.
+Which it is is decided when a program is lowered for a platform, as that of convolutions.
 """
 
 import jax
@@ -30,9 +31,12 @@ def attention(
       value: likewise.
       seen: which of them count; one at least.
     """
-    if jax.default_backend() != "cpu":
-        return jax.nn.dot_product_attention(query, key, value, mask=seen[:, None, None])
-    return by_head(query, key, value, seen)
+    return jax.lax.platform_dependent(query, key, value, seen, cpu=by_head, default=_at_once)
+
+
+def _at_once(query, key, value, seen):
+    """`attention` by JAX's own."""
+    return jax.nn.dot_product_attention(query, key, value, mask=seen[:, None, None])
 
 
 def by_head(

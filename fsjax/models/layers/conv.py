@@ -5,10 +5,12 @@ The gradients that JAX derives come in another order; XLA reorders them, but not
 there, as in PRNet's adaptation, they are up to a hundred times slower. On that backend the
 gradients are therefore written out here in the order that is fast, and a 1x1 convolution, whose
 gradient is slow anywhere, as the matrix product it is. Elsewhere XLA's own convolution and
-gradients are used. `python -m benchmarks.conv` measures both.
+gradients are used. `python -m benchmarks.conv` measures both. Which it is is decided when a program
+is lowered for a platform, so that one made here for another machine is what that machine would make.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -37,11 +39,17 @@ def conv(
     >>> conv(jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), stride=2).shape
     (1, 3, 3, 4)
     """
-    if jax.default_backend() != "cpu":
-        return xla_conv(x, kernel, stride, dilation)
-    if kernel.shape[:2] == (1, 1):
-        return matrix_conv(x, kernel, stride)
-    return ordered_conv(x, kernel, stride, dilation)
+    on_cpu, elsewhere = _by_platform(kernel.shape[:2] == (1, 1), stride, dilation)
+    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
+
+
+@cache
+def _by_platform(pointwise: bool, stride: int, dilation: int) -> tuple[Callable[..., Any], ...]:
+    """Returns what CPUs and what others compute: the same objects every time, which JAX traces once."""
+    elsewhere = partial(xla_conv, stride=stride, dilation=dilation)
+    if pointwise:
+        return partial(matrix_conv, stride=stride), elsewhere
+    return partial(ordered_conv, stride=stride, dilation=dilation), elsewhere
 
 
 class Conv(nn.Module):

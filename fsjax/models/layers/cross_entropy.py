@@ -51,6 +51,7 @@ def cross_entropy(
     target = jnp.where(labels == IGNORED, 0, labels).astype(jnp.int32)
     has_logit = jax.vmap(lambda row, index: row[index])(present, target)
     counted = inside(labels.shape[1:], pixels) & (labels != IGNORED) & has_logit
-    picked = jnp.take_along_axis(full, jnp.where(counted, target, 0)[..., None], -1)[..., 0]
+    own = jax.nn.one_hot(target, full.shape[-1], dtype=bool)  # an index would have a scatter for its gradient
+    picked = jnp.sum(jnp.where(own, full, 0.0), -1)
     entropy = jax.nn.logsumexp(full, -1) - picked
     return jnp.sum(jnp.where(counted, entropy, 0.0)) / jnp.maximum(jnp.sum(counted), 1)

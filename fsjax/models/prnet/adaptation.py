@@ -1,6 +1,6 @@
 """Fine-tuning on the support set before a query is segmented (PRNet 3.3, Eq. 6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,18 @@ def is_adapted(backbone: Backbone, path: tuple[str, ...], parameters: str) -> bo
     return group.norm if parameters == "norm_affine" else group.stage == backbone.stages
 
 
+def lowest_stage(backbone: Backbone, params: Mapping[str, Any], parameters: str) -> int:
+    """Returns the first stage that has a parameter which is tuned: what is below it stays as it is.
+
+    Args:
+      backbone: knows where its parameters belong.
+      params: of it.
+      parameters: as `AdaptSettings.parameters`.
+    """
+    tuned = [path for path in traverse_util.flatten_dict(params) if is_adapted(backbone, path, parameters)]
+    return min((backbone.group(path).stage for path in tuned), default=backbone.stages)
+
+
 def check_adapted(backbone: Backbone, parameters: str) -> None:
     """Makes sure that a backbone has parameters to tune.
 
@@ -76,7 +88,8 @@ def adapt(
     """Minimises a loss of the parameters by a few steps of SGD, as one `lax.scan` over an optax update.
 
     The optimiser's state is fresh, and the given parameters stay as they are. Only the selected parameters
-    are differentiated, so that tuning a last stage runs no backward pass through the earlier ones.
+    are differentiated, so that tuning a last stage runs no backward pass through the earlier ones. What the
+    loss and the probe need of those is best computed before: the loop repeats all that they do.
 
     Args:
       params: the extractor's parameters.

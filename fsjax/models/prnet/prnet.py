@@ -17,7 +17,7 @@ from fsjax.episode import Episode
 from fsjax.models.backbones.backbone import DEEP, Backbone, Features
 from fsjax.models.layers.cross_entropy import ABSENT, cross_entropy, upsample
 from fsjax.models.layers.resize import resize_adjoint
-from fsjax.models.prnet.adaptation import AdaptSettings, adapt, is_adapted
+from fsjax.models.prnet.adaptation import AdaptSettings, adapt, is_adapted, lowest_stage
 from fsjax.models.prnet.explanation import FusionExplanation, explanation
 from fsjax.models.prnet.fusion import FusionSettings, fuse, fusion_stages
 from fsjax.models.prnet.gram import Score, SupportCells, gram_maps, of_classes, support_cells
@@ -156,10 +156,30 @@ class PRNet:
         support_loss = SUPPORT_LOSSES[self.support_loss](supports, masks, pixels, p_q, self.scale)
         return {"query_loss": query_loss, "support_loss": support_loss}
 
+    def below(
+        self,
+        variables: Variables,
+        images: UInt8[Array, "B H W 3"],
+        sizes: Int[Array, "B 2"],
+        settings: AdaptSettings,
+    ) -> Any:
+        """Returns what tuning by these settings leaves as it is of photos' features, for `above`.
+
+        The arguments are those of `embed`, and how the backbone is tuned.
+        """
+        return self.backbone.below(variables["backbone"], images, sizes, self._stage(variables, settings))
+
+    def above(self, variables: Variables, below: Any, settings: AdaptSettings) -> Features:
+        """Returns the features that `embed` returns, from what `below` does."""
+        return self.backbone.above(variables["backbone"], below, self._stage(variables, settings))[DEEP]
+
+    def _stage(self, variables: Variables, settings: AdaptSettings) -> int:
+        return lowest_stage(self.backbone, variables["backbone"]["params"], settings.parameters)
+
     def adapt(
         self,
         variables: Variables,
-        images: UInt8[Array, "N K H W 3"],
+        supports: Any,
         masks: UInt8[Array, "N K H W"],
         sizes: Int[Array, "N K 2"],
         settings: AdaptSettings,
@@ -169,7 +189,7 @@ class PRNet:
 
         Args:
           variables: of the method; they are left as they are.
-          images: the supports, RGB.
+          supports: of `below`, for the N K photos in one batch.
           masks: 0 background, 1..N the ways, 255 ignored.
           sizes: their heights and widths, in pixels.
           settings: steps, learning rate and which parameters.
@@ -185,7 +205,7 @@ class PRNet:
         tuned, values = adapt(
             variables["backbone"]["params"],
             lambda params: self.adaptation_loss(
-                with_params(params), images, masks, sizes, settings.leave_one_out
+                self.above(with_params(params), supports, settings), masks, sizes, settings.leave_one_out
             ),
             settings,
             lambda path: is_adapted(self.backbone, path, settings.parameters),
@@ -195,25 +215,30 @@ class PRNet:
 
     def adaptation_loss(
         self,
-        variables: Variables,
-        images: UInt8[Array, "N K H W 3"],
+        features: Features,
         masks: UInt8[Array, "N K H W"],
         sizes: Int[Array, "N K 2"],
         leave_one_out: bool = False,
     ) -> Float[Array, ""]:
-        """Returns L_adapt of PRNet Eq. 6: the supports segmented by the prototypes of the supports."""
+        """Returns L_adapt of PRNet Eq. 6: the supports segmented by the prototypes of the supports.
+
+        Args:
+          features: of the N K supports, in one batch.
+          masks: as in `adapt`.
+          sizes: as in `adapt`.
+          leave_one_out: see `AdaptSettings`.
+        """
         N, K = masks.shape[:2]
-        flat_images, flat_masks, flat_sizes = _flatten_shots((images, masks, sizes))
-        flat = self.embed(variables, flat_images, flat_sizes)
-        supports = jax.tree.map(lambda x: x.reshape(N, K, *x.shape[1:]), flat)
+        flat_masks, flat_sizes = _flatten_shots((masks, sizes))
+        supports = jax.tree.map(lambda x: x.reshape(N, K, *x.shape[1:]), features)
         pool = leave_one_out_prototypes if leave_one_out and K > 1 else support_prototypes
         p_s = pool(supports.map, masks, supports.sizes, sizes)
         if p_s.vectors.ndim == 2:
             p_s = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (K, *x.shape)), p_s)
         by_shot = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (N, *x.shape)), p_s)
         by_image = jax.tree.map(lambda x: x.reshape(N * K, *x.shape[2:]), by_shot)
-        m_s = self.scale * jax.vmap(cosine_map)(flat.map, by_image.vectors)
-        return cross_entropy(m_s, flat_masks, flat.sizes, flat_sizes, by_image.present)
+        m_s = self.scale * jax.vmap(cosine_map)(features.map, by_image.vectors)
+        return cross_entropy(m_s, flat_masks, features.sizes, flat_sizes, by_image.present)
 
     def describe(
         self, variables: Variables, features: Features, mask: UInt8[Array, "H W"], size: Int[Array, "2"]

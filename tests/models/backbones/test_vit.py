@@ -11,10 +11,11 @@ import pytest
 
 from fsjax.errors import InputError
 from fsjax.models.backbones import make
+from fsjax.models.backbones.architecture import DINOV2, DINOV3, Architecture
 from fsjax.models.backbones.backbone import DEEP, SHALLOW, Backbone, Group
-from fsjax.models.backbones.vit import DINOV2, DINOV3, Architecture, ViT
+from fsjax.models.backbones.vit import ViT
 from fsjax.models.backbones.vit_backbone import ViTBackbone
-from tests.models.programs import operations
+from tests.models.programs import elsewhere, operations
 
 LEARNED = Architecture(12, 3, 2, 20, patch=4, grid=3)
 TINY = {
@@ -191,11 +192,13 @@ def test_what_is_computed_again_changes_no_gradient(remat):
     assert str(backbones[0]) == str(backbones[1])  # stored features are still theirs
 
 
-def test_bfloat16_is_where_products_are_and_nowhere_else():
+def test_bfloat16_is_where_products_are_and_nowhere_else(monkeypatch):
     backbone = backbone_of(TINY["dinov3"], dtype=jnp.bfloat16)
     variables = drawn(backbone)
     photo = jnp.asarray(np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8))
-    program = jax.make_jaxpr(backbone.embed)(variables, photo, jnp.array([[16, 16]]))
+    with monkeypatch.context() as patched:
+        patched.setattr(jax.lax, "platform_dependent", elsewhere)
+        program = jax.make_jaxpr(backbone.embed)(variables, photo, jnp.array([[16, 16]]))
     products = list(operations(program, "dot_general"))
     assert len(products) == 1 + TINY["dinov3"].depth * 8
     assert all("bfloat16" in kinds for kinds in products)

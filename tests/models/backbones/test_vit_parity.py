@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fsjax.models.backbones.architecture import DINOV2, DINOV3, Architecture
 from fsjax.models.backbones.backbone import DEEP
-from fsjax.models.backbones.vit import DINOV2, DINOV3, Architecture, ViT
+from fsjax.models.backbones.vit import ViT
 from fsjax.models.backbones.vit_backbone import ViTBackbone
 
 torch = pytest.importorskip("torch")

@@ -8,7 +8,8 @@ import pytest
 import safetensors.numpy
 
 from fsjax.errors import InputError
-from fsjax.models.backbones.vit import Architecture, ViT
+from fsjax.models.backbones.architecture import Architecture
+from fsjax.models.backbones.vit import ViT
 from fsjax.models.backbones.vit_backbone import ViTBackbone
 from tests.models.backbones import vit_files
 

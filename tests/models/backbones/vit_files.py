@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fsjax.models.backbones.vit import Architecture
+from fsjax.models.backbones.architecture import Architecture
 
 
 def drawn(shape: Architecture, blocks: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -59,6 +59,12 @@ class Colours:
         maps = {SHALLOW: jax.nn.relu(shallow), DEEP: deep}
         return {role: Features(zero_padding(x, cells), cells) for role, x in maps.items()}
 
+    def below(self, variables, images, sizes, stage):
+        return images, sizes
+
+    def above(self, variables, below, stage):
+        return self.embed(variables, *below)
+
     def embed_training(self, variables, images, sizes, weights):
         raise AssertionError("a frozen backbone is not trained")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fsjax.models.layers.attention import attention, by_head
+from tests.models.programs import elsewhere, newer_jax
 
 
 @pytest.fixture(scope="module")
@@ -16,15 +17,11 @@ def given():
     return tuple(map(jnp.asarray, (3 * query, key, value, seen)))
 
 
-def elsewhere(monkeypatch, given):
-    """What accelerators compute."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    return attention(*given)
-
-
 def test_both_ways_agree_with_numpy(given, monkeypatch):
     query, key, value, seen = (np.asarray(x, float) for x in given)
-    here, there = jax.jit(attention)(*given), elsewhere(monkeypatch, given)
+    here = jax.jit(attention)(*given)
+    monkeypatch.setattr(jax.lax, "platform_dependent", elsewhere)
+    there = attention(*given)
     for photo in range(2):
         valid = seen[photo] > 0
         for head in range(3):
@@ -43,10 +40,19 @@ def test_gradients_are_those_of_jaxs_own(given, monkeypatch):
         return jax.grad(lambda parts: jnp.sum(jnp.sin(function(*parts, seen))))(parts)
 
     ours = gradient(by_head)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax.lax, "platform_dependent", elsewhere)
     for one, other in zip(ours, gradient(attention), strict=True):
         np.testing.assert_allclose(one, other, atol=3e-6)
         assert np.abs(np.asarray(other)).max() > 0.1
+
+
+@newer_jax
+def test_the_platform_that_it_is_lowered_for_chooses(given):
+    """Head by head is a loop."""
+    traced = jax.jit(attention).trace(*given)
+    loops = {name: traced.lower(lowering_platforms=(name,)).as_text().count("stablehlo.while")
+             for name in ("cpu", "cuda", "rocm", "tpu")}  # fmt: skip
+    assert loops == {"cpu": 1, "cuda": 0, "rocm": 0, "tpu": 0}
 
 
 def test_half_precision_stays_and_is_close(given):

@@ -3,17 +3,25 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
 
+from fsjax import compiled
 from fsjax.errors import InputError
 from fsjax.models import backbones
 from fsjax.models.prnet.adaptation import AdaptSettings, check_adapted, is_adapted
 from fsjax.models.prnet.prnet import PRNet
+from tests.models import tiny
 from tests.models.prnet import reference
-from tests.models.tiny import linear_backbone, patch_colours, random_episode, two_layer_backbone
+from tests.models.tiny import (
+    linear_backbone,
+    patch_colours,
+    random_episode,
+    support_loss,
+    supports_of,
+    two_layer_backbone,
+)
 
 LINEAR = PRNet(linear_backbone())
 TWO_LAYERS = PRNet(two_layer_backbone())
@@ -23,19 +31,14 @@ def settings(**fields):
     return AdaptSettings(**{"steps": 4, "learning_rate": 0.05, **fields})
 
 
-def supports_of(episode):
-    return episode.support_images, episode.support_masks, episode.support_sizes
-
-
 def adapted(method, variables, episode, probe=None, **fields):
     """The tuned variables and what the probe found after each step."""
-    adapt = jax.jit(lambda variables, supports: method.adapt(variables, *supports, settings(**fields), probe))
+    adapt = jax.jit(partial(tiny.adapted, method, settings=settings(**fields), probe=probe))
     return adapt(variables, supports_of(episode))
 
 
-@jax.jit
 def adapt_by_default(variables, supports):
-    return TWO_LAYERS.adapt(variables, *supports, settings())[0]
+    return compiled.adapt(TWO_LAYERS, settings())(variables, *supports)
 
 
 def copied(tree):
@@ -91,9 +94,9 @@ def reference_loss(kernel, episode, leave_one_out):
 def test_the_loss_agrees_with_numpy(five_shots, leave_one_out):
     kernel = np.random.default_rng(6).normal(size=(3, 4))
     variables = {"backbone": {"params": {"kernel": np.float32(kernel)}}, "head": {}}
-    loss = jax.jit(partial(LINEAR.adaptation_loss, leave_one_out=leave_one_out))
+    loss = jax.jit(partial(support_loss, LINEAR, leave_one_out=leave_one_out))
     expected = reference_loss(kernel, five_shots, leave_one_out)
-    np.testing.assert_allclose(loss(variables, *supports_of(five_shots)), expected, rtol=2e-5)
+    np.testing.assert_allclose(loss(variables, supports_of(five_shots)), expected, rtol=2e-5)
 
 
 @pytest.mark.parametrize(("shots", "leave_one_out"), [(1, False), (1, True), (2, True)])
@@ -121,10 +124,8 @@ def test_no_steps_change_no_bit(two_layers, episode):
 
 
 def test_the_loss_falls_and_the_given_weights_stay(two_layers, episode):
-    shown, given = jax.tree.map(jnp.asarray, supports_of(episode)), copied(two_layers)
-
-    def loss(variables):
-        return TWO_LAYERS.adaptation_loss(variables, *shown)
+    given = copied(two_layers)
+    loss = partial(support_loss, TWO_LAYERS, supports=supports_of(episode))
 
     fields = {"steps": 5, "learning_rate": 2e-3}
     tuned, (losses, seen) = adapted(TWO_LAYERS, given, episode, lambda v: (loss(v), v), **fields)

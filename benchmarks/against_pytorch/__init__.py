@@ -1,0 +1,1 @@
+"""fsjax timed against PyTorch on equal work; see `__main__`."""

@@ -1,0 +1,58 @@
+"""What makes JAX faster on a CPU, set before it starts: a flag of its compiler, and how memory is kept."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, MutableMapping
+from importlib import metadata, util
+
+FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+"""Leaves convolutions to XLA's older kernels: the newer ones are slow where channels are few."""
+
+KNOWN = ((0, 8, 2), (0, 11))
+"""The first jaxlib that knows the flag, and the first that has not been tried: an unknown one ends JAX."""
+
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # glibc's numbers of mallopt's parameters
+LARGEST = 2**31 - 1  # bytes
+
+
+def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Sets what helps on a CPU, unless the user has set flags; called before JAX makes its first array.
+
+    Where JAX may find an accelerator the compiler's flag is left away, as accelerators' compilers end with an
+    unknown flag. Memory that a step has freed is kept for the next one, where the C library is glibc: it
+    would be given back to the system otherwise, which clears every page of it anew.
+
+    Args:
+      environment: the process's variables.
+    """
+    if "XLA_FLAGS" not in environment and _runs_on_cpu(environment) and _knows_flag():
+        environment["XLA_FLAGS"] = FLAG
+    mallopt = _mallopt()
+    if mallopt is not None:
+        for parameter, value in ((MMAP_THRESHOLD, LARGEST), (TRIM_THRESHOLD, LARGEST), (ARENA_MAX, 1)):
+            mallopt(parameter, value)
+
+
+def _runs_on_cpu(environment: MutableMapping[str, str]) -> bool:
+    """Says whether JAX will take the CPU: it is asked to, or has no other backend."""
+    asked = environment.get("JAX_PLATFORMS", "")
+    if asked:
+        return asked == "cpu"
+    plugins = metadata.entry_points(group="jax_plugins")
+    return not plugins and not any(util.find_spec(name) for name in ("jax_plugins", "libtpu"))
+
+
+def _knows_flag() -> bool:
+    """Says whether jaxlib is one of those that are known to take the flag."""
+    numbers = [int(number) for number in metadata.version("jaxlib").split(".")[:3] if number.isdigit()]
+    first, beyond = KNOWN
+    return first <= tuple(numbers) < beyond
+
+
+def _mallopt() -> Callable[[int, int], int] | None:
+    """Returns glibc's function that decides what becomes of freed memory; None with another C library."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library.mallopt if hasattr(library, "gnu_get_libc_version") else None
