@@ -81,7 +81,9 @@ def read(place: Path) -> Traced:
             with gzip.open(path) as file:
                 events += json.load(file)["traceEvents"]
         for path in sorted(place.glob("*.xplane.pb")):
-            scopes.update(_scopes(path.read_bytes()))
+            for operation, scope in _scopes(path.read_bytes()):
+                # A trace names programs alone: where those of one name disagree, nothing is known.
+                scopes[operation] = scope if scopes.get(operation, scope) == scope else ""
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zlib.error) as error:
         raise InputError(f"The trace in {place} is damaged ({error}): make another.") from error
     whole = sorted((event for event in events if event.get("ph") == "X"), key=lambda event: event["ts"])
@@ -140,7 +142,7 @@ def _phase(scope: str) -> str:
 
 
 def _scopes(data: bytes) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yields program, operation and scope from an XSpace.
+    """Yields program, operation and scope, "" where it has none, from an XSpace.
 
     XSpace.planes 1, XPlane.event_metadata 4, a map whose values are 2, XEventMetadata.stats 5,
     XStat.bytes_value 6: an HloProto; its hlo_module 1, name 1, computations 3, instructions 2, name 1,
@@ -151,8 +153,7 @@ def _scopes(data: bytes) -> Iterator[tuple[tuple[str, str], str]]:
             program = b"".join(_inside(module, 1)).decode()
             for instruction in _inside(module, 3, 2):
                 name = next(_inside(instruction, 1)).decode()
-                for scope in _inside(instruction, 7, 2):
-                    yield (program, name), scope.decode()
+                yield (program, name), b"".join(_inside(instruction, 7, 2)).decode()
 
 
 def _inside(data: bytes, number: int, *more: int) -> Iterator[bytes]:

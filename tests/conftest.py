@@ -88,6 +88,12 @@ def few_programs_at_a_time():
         jax.clear_caches()
 
 
+@pytest.fixture
+def no_older_programs():
+    """A trace holds all programs that the process has: after many tests it takes a minute to write."""
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of genuine photos and weights that FSJAX_DATA names; skips where there is none."""

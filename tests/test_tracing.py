@@ -16,13 +16,20 @@ from fsjax.tracing import EVALUATION, TRAINING, check, steps, tracing
 from tests.models.programs import newer_jax
 from tests.runs import dpnet_config
 
+pytestmark = pytest.mark.usefixtures("no_older_programs")
+
 
 def loop(count, kind=EVALUATION, stop=None):
     """Squares so many matrices on the devices; returns how many."""
-    square = jax.jit(jax.named_scope("backbone")(lambda x: x @ x))
+
+    @jax.jit
+    def squared_in_a_loop(x):
+        with jax.named_scope("backbone"):
+            return x @ x
+
     found = [jnp.ones((64, 64))]
     for number in steps(kind, range(1, count + 1), lambda: found):
-        found.append(square(found[-1]))
+        found.append(squared_in_a_loop(found[-1]))
         if number == stop:
             raise Preempted
     return len(found) - 1
@@ -104,6 +111,17 @@ def test_a_trace_that_cannot_be_written_is_said(tmp_path, monkeypatch):
     with refused, tracing(tmp_path, EVALUATION):
         loop(9)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_programs_of_one_name_disagree_no_phase_is_named(tmp_path):
+    def square(x):
+        return x @ x
+
+    parts = [jax.jit(jax.named_scope(name)(square)) for name in ("backbone", "head", "head")]
+    with tracing(tmp_path, EVALUATION):
+        for size, part in zip(steps(EVALUATION, (8, 16, 24, 32, 40)), (*parts, *parts), strict=False):
+            part(jnp.ones((size, size)))
+    assert {row.phase for row in traced_in(tmp_path).rows} == {"other"}
 
 
 def write(folder, events):

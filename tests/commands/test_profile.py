@@ -14,6 +14,8 @@ from fsjax.training.curves import Curves
 from tests.commands.own_photos import drawn, saved, segment, show
 from tests.commands.programs import scores, start
 
+pytestmark = pytest.mark.usefixtures("no_older_programs")
+
 STEPS = (
     "--config.train.steps=15", "--config.train.checkpoint_every=15", "--config.eval.rows=fusion0",
     "--config.eval.runs=1", "--config.eval.episodes=1", "--config.eval.pictures=0",
