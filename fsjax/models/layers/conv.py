@@ -20,6 +20,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fsjax.models.layers.parameter import parameter
+from fsjax.models.layers.winograd import (
+    pays,
+    winograd_conv,
+    winograd_input_gradient,
+    winograd_kernel_gradient,
+)
 
 
 def conv(
@@ -110,7 +116,23 @@ def matrix_conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "1 1 c o"], stride: int
 ) -> Float[Array, "b h2 w2 o"]:
     """Returns `conv` for a 1x1 kernel, as a matrix product."""
-    return lax.dot_general(x[:, ::stride, ::stride], kernel[0, 0], (((3,), (0,)), ((), ())))
+    return _product(x[:, ::stride, ::stride], kernel[0, 0])
+
+
+@jax.custom_vjp
+def _product(x: Float[Array, "b h w c"], matrix: Float[Array, "c o"]) -> Float[Array, "b h w o"]:
+    return lax.dot_general(x, matrix, (((3,), (0,)), ((), ())))
+
+
+def _product_backward(residuals, gradient):
+    """The gradients; that of the matrix comes turned, because XLA would copy one factor to turn it first."""
+    x, matrix = residuals
+    turned = lax.dot_general(gradient, x, (((0, 1, 2), (0, 1, 2)), ((), ())))
+    of_matrix = lax.optimization_barrier(turned).T  # without the barrier XLA swaps the factors
+    return lax.dot_general(gradient, matrix, (((3,), (1,)), ((), ()))), of_matrix
+
+
+_product.defvjp(lambda x, matrix: (_product(x, matrix), (x, matrix)), _product_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -118,6 +140,8 @@ def ordered_conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], stride: int, dilation: int
 ) -> Float[Array, "b h2 w2 o"]:
     """Returns `conv`, with gradients that the CPU computes as fast inside a loop as outside."""
+    if pays(x, kernel.shape[:2], kernel.shape[3], stride, dilation):
+        return winograd_conv(x, kernel, dilation)
     return xla_conv(x, kernel, stride, dilation)
 
 
@@ -138,6 +162,8 @@ ordered_conv.defvjp(_forward, _backward)
 
 def _input_gradient(x, kernel, gradient, stride, dilation):
     """The gradient, its cells `stride` apart, convolved with the flipped kernel."""
+    if pays(gradient, kernel.shape[:2], x.shape[3], stride, dilation):
+        return winograd_input_gradient(gradient, kernel, dilation)
     padding = []
     for axis, pad in zip((1, 2), _padding(kernel, dilation), strict=True):
         spread = (gradient.shape[axis] - 1) * stride + 1
@@ -148,6 +174,8 @@ def _input_gradient(x, kernel, gradient, stride, dilation):
 
 def _kernel_gradient(x, kernel, gradient, stride, dilation):
     """The input convolved with the gradient: channels are the batch, images are summed over."""
+    if pays(x, kernel.shape[:2], gradient.shape[3], stride, dilation):
+        return winograd_kernel_gradient(x, gradient, dilation)
     padding = []
     for axis, pad in zip((1, 2), _padding(kernel, dilation), strict=True):
         taps = (kernel.shape[axis - 1] - 1) * dilation + 1
