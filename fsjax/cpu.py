@@ -1,4 +1,4 @@
-"""What makes JAX faster on a CPU, set before it starts: a flag of its compiler, and how memory is kept."""
+"""What makes JAX faster on a CPU, set before it starts: flags of its compiler, and how memory is kept."""
 
 import ctypes
 import os
@@ -6,31 +6,36 @@ import sys
 from collections.abc import Callable, MutableMapping
 from importlib import metadata, util
 
-FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+OLDER_CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 """Leaves convolutions to XLA's older kernels: the newer ones are slow where channels are few."""
 
-KNOWN = ((0, 8, 2), (0, 11))
-"""The first jaxlib that knows the flag, and the first that has not been tried: an unknown one ends JAX."""
+SMALL_PIECES = f"--xla_multiheap_size_constraint_per_heap={2**28}"
+"""A program's memory comes in pieces of some 256 MB: one of gigabytes finds no place among what was freed."""
 
-TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # glibc's numbers of mallopt's parameters
-LARGEST = 2**31 - 1  # bytes
+FLAGS = f"{OLDER_CONVOLUTIONS} {SMALL_PIECES}"
+
+KNOWN = ((0, 8, 2), (0, 11))
+"""The first jaxlib that knows the flags, and the first that has not been tried: an unknown one ends JAX."""
+
+TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # glibc's numbers of mallopt's parameters
+NEVER = -1  # to give memory back
 
 
 def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
     """Sets what helps on a CPU, unless the user has set flags; called before JAX makes its first array.
 
-    Where JAX may find an accelerator the compiler's flag is left away, as accelerators' compilers end with an
-    unknown flag. Memory that a step has freed is kept for the next one, where the C library is glibc: it
+    Where JAX may find an accelerator the compiler's flags are left away, as accelerators' compilers end with
+    an unknown flag. Memory that a step has freed is kept for the next one, where the C library is glibc: it
     would be given back to the system otherwise, which clears every page of it anew.
 
     Args:
       environment: the process's variables.
     """
-    if "XLA_FLAGS" not in environment and _runs_on_cpu(environment) and _knows_flag():
-        environment["XLA_FLAGS"] = FLAG
+    if "XLA_FLAGS" not in environment and _runs_on_cpu(environment) and _knows_flags():
+        environment["XLA_FLAGS"] = FLAGS
     mallopt = _mallopt()
     if mallopt is not None:
-        for parameter, value in ((MMAP_THRESHOLD, LARGEST), (TRIM_THRESHOLD, LARGEST), (ARENA_MAX, 1)):
+        for parameter, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, NEVER), (ARENA_MAX, 1)):
             mallopt(parameter, value)
 
 
@@ -43,8 +48,8 @@ def _runs_on_cpu(environment: MutableMapping[str, str]) -> bool:
     return not plugins and not any(util.find_spec(name) for name in ("jax_plugins", "libtpu"))
 
 
-def _knows_flag() -> bool:
-    """Says whether jaxlib is one of those that are known to take the flag."""
+def _knows_flags() -> bool:
+    """Says whether jaxlib is one of those that are known to take the flags."""
     numbers = [int(number) for number in metadata.version("jaxlib").split(".")[:3] if number.isdigit()]
     first, beyond = KNOWN
     return first <= tuple(numbers) < beyond

@@ -9,7 +9,7 @@ gradients are used. `python -m benchmarks.conv` measures both. Which it is is de
 is lowered for a platform, so that one made here for another machine is what that machine would make.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -26,6 +26,12 @@ from fsjax.models.layers.winograd import (
     winograd_input_gradient,
     winograd_kernel_gradient,
 )
+
+
+FEW_CHANNELS = 4
+"""Up to so many, as of photos, a convolution of stride 2 is computed over pairs of rows and columns."""
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 def conv(
@@ -45,17 +51,21 @@ def conv(
     >>> conv(jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), stride=2).shape
     (1, 3, 3, 4)
     """
-    on_cpu, elsewhere = _by_platform(kernel.shape[:2] == (1, 1), stride, dilation)
+    on_cpu, elsewhere = _by_platform(kernel.shape[:3], stride, dilation)
     return lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
 
 
 @cache
-def _by_platform(pointwise: bool, stride: int, dilation: int) -> tuple[Callable[..., Any], ...]:
+def _by_platform(kernel: Sequence[int], stride: int, dilation: int) -> tuple[Callable[..., Any], ...]:
     """Returns what CPUs and what others compute: the same objects every time, which JAX traces once."""
+    height, width, channels = kernel
+    padding = _padding(height, dilation), _padding(width, dilation)
     elsewhere = partial(xla_conv, stride=stride, dilation=dilation)
-    if pointwise:
+    if (height, width) == (1, 1):
         return partial(matrix_conv, stride=stride), elsewhere
-    return partial(ordered_conv, stride=stride, dilation=dilation), elsewhere
+    if (stride, dilation) == (2, 1) and channels <= FEW_CHANNELS and {height % 4, width % 4} == {3}:
+        return deepened_conv, elsewhere
+    return partial(ordered_conv, stride=stride, dilation=dilation, padding=padding), elsewhere
 
 
 class Conv(nn.Module):
@@ -108,8 +118,30 @@ def xla_conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], stride: int, dilation: int
 ) -> Float[Array, "b h2 w2 o"]:
     """Returns `conv`, computed and differentiated by XLA."""
-    padding = [(pad, pad) for pad in _padding(kernel, dilation)]
-    return _convolution(x, kernel, stride, dilation, padding)
+    return _convolution(x, kernel, stride, dilation, [_padding(side, dilation) for side in kernel.shape[:2]])
+
+
+def deepened_conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"]) -> Float[Array, "b h2 w2 o"]:
+    """Returns `conv` of stride 2 as one of stride 1 over pairs of rows and columns, which become channels.
+
+    The middle of the kernel must be its second, fourth and so on row and column: a first one of zeros then
+    makes whole pairs of them, too.
+    """
+    around = [
+        (side // 2 + 1, side // 2 - 1 + size % 2)
+        for side, size in zip(kernel.shape, x.shape[1:3], strict=False)
+    ]
+    paired = _paired(jnp.pad(x, ((0, 0), *around, (0, 0))))
+    taps = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
+    taps = _paired(taps.reshape(1, *taps.shape[:2], -1))[0]
+    taps = taps.reshape(*taps.shape[:2], -1, kernel.shape[3])
+    return ordered_conv(paired, taps, 1, 1, ((0, 0), (0, 0)))
+
+
+def _paired(x: Float[Array, "b h w c"]) -> Float[Array, "b h/2 w/2 4*c"]:
+    batch, height, width, channels = x.shape
+    pairs = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    return pairs.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // 2, width // 2, 4 * channels)
 
 
 def matrix_conv(
@@ -135,58 +167,76 @@ def _product_backward(residuals, gradient):
 _product.defvjp(lambda x, matrix: (_product(x, matrix), (x, matrix)), _product_backward)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def ordered_conv(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], stride: int, dilation: int
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "kh kw c o"],
+    stride: int,
+    dilation: int,
+    padding: Padding,
 ) -> Float[Array, "b h2 w2 o"]:
-    """Returns `conv`, with gradients that the CPU computes as fast inside a loop as outside."""
-    if pays(x, kernel.shape[:2], kernel.shape[3], stride, dilation):
+    """Returns a convolution, with gradients that the CPU computes as fast inside a loop as outside.
+
+    Args:
+      x: what is convolved.
+      kernel: its weights, HWIO.
+      stride: step between outputs, in cells.
+      dilation: step between the kernel's taps, in cells.
+      padding: zeros before and after the rows, and the columns.
+    """
+    if _by_tiles(x, kernel, kernel.shape[3], stride, dilation, padding):
         return winograd_conv(x, kernel, dilation)
-    return xla_conv(x, kernel, stride, dilation)
+    return _convolution(x, kernel, stride, dilation, padding)
 
 
-def _forward(x, kernel, stride, dilation):
-    return ordered_conv(x, kernel, stride, dilation), (x, kernel)
+def _forward(x, kernel, stride, dilation, padding):
+    return ordered_conv(x, kernel, stride, dilation, padding), (x, kernel)
 
 
-def _backward(stride, dilation, residuals, gradient):
+def _backward(stride, dilation, padding, residuals, gradient):
     x, kernel = residuals
     return (
-        _input_gradient(x, kernel, gradient, stride, dilation),
-        _kernel_gradient(x, kernel, gradient, stride, dilation),
+        _input_gradient(x, kernel, gradient, stride, dilation, padding),
+        _kernel_gradient(x, kernel, gradient, stride, dilation, padding),
     )
 
 
 ordered_conv.defvjp(_forward, _backward)
 
 
-def _input_gradient(x, kernel, gradient, stride, dilation):
+def _by_tiles(x, kernel, channels, stride, dilation, padding):
+    """Whether `winograd` computes it: with as many channels, and symmetric zeros."""
+    symmetric = all(zeros == (dilation, dilation) for zeros in padding)
+    return symmetric and pays(x, kernel.shape[:2], channels, stride, dilation)
+
+
+def _input_gradient(x, kernel, gradient, stride, dilation, padding):
     """The gradient, its cells `stride` apart, convolved with the flipped kernel."""
-    if pays(gradient, kernel.shape[:2], x.shape[3], stride, dilation):
+    if _by_tiles(gradient, kernel, x.shape[3], stride, dilation, padding):
         return winograd_input_gradient(gradient, kernel, dilation)
-    padding = []
-    for axis, pad in zip((1, 2), _padding(kernel, dilation), strict=True):
-        spread = (gradient.shape[axis] - 1) * stride + 1
-        padding.append((pad, x.shape[axis] + pad - spread))
+    around = []
+    for axis, (before, _) in zip((1, 2), padding, strict=True):
+        taps, spread = (kernel.shape[axis - 1] - 1) * dilation, (gradient.shape[axis] - 1) * stride
+        around.append((taps - before, x.shape[axis] - 1 - spread + before))
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    return _convolution(gradient, flipped, 1, dilation, padding, input_dilation=stride)
+    return _convolution(gradient, flipped, 1, dilation, around, input_dilation=stride)
 
 
-def _kernel_gradient(x, kernel, gradient, stride, dilation):
+def _kernel_gradient(x, kernel, gradient, stride, dilation, padding):
     """The input convolved with the gradient: channels are the batch, images are summed over."""
-    if pays(x, kernel.shape[:2], gradient.shape[3], stride, dilation):
+    if _by_tiles(x, kernel, gradient.shape[3], stride, dilation, padding):
         return winograd_kernel_gradient(x, gradient, dilation)
-    padding = []
-    for axis, pad in zip((1, 2), _padding(kernel, dilation), strict=True):
-        taps = (kernel.shape[axis - 1] - 1) * dilation + 1
-        spread = (gradient.shape[axis] - 1) * stride
-        padding.append((pad, taps + spread - x.shape[axis] - pad))
-    across = _convolution(x.transpose(3, 1, 2, 0), gradient.transpose(1, 2, 0, 3), dilation, stride, padding)
+    around = []
+    for axis, (before, _) in zip((1, 2), padding, strict=True):
+        taps, spread = (kernel.shape[axis - 1] - 1) * dilation, (gradient.shape[axis] - 1) * stride
+        around.append((before, taps + 1 + spread - x.shape[axis] - before))
+    across = _convolution(x.transpose(3, 1, 2, 0), gradient.transpose(1, 2, 0, 3), dilation, stride, around)
     return across.transpose(1, 2, 0, 3)
 
 
-def _padding(kernel, dilation):
-    return [dilation * (side // 2) for side in kernel.shape[:2]]
+def _padding(side: int, dilation: int) -> tuple[int, int]:
+    """Returns PyTorch's symmetric zeros for an axis of a kernel."""
+    return dilation * (side // 2), dilation * (side // 2)
 
 
 def _convolution(x, kernel, stride, dilation, padding, input_dilation=1):

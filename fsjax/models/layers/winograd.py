@@ -107,7 +107,8 @@ def _tiles(matrix: np.ndarray, x: Float[Array, "b h w c"]) -> Float[Array, "n ti
 def _combined(matrix: np.ndarray, pieces: Sequence[Array]) -> list[Array]:
     """Returns what each row of a matrix makes of the pieces."""
     return [
-        sum(float(factor) * piece for factor, piece in zip(row, pieces, strict=True) if factor) for row in matrix
+        sum(float(factor) * piece for factor, piece in zip(row, pieces, strict=True) if factor)
+        for row in matrix
     ]
 
 
