@@ -27,7 +27,6 @@ from fsjax.models.layers.winograd import (
     winograd_kernel_gradient,
 )
 
-
 FEW_CHANNELS = 4
 """Up to so many, as of photos, a convolution of stride 2 is computed over pairs of rows and columns."""
 

@@ -1,9 +1,9 @@
 """3x3 convolutions with 4/9 of the multiplications, as CPUs compute them.
 
-Winograd's F(2x2, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section
-4.1, equation 8): 2x2 cells of the output come from a tile of 4x4 cells of the input, as 16 matrix products
-over all tiles. What is multiplied are sums of two to four cells, so that results differ from plain sums by
-rounding alone.
+Winograd's F(2x2, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016,
+section 4.1, equation 8): 2x2 cells of the output come from a tile of 4x4 cells of the input, as 16 matrix
+products over all tiles. What is multiplied are sums of two to four cells, so that results differ from plain
+sums by rounding alone.
 
 A dilated convolution never mixes cells whose rows, or columns, differ by no multiple of the dilation. Such
 rows are put side by side, with a zero between one set and the next; then nothing is dilated any more.
@@ -56,7 +56,7 @@ def winograd_conv(
 def winograd_input_gradient(
     gradient: Float[Array, "b h w o"], kernel: Float[Array, "3 3 c o"], dilation: int
 ) -> Float[Array, "b h w c"]:
-    """Returns the gradient with respect to the input: the convolution with the kernel turned by 180 degrees."""
+    """Returns the gradient with respect to the input: a convolution with the kernel turned by 180 degrees."""
     turned = _transformed_kernel(kernel)[TURNED[:, None], TURNED[None, :]]
     return _convolved(gradient, turned, 3, dilation)
 
@@ -68,14 +68,14 @@ def winograd_kernel_gradient(
     inputs = _tiles(INPUT, _undilated(x, dilation, border=1))
     outputs = _tiles(OUTPUT.T, _undilated(gradient, dilation, border=0))
     products = lax.dot_general(inputs, outputs, (((1,), (1,)), ((0,), (0,))))
-    kernel = np.kron(KERNEL, KERNEL).T.astype(np.float32) @ products.reshape(16, -1)
-    return kernel.reshape(3, 3, x.shape[3], gradient.shape[3])
+    weights = jnp.asarray(np.kron(KERNEL, KERNEL).T, jnp.float32)
+    return (weights @ products.reshape(16, -1)).reshape(3, 3, x.shape[3], gradient.shape[3])
 
 
 def _convolved(
     x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 m n"], axis: int, dilation: int
 ) -> Float[Array, "b h w o"]:
-    """Returns the convolution with a transformed kernel, whose axis of some number, 2 or 3, is that of `x`."""
+    """Returns the convolution with a transformed kernel, whose axis of that number, 2 or 3, `x` has, too."""
     undilated = _undilated(x, dilation, border=1)
     kernels = kernel.reshape(16, *kernel.shape[2:])
     products = lax.dot_general(_tiles(INPUT, undilated), kernels, (((2,), (axis - 1,)), ((0,), (0,))))
@@ -87,7 +87,7 @@ def _convolved(
 
 
 def _transformed_kernel(kernel: Float[Array, "3 3 c o"]) -> Float[Array, "4 4 c o"]:
-    weights = np.kron(KERNEL, KERNEL).astype(np.float32)
+    weights = jnp.asarray(np.kron(KERNEL, KERNEL), jnp.float32)
     return (weights @ kernel.reshape(9, -1)).reshape(4, 4, *kernel.shape[2:])
 
 
@@ -106,10 +106,11 @@ def _tiles(matrix: np.ndarray, x: Float[Array, "b h w c"]) -> Float[Array, "n ti
 
 def _combined(matrix: np.ndarray, pieces: Sequence[Array]) -> list[Array]:
     """Returns what each row of a matrix makes of the pieces."""
-    return [
-        sum(float(factor) * piece for factor, piece in zip(row, pieces, strict=True) if factor)
-        for row in matrix
-    ]
+    found = []
+    for row in matrix.tolist():
+        first, *others = (factor * piece for factor, piece in zip(row, pieces, strict=True) if factor)
+        found.append(sum(others, first))
+    return found
 
 
 def _places(size: int, dilation: int) -> list[int]:

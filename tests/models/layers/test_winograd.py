@@ -1,6 +1,6 @@
 """Winograd's form of the 3x3 convolution and its gradients equal the plain ones'.
 
-Small whole numbers, and halves of them, have exact sums and products in float32: results are equal to the bit.
+Small whole numbers, and their halves, have exact sums and products in float32: results are equal to the bit.
 """
 
 import jax
