@@ -138,27 +138,32 @@ def check_whole(place: Path) -> None:
             progress.update()
 
 
-class RecentRecords:
-    """Encoded records at random, of which each thread keeps the last few.
+class KeptRecords:
+    """Encoded records at random: all of a small data set are kept, and of a large one each thread's last few.
 
     A photo, its mask, its size and its areas are asked for one after another, and its record is read once.
     """
 
-    KEPT = 4
+    RECENT = 4
+    SMALL = 2**28
+    """Bytes of a data set's files up to which each process that reads it keeps what it has read."""
 
-    def __init__(self, records: Sequence[dict[str, Any]]):
-        self._records, self._of_thread = records, threading.local()
+    def __init__(self, records: Sequence[dict[str, Any]], size: int):
+        self._records, self._size, self._of_thread = records, size, threading.local()
+        self._all: dict[int, dict[str, Any]] = {}
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        kept = self._of_thread.__dict__.setdefault("records", {})
-        if position not in kept:
-            kept[position] = self._records[position]
-            if len(kept) > self.KEPT:
+        small = self._size <= self.SMALL
+        kept = self._all if small else self._of_thread.__dict__.setdefault("records", {})
+        found = kept.get(position)
+        if found is None:
+            found = kept[position] = self._records[position]
+            if not small and len(kept) > self.RECENT:
                 del kept[next(iter(kept))]
-        return kept[position]
+        return found
 
     def __reduce__(self) -> tuple:
-        return RecentRecords, (self._records,)
+        return KeptRecords, (self._records, self._size)
 
 
 class PreparedList:
@@ -177,7 +182,7 @@ class PreparedList:
         self._listed = {number: classes for number, classes in about["lists"][name] if classes is not None}
         self.ids = tuple(about["ids"][number] for number in self._numbers)
         source, self._files = opened(place)
-        self._records = RecentRecords(source)
+        self._records = KeptRecords(source, sum(path.stat().st_size for _, path in self._files))
 
     def image(self, position: int) -> np.ndarray:
         """Returns the photo, uint8 RGB [H, W, 3], its pixels as stored whatever its EXIF tag says.

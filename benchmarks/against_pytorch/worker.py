@@ -24,6 +24,7 @@ OURS = "fsjax"
 def library(variant: str, dtype: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     """Returns what makes a program of a case and a folder, what tells of the library, and its peak memory."""
     if variant == OURS:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # tensorboardX takes it where it is installed
         from benchmarks.against_pytorch import in_fsjax
         from fsjax import cpu
 

@@ -39,8 +39,9 @@ class Costs:
 def costs(function: Callable[..., Any], *args: Any, static: Sequence[int] = ()) -> Costs:
     """Returns what a pmapped or jitted function costs on the platform at hand; it is compiled, and not run.
 
-    Operations are counted by XLA before it optimises, so that platforms agree. It counts the body of a loop
-    once; what the other rounds of a `lax.scan` take is added. Of a `lax.while_loop` no number is known.
+    Operations are counted by XLA before it optimises, as this platform computes: a CPU multiplies less
+    (`fsjax.models.layers.winograd`). It counts the body of a loop once; what the other rounds of a `lax.scan`
+    take is added. Of a `lax.while_loop` no number is known.
 
     Args:
       function: it.
@@ -71,14 +72,15 @@ def operations(function: Callable[..., Any], *args: Any, static: Sequence[int] =
     return counted(lowered, jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
 
 
-def counted(lowered: jax.stages.Lowered, program: Jaxpr) -> float:
+def counted(lowered: jax.stages.Lowered, program: Jaxpr, platform: str = "") -> float:
     """Returns a lowered function's floating-point operations, every round of a loop among them.
 
     Args:
-      lowered: it, for any platform.
+      lowered: it.
       program: what it was lowered from.
+      platform: which it was lowered for; "" is the one at hand.
     """
-    return _flops(lowered) + _further_rounds(program)
+    return _flops(lowered) + _further_rounds(program, platform or jax.default_backend())
 
 
 def _compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
@@ -93,33 +95,33 @@ def _flops(lowered: jax.stages.Lowered) -> float:
     return float((lowered.cost_analysis() or {}).get("flops", 0.0))
 
 
-def _further_rounds(jaxpr: Jaxpr, mesh: Any = None) -> float:
+def _further_rounds(jaxpr: Jaxpr, platform: str, mesh: Any = None) -> float:
     """Returns the operations of all loops of known length but for each one's first round.
 
     Args:
       jaxpr: a program.
+      platform: which it is lowered for.
       mesh: of the devices that it is mapped over, if it is.
     """
     further = 0.0
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
         mapped_over = params["mesh"] if name == "shard_map" else mesh
-        inside = [_further_rounds(part, mapped_over) for part in _parts(params)]
+        inside = [_further_rounds(part, platform, mapped_over) for part in _parts(params)]
         if name == "scan":
             length = params["length"]
-            further += (length - 1) * _once(params["jaxpr"], mesh) + length * sum(inside)
+            further += (length - 1) * _once(params["jaxpr"], platform, mesh) + length * sum(inside)
         elif name == "cond":
-            further += max(inside) if (taken := _taken(params)) is None else inside[taken]
+            further += max(inside) if (taken := _taken(params, platform)) is None else inside[taken]
         else:
             further += sum(inside)
     return further
 
 
-def _taken(params: dict[str, Any]) -> int | None:
-    """Returns which branch of `lax.platform_dependent` this platform takes; None of any other choice."""
-    here = jax.default_backend()
+def _taken(params: dict[str, Any], platform: str) -> int | None:
+    """Returns which branch of `lax.platform_dependent` a platform takes; None of any other choice."""
     of_branches = params.get("branches_platforms") or ()
-    return next((i for i, names in enumerate(of_branches) if names is None or here in names), None)
+    return next((i for i, names in enumerate(of_branches) if names is None or platform in names), None)
 
 
 def _parts(params: dict[str, Any]) -> list[Jaxpr]:
@@ -129,10 +131,11 @@ def _parts(params: dict[str, Any]) -> list[Jaxpr]:
             for one in values if isinstance(one, Jaxpr | ClosedJaxpr)]  # fmt: skip
 
 
-def _once(body: ClosedJaxpr, mesh: Any) -> float:
+def _once(body: ClosedJaxpr, platform: str, mesh: Any) -> float:
     """Returns the operations of one round of a loop."""
     function = jaxpr_as_fun(body)
     if mesh is not None:  # for what it sums over devices
         whole = PartitionSpec()
         function = jax.shard_map(function, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False)
-    return _flops(jax.jit(function).lower(*(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in body.in_avals)))
+    traced = jax.jit(function).trace(*(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in body.in_avals))
+    return _flops(traced.lower(lowering_platforms=(platform,)))

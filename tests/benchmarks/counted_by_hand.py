@@ -37,40 +37,63 @@ def flops(cells, kernel, stride, dilation, inputs, outputs):
     return 2 * along_an_axis**2 * inputs * outputs
 
 
-def forward(side, stages, first="previous"):
-    """Of one photo."""
-    return sum(flops(*layer) for layer in layers(side, stages, first))
+def in_tiles(cells, kernel, stride, dilation, inputs, outputs):
+    """Whether a CPU computes it by Winograd's tiles of 2x2 cells."""
+    many = min(inputs, outputs) >= (128 if dilation == 1 else 256)
+    return (kernel, stride) == (3, 1) and many and 16 * tiles(cells, dilation) <= 0.75 * 9 * cells**2
 
 
-def training(side, stages):
-    """Of one photo: forward, and the gradients of kernels and of all inputs but the photo."""
-    return 3 * forward(side, stages) - flops(*next(layers(side, stages)))
+def tiles(cells, dilation):
+    """How many: rows and columns are in `dilation` sets, with a zero between one and the next."""
+    return ((cells + min(dilation, cells) - 1 + 1) // 2) ** 2
 
 
-def head(cells):
-    """Of DPNet's convolutions on one query and its support, and their gradients.
-
-    The features that are merged are frozen and have none. Either decoder has five branches, one of which sees
-    a single cell, and then two layers.
-    """
-    merging = 2 * 2 * flops(cells, 3, 1, 2, 512 + 1024, 256)
-    decoders = 0
-    for channels in (256, 512):
-        decoders += sum(flops(cells, 3, 1, rate, channels, 256) for rate in (6, 12, 18))
-        decoders += flops(cells, 1, 1, 1, channels, 256) + flops(1, 1, 1, 1, channels, 256)
-        decoders += flops(cells, 1, 1, 1, 5 * 256, 256) + flops(cells, 1, 1, 1, 256, 2)
-    return merging + 3 * decoders
+def flops_on_cpus(*layer):
+    """As `flops`; in tiles it takes 16 multiplications a tile, wherever the border is."""
+    cells, _, _, dilation, inputs, outputs = layer
+    return 2 * 16 * tiles(cells, dilation) * inputs * outputs if in_tiles(*layer) else flops(*layer)
 
 
-def adapted(side, steps):
-    """Of an episode of one support and one query whose last stage is tuned in so many steps.
+class Network:
+    """What the programs of a ResNet-50 take, given what a convolution takes."""
 
-    What is below that stage is computed once a photo. In a step its ten layers are computed, with their
-    gradients; the two that see what the stage begins with need none of their inputs.
-    """
-    last = list(layers(side, 4))[-10:]
-    above, beginning = sum(flops(*layer) for layer in last), flops(*last[0]) + flops(*last[3])
-    return 2 * forward(side, 4) + steps * (3 * above - beginning)
+    def __init__(self, flops):
+        self._flops = flops
+
+    def forward(self, side, stages, first="previous"):
+        """Of one photo."""
+        return sum(self._flops(*layer) for layer in layers(side, stages, first))
+
+    def training(self, side, stages):
+        """Of one photo: forward, and the gradients of kernels and of all inputs but the photo."""
+        return 3 * self.forward(side, stages) - self._flops(*next(layers(side, stages)))
+
+    def head(self, cells):
+        """Of DPNet's convolutions on one query and its support, and their gradients.
+
+        The features that are merged are frozen and have none. Either decoder has five branches, one of which
+        sees a single cell, and then two layers.
+        """
+        merging = 2 * 2 * self._flops(cells, 3, 1, 2, 512 + 1024, 256)
+        decoders = 0
+        for channels in (256, 512):
+            decoders += sum(self._flops(cells, 3, 1, rate, channels, 256) for rate in (6, 12, 18))
+            decoders += self._flops(cells, 1, 1, 1, channels, 256) + self._flops(1, 1, 1, 1, channels, 256)
+            decoders += self._flops(cells, 1, 1, 1, 5 * 256, 256) + self._flops(cells, 1, 1, 1, 256, 2)
+        return merging + 3 * decoders
+
+    def adapted(self, side, steps):
+        """Of an episode of one support and one query whose last stage is tuned in so many steps.
+
+        What is below that stage is computed once a photo. In a step its ten layers are computed, with their
+        gradients; the two that see what the stage begins with need none of their inputs.
+        """
+        last = list(layers(side, 4))[-10:]
+        above, beginning = (
+            sum(self._flops(*layer) for layer in last),
+            self._flops(*last[0]) + self._flops(*last[3]),
+        )
+        return 2 * self.forward(side, 4) + steps * (3 * above - beginning)
 
 
 def cosines(cells):

@@ -28,7 +28,7 @@ def text(name, platform):
 def flops(name, platform):
     program = programs.traced(name)
     lowered = program.lower(lowering_platforms=(platform,))
-    return programs.costs.counted(lowered, program.jaxpr.jaxpr)
+    return programs.costs.counted(lowered, program.jaxpr.jaxpr, platform)
 
 
 def operands(program, operation):
@@ -37,19 +37,25 @@ def operands(program, operation):
     return [set(re.findall(r"(bf16|f\d+|i\d+)>", types)) for types in found]
 
 
-BY_HAND = {
-    PRNET: 2 * by_hand.training(321, 4),
-    DPNET: EPISODES * (2 * by_hand.forward(321, 3, "stage") + by_hand.head(CELLS) + by_hand.cosines(CELLS)),
-    EVALUATED: 2 * by_hand.forward(321, 4),
-    ADAPTED: by_hand.adapted(321, STEPS),
-}
+def counts(convolution):
+    """Returns what each program's convolutions, each of which takes so many operations, and cosines take."""
+    network = by_hand.Network(convolution)
+    dpnet = 2 * network.forward(321, 3, "stage") + network.head(CELLS) + by_hand.cosines(CELLS)
+    return {
+        PRNET: 2 * network.training(321, 4), DPNET: EPISODES * dpnet, EVALUATED: 2 * network.forward(321, 4),
+        ADAPTED: network.adapted(321, STEPS),
+    }  # fmt: skip
+
+
+ON_CHIPS, ON_CPUS = counts(by_hand.flops), counts(by_hand.flops_on_cpus)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
-@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("name", ON_CHIPS)
 def test_operations_are_those_of_the_networks_layers(name, platform):
-    """All else, as norms, resizes and losses, adds up to 3% at most."""
-    assert 1 < flops(name, platform) / BY_HAND[name] < 1.03
+    """All else, as norms, resizes and losses, adds up to 3% at most; the sums of tiles on CPUs to 5%."""
+    expected, more = (ON_CPUS[name], 0.05) if platform == "cpu" else (ON_CHIPS[name], 0.03)
+    assert 1 < flops(name, platform) / expected < 1 + more
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
@@ -63,9 +69,9 @@ def test_all_stays_on_the_device_in_single_precision(name, platform):
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_convolutions_are_not_the_cpus(platform):
-    """There 1x1 ones are products, and gradients of kernels are convolutions over channels as photos."""
+    """There 1x1 ones and those in tiles are products, and gradients of kernels are plain convolutions."""
     every = list(by_hand.layers(321, 4))
-    spatial = sum(kernel > 1 for _, kernel, *_ in every)
+    spatial = sum(layer[1] > 1 and not by_hand.in_tiles(*layer) for layer in every)
     assert len(operands(text(PRNET, platform), "convolution")) == 3 * len(every) - 1
     assert len(operands(text(PRNET, "cpu"), "convolution")) == 3 * spatial - 1
     usual = "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]"

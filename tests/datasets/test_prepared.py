@@ -15,7 +15,7 @@ from PIL import Image
 
 from datasets.building import build
 from datasets.plans import Plan
-from datasets.prepared import PreparedList, RecentRecords, about_of, place_of, sealed
+from datasets.prepared import KeptRecords, PreparedList, about_of, place_of, sealed
 from datasets.records import Labelled
 from fsjax.data.index import build_index
 from fsjax.data.source import LISTED, SHRINKS, Source
@@ -127,6 +127,12 @@ def test_eligible_says_what_the_list_and_the_size_allow(tmp_path):
 
 
 @pytest.fixture
+def large(monkeypatch):
+    """Every data set is one of which not all records are kept."""
+    monkeypatch.setattr(KeptRecords, "SMALL", 0)
+
+
+@pytest.fixture
 def reads(source, monkeypatch):
     """Counts how often each record of the source is read from the disk."""
     counts, files = Counter(), type(source._records._records)
@@ -157,14 +163,22 @@ def test_an_index_reads_each_record_once(source, reads):
     assert reads == dict.fromkeys(range(PHOTOS), 1)
 
 
-def test_only_the_last_few_records_are_kept(source, reads):
-    count = RecentRecords.KEPT + 1
+def test_of_a_small_data_set_each_record_is_read_once(source, reads):
+    for position in (*range(PHOTOS), *range(PHOTOS)):
+        source.size(position)
+    assert reads == dict.fromkeys(range(PHOTOS), 1)
+
+
+@pytest.mark.usefixtures("large")
+def test_of_a_large_one_only_the_last_few_records_are_kept(source, reads):
+    count = KeptRecords.RECENT + 1
     for position in (*range(count), count - 1, 0):
         source.size(position)
     assert reads == {0: 2} | dict.fromkeys(range(1, count), 1)
 
 
-def test_threads_do_not_share_records(source, reads):
+@pytest.mark.usefixtures("large")
+def test_threads_do_not_share_records_of_a_large_one(source, reads):
     seen = []
 
     def ask():

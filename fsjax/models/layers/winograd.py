@@ -28,6 +28,9 @@ LEAST_CHANNELS = 128
 """With fewer, twice as many where the convolution is dilated, reading and writing the tiles takes as long as
 what is saved (`python -m benchmarks.conv`)."""
 
+MOST_PRODUCTS = 0.75
+"""Of a plain convolution's, which the zeros between sets of cells may leave over."""
+
 
 def pays(
     x: Float[Array, "b h w c"], kernel: Sequence[int], channels: int, stride: int, dilation: int
@@ -41,9 +44,12 @@ def pays(
       stride: step between outputs, in cells.
       dilation: step between the kernel's taps, in cells.
     """
+    if tuple(kernel) != (3, 3) or stride != 1 or x.dtype != jnp.float32:
+        return False
     least = LEAST_CHANNELS * (1 if dilation == 1 else 2)
-    fits = tuple(kernel) == (3, 3) and stride == 1 and x.dtype == jnp.float32
-    return fits and min(x.shape[3], channels) >= least
+    rows, columns = (len(_places(size, dilation)) // 2 for size in x.shape[1:3])
+    products = 16 * rows * columns / (9 * x.shape[1] * x.shape[2])
+    return min(x.shape[3], channels) >= least and products <= MOST_PRODUCTS
 
 
 def winograd_conv(

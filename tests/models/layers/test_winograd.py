@@ -49,7 +49,7 @@ def test_the_convolution_that_layers_use_takes_it_where_channels_are_many(dilati
     """Also in a scan, mapped over an axis, and for kernels that differ along it."""
     rng = np.random.default_rng(1)
     channels = 2 * LEAST_CHANNELS
-    xs, kernels = whole_numbers(rng, 2, 1, 6, 5, channels), whole_numbers(rng, 2, 3, 3, channels, channels)
+    xs, kernels = whole_numbers(rng, 2, 1, 12, 11, channels), whole_numbers(rng, 2, 3, 3, channels, channels)
 
     def energy(convolve, x, kernel):
         return jnp.sum(convolve(x, kernel)[..., :2] ** 2)
@@ -103,6 +103,7 @@ def test_it_rounds_no_worse_than_a_few_times_the_plain_sum():
         ((3, 3), 256, 2, 1, jnp.float32, False),
         ((7, 7), 256, 1, 1, jnp.float32, False),
         ((3, 3), 256, 1, 1, jnp.bfloat16, False),
+        ((3, 3), 256, 1, 9, jnp.float32, False),  # nearly as many zeros as cells
     ],
 )
 def test_where_it_pays(kernel, channels, stride, dilation, dtype, expected):
