@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsjax import cpu
 from fsjax.models.layers.conv import conv, xla_conv
 
 
@@ -37,7 +38,12 @@ LAYERS = [
     Layer(1, 64, 256, 81),
     Layer(3, 128, 128, 81, stride=2),
     Layer(1, 256, 512, 81, stride=2),
+    Layer(3, 64, 64, 81),
+    Layer(3, 128, 128, 41),
+    Layer(3, 128, 128, 41, dilation=2),
     Layer(3, 256, 256, 41, dilation=2),
+    Layer(3, 256, 256, 41, dilation=12),
+    Layer(3, 256, 256, 41, dilation=18),
     Layer(1, 1024, 256, 41),
     Layer(3, 512, 512, 41, dilation=4),
 ]
@@ -78,6 +84,7 @@ def milliseconds(function, *arrays):
 
 
 def main():
+    cpu.prepare()
     columns = ["XLA", "XLA in scan", "fsjax", "fsjax in scan"]
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, float32, milliseconds")
     print(f"{'':44}" + "".join(f"{column:>15}" for column in columns))

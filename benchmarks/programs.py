@@ -114,9 +114,8 @@ def cost(name: str) -> dict[str, float]:
     Of a loop the bytes are those of one round.
     """
     program = traced(name)
-    lowered = program.lower(lowering_platforms=("cpu",))
-    found: Any = lowered.cost_analysis() or {}
-    return {"flops": costs.counted(lowered, program.jaxpr.jaxpr), "bytes": found.get("bytes accessed", 0.0)}
+    found: Any = program.lower(lowering_platforms=("cpu",)).cost_analysis() or {}
+    return {"flops": costs.counted(program, "cpu"), "bytes": found.get("bytes accessed", 0.0)}
 
 
 _MAKING: list[Counter[str]] = []

@@ -109,8 +109,8 @@ def reading(place: Path, name: str) -> Iterator[None]:
         raise damaged(place, name, type(error).__name__) from error
 
 
-def opened(place: Path) -> tuple[Sequence[dict[str, Any]], list[tuple[int, Path]]]:
-    """Returns the records of a data set, and its files, each with the number of its first record.
+def opened(place: Path) -> tuple[Sequence[dict[str, Any]], list[tuple[int, Path]], int]:
+    """Returns a data set's records, its files, each with the number of its first record, and their bytes.
 
     Raises:
         DamagedError: what TFDS reads of them is damaged.
@@ -120,7 +120,8 @@ def opened(place: Path) -> tuple[Sequence[dict[str, Any]], list[tuple[int, Path]
         source = builder.as_data_source(PHOTOS, decoders={"image": tfds.decode.SkipDecoding()})
         split = builder.info.splits[PHOTOS]
         firsts = itertools.accumulate(split.shard_lengths, initial=0)
-        return source, [(first, Path(file)) for first, file in zip(firsts, split.filepaths, strict=False)]
+        files = [(first, Path(file)) for first, file in zip(firsts, split.filepaths, strict=False)]
+        return source, files, sum(file.stat().st_size for _, file in files)
 
 
 def check_whole(place: Path) -> None:
@@ -139,14 +140,14 @@ def check_whole(place: Path) -> None:
 
 
 class KeptRecords:
-    """Encoded records at random: all of a small data set are kept, and of a large one each thread's last few.
+    """Encoded records at random: a small data set's are kept, of a large one each thread's last few.
 
     A photo, its mask, its size and its areas are asked for one after another, and its record is read once.
     """
 
     RECENT = 4
     SMALL = 2**28
-    """Bytes of a data set's files up to which each process that reads it keeps what it has read."""
+    """Bytes of a data set's files up to which what has been read is kept, by each list in each process."""
 
     def __init__(self, records: Sequence[dict[str, Any]], size: int):
         self._records, self._size, self._of_thread = records, size, threading.local()
@@ -181,8 +182,8 @@ class PreparedList:
         self._numbers = [number for number, _ in about["lists"][name]]
         self._listed = {number: classes for number, classes in about["lists"][name] if classes is not None}
         self.ids = tuple(about["ids"][number] for number in self._numbers)
-        source, self._files = opened(place)
-        self._records = KeptRecords(source, sum(path.stat().st_size for _, path in self._files))
+        source, self._files, size = opened(place)
+        self._records = KeptRecords(source, size)
 
     def image(self, position: int) -> np.ndarray:
         """Returns the photo, uint8 RGB [H, W, 3], its pixels as stored whatever its EXIF tag says.

@@ -25,8 +25,8 @@ def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
     """Sets what helps on a CPU, unless the user has set flags; called before JAX makes its first array.
 
     Where JAX may find an accelerator the compiler's flags are left away, as accelerators' compilers end with
-    an unknown flag. Memory that a step has freed is kept for the next one, where the C library is glibc: it
-    would be given back to the system otherwise, which clears every page of it anew.
+    an unknown flag. Memory that has been freed is kept for what comes next, as long as the process lives,
+    where the C library is glibc: the system would clear every page of it anew.
 
     Args:
       environment: the process's variables.

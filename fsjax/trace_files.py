@@ -10,6 +10,7 @@ import re
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,8 +83,7 @@ def read(place: Path) -> Traced:
                 events += json.load(file)["traceEvents"]
         for path in sorted(place.glob("*.xplane.pb")):
             for operation, scope in _scopes(path.read_bytes()):
-                # A trace names programs alone: where those of one name disagree, nothing is known.
-                scopes[operation] = scope if scopes.get(operation, scope) == scope else ""
+                scopes[operation] = _shared(scopes.get(operation, scope), scope)
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zlib.error) as error:
         raise InputError(f"The trace in {place} is damaged ({error}): make another.") from error
     whole = sorted((event for event in events if event.get("ph") == "X"), key=lambda event: event["ts"])
@@ -127,10 +127,18 @@ def _rows(operations: Iterator[tuple[str, str, float]], scopes: Mapping[tuple[st
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     for program, name, time in operations:
         scope = scopes.get((program, name), "")
-        kind = scope.rpartition("/")[2] if "/" in scope else name.split(".")[0]
+        kind = (scope.rpartition("/")[2] if "/" in scope else "") or name.split(".")[0]
         times[kind, _phase(scope)].append(time)
     rows = [Row(kind, phase, len(found), sum(found)) for (kind, phase), found in times.items()]
     return sorted(rows, key=lambda row: -row.time)
+
+
+def _shared(scope: str, other: str) -> str:
+    """Returns what two scopes begin with: a trace names programs alone, and several may have one name."""
+    if scope == other:
+        return scope
+    pairs = zip(scope.split("/"), other.split("/"), strict=False)
+    return "".join(f"{one}/" for one, two in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _phase(scope: str) -> str:

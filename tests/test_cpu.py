@@ -52,7 +52,7 @@ def prepared(monkeypatch, asked="", jaxlib="0.10.2", plugins=(), package=None):
     ],
     ids=str,
 )  # fmt: skip
-def test_no_flag_where_a_compiler_may_not_know_it(machine, monkeypatch):
+def test_no_flags_where_a_compiler_may_not_know_them(machine, monkeypatch):
     assert prepared(monkeypatch, **machine) is None
 
 
@@ -60,7 +60,7 @@ def test_no_flag_where_a_compiler_may_not_know_it(machine, monkeypatch):
     "machine", [{}, {"asked": "cpu", "plugins": ("cuda13",)}, {"jaxlib": "0.8.2"}, {"jaxlib": "0.9.1.dev20"}],
     ids=str,
 )  # fmt: skip
-def test_the_flag_where_the_cpu_s_compiler_knows_it(machine, monkeypatch):
+def test_the_flags_where_the_cpu_s_compiler_knows_them(machine, monkeypatch):
     assert prepared(monkeypatch, **machine) == cpu.FLAGS
 
 
@@ -79,6 +79,15 @@ print(faults(), 2**27 // resource.getpagesize())
 """)
     faults, whole = map(int, pages)
     assert (faults > whole // 2) if cleared else (faults < whole // 10)
+
+
+@pytest.mark.skipif(cpu._mallopt() is None, reason="another C library")
+def test_the_c_library_takes_what_it_is_asked_for():
+    program = (
+        "from fsjax import cpu\nmallopt, said = cpu._mallopt(), []\n"
+        "cpu._mallopt = lambda: lambda *asked: said.append(mallopt(*asked))\ncpu.prepare()\nprint(said)"
+    )
+    assert printed(program) == ["[1,", "1,", "1]"]
 
 
 def test_programs_are_prepared():

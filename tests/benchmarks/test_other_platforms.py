@@ -26,9 +26,7 @@ def text(name, platform):
 
 @cache
 def flops(name, platform):
-    program = programs.traced(name)
-    lowered = program.lower(lowering_platforms=(platform,))
-    return programs.costs.counted(lowered, program.jaxpr.jaxpr, platform)
+    return programs.costs.counted(programs.traced(name), platform)
 
 
 def operands(program, operation):

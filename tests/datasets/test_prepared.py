@@ -177,6 +177,11 @@ def test_of_a_large_one_only_the_last_few_records_are_kept(source, reads):
     assert reads == {0: 2} | dict.fromkeys(range(1, count), 1)
 
 
+def test_what_is_large_is_told_by_the_files(place, source, monkeypatch):
+    size = sum(file.stat().st_size for file in place.glob("*array_record*"))
+    assert source._records._size == size > 0
+
+
 @pytest.mark.usefixtures("large")
 def test_threads_do_not_share_records_of_a_large_one(source, reads):
     seen = []

@@ -3,13 +3,15 @@
 XLA's CPU backend has fast kernels for convolutions whose dimensions come in the order NHWC, HWIO.
 The gradients that JAX derives come in another order; XLA reorders them, but not inside a loop, and
 there, as in PRNet's adaptation, they are up to a hundred times slower. On that backend the
-gradients are therefore written out here in the order that is fast, and a 1x1 convolution, whose
-gradient is slow anywhere, as the matrix product it is. Elsewhere XLA's own convolution and
-gradients are used. `python -m benchmarks.conv` measures both. Which it is is decided when a program
-is lowered for a platform, so that one made here for another machine is what that machine would make.
+gradients are therefore written out here in the order that is fast, for reverse mode alone. A 1x1
+convolution, whose gradient is slow anywhere, is the matrix product it is there; a 3x3 one over many
+channels is computed in tiles (`winograd`), and a stem over pairs of pixels. Elsewhere XLA's own
+convolution and gradients are used. `python -m benchmarks.conv` measures both. Which it is is decided
+when a program is lowered for a platform, so that one made here for another machine is what that
+machine would make.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -28,7 +30,8 @@ from fsjax.models.layers.winograd import (
 )
 
 FEW_CHANNELS = 4
-"""Up to so many, as of photos, a convolution of stride 2 is computed over pairs of rows and columns."""
+"""Up to so many, as of photos, a convolution of stride 2 is computed over pairs of rows and columns: XLA's
+kernels are fast where channels are many."""
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -55,7 +58,7 @@ def conv(
 
 
 @cache
-def _by_platform(kernel: Sequence[int], stride: int, dilation: int) -> tuple[Callable[..., Any], ...]:
+def _by_platform(kernel: tuple[int, ...], stride: int, dilation: int) -> tuple[Callable[..., Any], ...]:
     """Returns what CPUs and what others compute: the same objects every time, which JAX traces once."""
     height, width, channels = kernel
     padding = _padding(height, dilation), _padding(width, dilation)
@@ -128,7 +131,7 @@ def deepened_conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"])
     """
     around = [
         (side // 2 + 1, side // 2 - 1 + size % 2)
-        for side, size in zip(kernel.shape, x.shape[1:3], strict=False)
+        for side, size in zip(kernel.shape[:2], x.shape[1:3], strict=True)
     ]
     paired = _paired(jnp.pad(x, ((0, 0), *around, (0, 0))))
     taps = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
@@ -159,7 +162,7 @@ def _product_backward(residuals, gradient):
     """The gradients; that of the matrix comes turned, because XLA would copy one factor to turn it first."""
     x, matrix = residuals
     turned = lax.dot_general(gradient, x, (((0, 1, 2), (0, 1, 2)), ((), ())))
-    of_matrix = lax.optimization_barrier(turned).T  # without the barrier XLA swaps the factors
+    of_matrix = lax.optimization_barrier(turned).T  # without the barrier jaxlib 0.10 swaps the factors
     return lax.dot_general(gradient, matrix, (((3,), (1,)), ((), ()))), of_matrix
 
 
@@ -204,7 +207,7 @@ ordered_conv.defvjp(_forward, _backward)
 
 
 def _by_tiles(x, kernel, channels, stride, dilation, padding):
-    """Whether `winograd` computes it: with as many channels, and symmetric zeros."""
+    """Whether `winograd` computes it, with so many channels of the output: it takes symmetric zeros."""
     symmetric = all(zeros == (dilation, dilation) for zeros in padding)
     return symmetric and pays(x, kernel.shape[:2], channels, stride, dilation)
 

@@ -2,8 +2,8 @@
 
 Winograd's F(2x2, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016,
 section 4.1, equation 8): 2x2 cells of the output come from a tile of 4x4 cells of the input, as 16 matrix
-products over all tiles. What is multiplied are sums of two to four cells, so that results differ from plain
-sums by rounding alone.
+products over all tiles. What is multiplied are sums of four cells, and of up to nine taps of the
+kernel, so that results differ from plain sums by rounding alone.
 
 A dilated convolution never mixes cells whose rows, or columns, differ by no multiple of the dilation. Such
 rows are put side by side, with a zero between one set and the next; then nothing is dilated any more.
@@ -16,10 +16,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+# B transposed, G and A transposed of the paper's equation 7.
 INPUT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 OUTPUT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
-"""B transposed, G and A transposed of the paper's equation 7."""
 
 TURNED = np.array([3, 1, 2, 0])
 """Which rows of a transformed kernel are those of the kernel turned by 180 degrees."""
@@ -29,33 +29,33 @@ LEAST_CHANNELS = 128
 what is saved (`python -m benchmarks.conv`)."""
 
 MOST_PRODUCTS = 0.75
-"""Of a plain convolution's, which the zeros between sets of cells may leave over."""
+"""How much of a plain convolution's multiplications may be left: zeros between sets of cells add to them, and
+so do the sums of the kernel where cells are few."""
 
 
-def pays(
-    x: Float[Array, "b h w c"], kernel: Sequence[int], channels: int, stride: int, dilation: int
-) -> bool:
-    """Returns whether a convolution is faster, and as exact, in this form.
+def pays(x: Float[Array, "b h w c"], sides: Sequence[int], channels: int, stride: int, dilation: int) -> bool:
+    """Returns whether a convolution, or its gradient, is faster in this form, and in float32.
 
     Args:
       x: what is convolved.
-      kernel: height and width of the kernel.
+      sides: height and width of the kernel.
       channels: of the output.
       stride: step between outputs, in cells.
       dilation: step between the kernel's taps, in cells.
     """
-    if tuple(kernel) != (3, 3) or stride != 1 or x.dtype != jnp.float32:
+    if tuple(sides) != (3, 3) or stride != 1 or x.dtype != jnp.float32 or 0 in x.shape:
         return False
     least = LEAST_CHANNELS * (1 if dilation == 1 else 2)
-    rows, columns = (len(_places(size, dilation)) // 2 for size in x.shape[1:3])
-    products = 16 * rows * columns / (9 * x.shape[1] * x.shape[2])
+    batch, height, width, _ = x.shape
+    rows, columns = (len(_places(size, dilation)) // 2 for size in (height, width))
+    products = 16 * (batch * rows * columns + 9) / (9 * batch * height * width)
     return min(x.shape[3], channels) >= least and products <= MOST_PRODUCTS
 
 
 def winograd_conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"], dilation: int
 ) -> Float[Array, "b h w o"]:
-    """Returns the convolution of stride 1 with `dilation` zeros around `x`."""
+    """Returns the convolution of stride 1 with `dilation` zeros around `x`, taps `dilation` cells apart."""
     return _convolved(x, _transformed_kernel(kernel), 2, dilation)
 
 

@@ -29,6 +29,11 @@ def by_loops(x, kernel, stride, dilation):
     return result
 
 
+def test_nothing_is_convolved_to_nothing():
+    kernel = jnp.ones((3, 3, 256, 256))
+    assert conv(jnp.zeros((0, 8, 8, 256)), kernel).shape == (0, 8, 8, 256)
+
+
 @pytest.mark.parametrize("dilation", [1, 2, 4])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("side", [1, 3, 7])
@@ -92,6 +97,21 @@ def test_the_platform_that_it_is_lowered_for_chooses(platform):
     )
     assert text(3).count("stablehlo.convolution") == 3
     assert text(3).count("[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]") == (3 if on_cpu else 1)
+
+
+@newer_jax
+@pytest.mark.parametrize(("channels", "paired"), [(3, True), (4, True), (5, False)])
+def test_a_stem_takes_pairs_of_pixels_on_cpus(channels, paired):
+    x, kernel = jnp.zeros((1, 9, 8, channels)), jnp.zeros((7, 7, channels, 2))
+    text = jax.jit(lambda x, kernel: conv(x, kernel, stride=2)).lower(x, kernel).as_text()
+    assert (f"tensor<4x4x{4 * channels}x2xf32>" in text) == paired
+
+
+def test_the_gradient_of_a_matrix_comes_turned():
+    x, kernel = jnp.zeros((1, 5, 5, 2)), jnp.zeros((1, 1, 2, 3))
+    text = jax.jit(jax.grad(lambda kernel: jnp.sum(conv(x, kernel) ** 2))).lower(kernel).as_text()
+    assert "optimization_barrier" in text
+    assert "tensor<3x2xf32>" in text
 
 
 def test_layer_computes_in_its_dtype_from_float32_parameters():

@@ -17,6 +17,7 @@ from fsjax.models.layers.winograd import (
     winograd_kernel_gradient,
 )
 from tests.models.layers.test_conv import whole_numbers
+from tests.models.programs import newer_jax
 
 
 def plain(x, kernel, gradient, dilation):
@@ -44,6 +45,7 @@ def test_value_and_gradients(size, dilation):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@newer_jax
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_the_convolution_that_layers_use_takes_it_where_channels_are_many(dilation):
     """Also in a scan, mapped over an axis, and for kernels that differ along it."""
@@ -75,7 +77,7 @@ def test_the_convolution_that_layers_use_takes_it_where_channels_are_many(dilati
 
 
 def test_it_rounds_no_worse_than_a_few_times_the_plain_sum():
-    """Against float64, features of PRNet's third stage: as large as a ReLU leaves them."""
+    """Against float64, on features as a ReLU leaves them."""
     rng = np.random.default_rng(2)
     x = np.maximum(rng.normal(size=(1, 11, 11, 256)), 0).astype(np.float32)
     kernel = (rng.normal(size=(3, 3, 256, 64)) / 48).astype(np.float32)
@@ -94,18 +96,22 @@ def test_it_rounds_no_worse_than_a_few_times_the_plain_sum():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "channels", "stride", "dilation", "dtype", "expected"),
+    ("shape", "side", "channels", "stride", "dilation", "dtype", "expected"),
     [
-        ((3, 3), 128, 1, 1, jnp.float32, True),
-        ((3, 3), 127, 1, 1, jnp.float32, False),
-        ((3, 3), 128, 1, 2, jnp.float32, False),
-        ((3, 3), 256, 1, 2, jnp.float32, True),
-        ((3, 3), 256, 2, 1, jnp.float32, False),
-        ((7, 7), 256, 1, 1, jnp.float32, False),
-        ((3, 3), 256, 1, 1, jnp.bfloat16, False),
-        ((3, 3), 256, 1, 9, jnp.float32, False),  # nearly as many zeros as cells
+        ((1, 41, 41, 128), 3, 128, 1, 1, jnp.float32, True),
+        ((1, 41, 41, 127), 3, 512, 1, 1, jnp.float32, False),
+        ((1, 41, 41, 512), 3, 127, 1, 1, jnp.float32, False),
+        ((1, 41, 41, 255), 3, 255, 1, 2, jnp.float32, False),
+        ((1, 41, 41, 256), 3, 256, 1, 2, jnp.float32, True),
+        ((1, 41, 41, 256), 3, 256, 2, 1, jnp.float32, False),
+        ((1, 41, 41, 256), 7, 256, 1, 1, jnp.float32, False),
+        ((1, 41, 41, 256), 3, 256, 1, 1, jnp.bfloat16, False),
+        ((1, 41, 41, 256), 3, 256, 1, 12, jnp.float32, True),  # DPNet's rates
+        ((1, 41, 41, 256), 3, 256, 1, 18, jnp.float32, False),
+        ((1, 5, 5, 512), 3, 512, 1, 1, jnp.float32, False),  # sums of the kernel
+        ((16, 5, 5, 512), 3, 512, 1, 1, jnp.float32, True),
+        ((0, 41, 41, 256), 3, 256, 1, 1, jnp.float32, False),
     ],
 )
-def test_where_it_pays(kernel, channels, stride, dilation, dtype, expected):
-    x = jnp.zeros((1, 9, 9, 256), dtype)
-    assert pays(x, kernel, channels, stride, dilation) == expected
+def test_where_it_pays(shape, side, channels, stride, dilation, dtype, expected):
+    assert pays(jnp.zeros(shape, dtype), (side, side), channels, stride, dilation) == expected
