@@ -22,7 +22,7 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.against_pytorch.cases import CASES, chosen
@@ -69,8 +69,8 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def run(flags: argparse.Namespace) -> list[Result]:
-    """Returns what was timed, each case as soon as it is also printed.
+def run(flags: argparse.Namespace) -> Iterator[Result]:
+    """Yields what was timed, each case as soon as it is also printed.
 
     Raises:
       InputError: for an unknown case or dtype, no PyTorch, or values that differ.
@@ -82,21 +82,28 @@ def run(flags: argparse.Namespace) -> list[Result]:
     if flags.out and not Path(flags.out).resolve().parent.is_dir():
         raise InputError(f"There is no folder for --out={flags.out}: make it.")
     ways = variants(bool(flags.compile)) if flags.pytorch else []
-    results = []
     for case in cases:
         for dtype in dtypes:
-            results.append(timed(case.small() if flags.quick else case, dtype, ways, flags.repeats))
-            print("\n".join(processes(results[-1:])[2:]), file=sys.stderr, flush=True)
-    return results
+            result = timed(case.small() if flags.quick else case, dtype, ways, flags.repeats)
+            print("\n".join(processes([result])[2:]), file=sys.stderr, flush=True)
+            yield result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    flags = options(argv)
+    flags, results, failed = options(argv), [], 0
     try:
-        results = run(flags)
+        for result in run(flags):
+            results.append(result)
     except InputError as error:
         print(error, file=sys.stderr)
-        return 2
+        failed = 2
+    if results:  # those before one that failed, too
+        _report(flags, results)
+    return failed
+
+
+def _report(flags: argparse.Namespace, results: Sequence[Result]) -> None:
+    """Prints what was timed, and writes it to --out."""
     lines = [
         *heading(results[0].about), *ratios(results, flags.peak_tflops), "", *processes(results),
     ]  # fmt: skip
@@ -104,7 +111,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if flags.out:
         Path(f"{flags.out}.md").write_text("\n".join(lines) + "\n")
         Path(f"{flags.out}.json").write_text(json.dumps(as_json(results), indent=1) + "\n")
-    return 0
 
 
 if __name__ == "__main__":

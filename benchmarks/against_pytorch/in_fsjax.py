@@ -96,10 +96,7 @@ def _transformers_variables(name: str, method: Any, folder: Path) -> Any:
     if importlib.util.find_spec("transformers") is None:
         return drawn.variables(variables_of(method))
     folder.mkdir(exist_ok=True)
-    size = name.removeprefix("vit_")
-    command = [
-        sys.executable, "-m", "benchmarks.against_pytorch.in_pytorch.vit", folder, f"dinov2_{size}",
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.against_pytorch.in_pytorch.vit", folder, name]
     subprocess.run(command, check=True)
     return {"backbone": method.backbone.load(folder / "model.safetensors"), "head": {}}
 
