@@ -216,10 +216,8 @@ def _input_gradient(x, kernel, gradient, stride, dilation, padding):
     """The gradient, its cells `stride` apart, convolved with the flipped kernel."""
     if _by_tiles(gradient, kernel, x.shape[3], stride, dilation, padding):
         return winograd_input_gradient(gradient, kernel, dilation)
-    around = []
-    for axis, (before, _) in zip((1, 2), padding, strict=True):
-        taps, spread = (kernel.shape[axis - 1] - 1) * dilation, (gradient.shape[axis] - 1) * stride
-        around.append((taps - before, x.shape[axis] - 1 - spread + before))
+    axes = zip(_lengths(kernel, gradient, stride, dilation), x.shape[1:3], padding, strict=True)
+    around = [(taps - before, size - 1 - spread + before) for (taps, spread), size, (before, _) in axes]
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     return _convolution(gradient, flipped, 1, dilation, around, input_dilation=stride)
 
@@ -228,12 +226,16 @@ def _kernel_gradient(x, kernel, gradient, stride, dilation, padding):
     """The input convolved with the gradient: channels are the batch, images are summed over."""
     if _by_tiles(x, kernel, gradient.shape[3], stride, dilation, padding):
         return winograd_kernel_gradient(x, gradient, dilation)
-    around = []
-    for axis, (before, _) in zip((1, 2), padding, strict=True):
-        taps, spread = (kernel.shape[axis - 1] - 1) * dilation, (gradient.shape[axis] - 1) * stride
-        around.append((before, taps + 1 + spread - x.shape[axis] - before))
+    axes = zip(_lengths(kernel, gradient, stride, dilation), x.shape[1:3], padding, strict=True)
+    around = [(before, taps + 1 + spread - size - before) for (taps, spread), size, (before, _) in axes]
     across = _convolution(x.transpose(3, 1, 2, 0), gradient.transpose(1, 2, 0, 3), dilation, stride, around)
     return across.transpose(1, 2, 0, 3)
+
+
+def _lengths(kernel, gradient, stride, dilation):
+    """How far the last tap, and the last output, is from the first, in cells of the input, along either axis."""
+    pairs = zip(kernel.shape[:2], gradient.shape[1:3], strict=True)
+    return [((taps - 1) * dilation, (outputs - 1) * stride) for taps, outputs in pairs]
 
 
 def _padding(side: int, dilation: int) -> tuple[int, int]:
