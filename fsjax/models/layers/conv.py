@@ -233,7 +233,7 @@ def _kernel_gradient(x, kernel, gradient, stride, dilation, padding):
 
 
 def _lengths(kernel, gradient, stride, dilation):
-    """How far the last tap, and the last output, is from the first, in cells of the input, along either axis."""
+    """How far the last tap, and the last output, is from the first along each axis, in cells of the input."""
     pairs = zip(kernel.shape[:2], gradient.shape[1:3], strict=True)
     return [((taps - 1) * dilation, (outputs - 1) * stride) for taps, outputs in pairs]
 
